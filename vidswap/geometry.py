@@ -1,0 +1,102 @@
+"""Similarity fits and the pose-free frame of a face: arrays in, arrays out.
+
+Points are float, x before y before z, pixel centres at integers. A pose is (scale, rotation (3, 3), shift (3,)) with
+`point = scale * rotation @ face + shift`; the face's own frame is that of the mean face that ships with the models:
+origin at the centroid of the rigid points, x right, y down, z away from the viewer, unit = distance of the outer eye
+corners.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+Pose = tuple[float, Array, Array]
+
+# Points of MediaPipe's Face Mesh that hardly move with expression: nose bridge, eye corners, forehead, temples.
+RIGID = np.array([1, 4, 5, 6, 168, 33, 133, 362, 263, 10, 151, 9, 8, 234, 454, 127, 356])
+EYES = (np.array([33, 133, 159, 145]), np.array([362, 263, 386, 374]))  # the picture's left eye first
+OVAL = np.array([10, 338, 297, 332, 284, 251, 389, 356, 454, 323, 361, 288, 397, 365, 379, 378, 400, 377, 152, 148, 176,
+                 149, 150, 136, 172, 58, 132, 93, 234, 127, 162, 21, 54, 103, 67, 109])  # fmt: skip
+INNER_LIPS = np.array([78, 191, 80, 81, 82, 13, 312, 311, 310, 415, 308, 324, 318, 402, 317, 14, 87, 178, 88, 95])
+LEFT_EYE = np.array([33, 246, 161, 160, 159, 158, 157, 173, 133, 155, 154, 153, 145, 144, 163, 7])
+RIGHT_EYE = np.array([362, 398, 384, 385, 386, 387, 388, 466, 263, 249, 390, 373, 374, 380, 381, 382])
+IRISES = (np.array([468, 469, 470, 471, 472]), np.array([473, 474, 475, 476, 477]))
+FACE_IN_CROP = 0.27  # outer eye corners' distance over the crop's side: the face fills two thirds of its height
+
+
+def five_points(mesh: Array) -> Array:
+    """Eyes, nose tip, mouth corners of a (478, 2 or 3) mesh: (5, 2) float32, the order that face recognisers expect."""
+    eyes = [mesh[eye, :2].mean(0) for eye in EYES]
+    return np.stack([*eyes, mesh[1, :2], mesh[61, :2], mesh[291, :2]]).astype(np.float32)
+
+
+def bounds(mesh: Array) -> Array:
+    """x0 y0 x1 y1 of a mesh, float32."""
+    return np.concatenate([mesh[:, :2].min(0), mesh[:, :2].max(0)]).astype(np.float32)
+
+
+def fit_similarity(source: Array, target: Array) -> Array:
+    """The (2, 3) float64 similarity that takes `source` (K, 2) to `target` (K, 2) with least squares (Umeyama 1991)."""
+    scale, rotation, shift = fit_pose(source[:, :2], target[:, :2])
+    return np.hstack([scale * rotation, shift[:, None]])
+
+
+def fit_pose(source: Array, target: Array) -> tuple[float, Array, Array]:
+    """Scale, rotation, shift that take `source` (K, D) to `target` (K, D) with least squares, without reflection.
+
+    Umeyama, "Least-squares estimation of transformation parameters between two point patterns", PAMI 1991."""
+    a, b = np.asarray(source, np.float64), np.asarray(target, np.float64)
+    mean_a, mean_b = a.mean(0), b.mean(0)
+    u, spread, vt = np.linalg.svd((b - mean_b).T @ (a - mean_a))
+    flip = np.ones(a.shape[1])
+    flip[-1] = np.sign(np.linalg.det(u @ vt))
+    rotation = (u * flip) @ vt
+    scale = float((spread * flip).sum() / ((a - mean_a) ** 2).sum())
+    return scale, rotation, mean_b - scale * rotation @ mean_a
+
+
+def face_pose(mesh: Array, mean: Array) -> Pose:
+    """The pose of a (478, 3) mesh: what takes the mean face to it, by the points that expression does not move."""
+    return fit_pose(mean[RIGID], mesh[RIGID])
+
+
+def normalised(mesh: Array, pose: Pose) -> Array:
+    """A mesh (478, 3) in the face's own frame, float32."""
+    scale, rotation, shift = pose
+    return (((mesh - shift) @ rotation) / scale).astype(np.float32)
+
+
+def posed(face: Array, pose: Pose) -> Array:
+    """A face in its own frame (478, 3) seen in a pose, float32: the inverse of `normalised`."""
+    scale, rotation, shift = pose
+    return (scale * face @ rotation.T + shift).astype(np.float32)
+
+
+def crop_transform(mesh: Array, mean: Array, size: int) -> Array:
+    """(2, 3) float64: frame pixel -> pixel of the aligned crop of side `size`; upright, scaled by the pose (so that a
+    turned head keeps its size), the middle of the face in the middle."""
+    scale, rotation, shift = face_pose(mesh, mean)
+    roll = np.arctan2(rotation[1, 0] - rotation[0, 1], rotation[0, 0] + rotation[1, 1])
+    middle = scale * rotation @ (mean[:468].min(0) + mean[:468].max(0)) / 2 + shift
+    zoom = size * FACE_IN_CROP / scale
+    turn = zoom * np.array([[np.cos(roll), np.sin(roll)], [-np.sin(roll), np.cos(roll)]])
+    return np.hstack([turn, ((size - 1) / 2 - turn @ middle[:2])[:, None]])
+
+
+def invert(transform: Array) -> Array:
+    """The inverse of a (2, 3) affine, float64."""
+    inverse = np.linalg.inv(transform[:, :2])
+    return np.hstack([inverse, -inverse @ transform[:, 2:]])
+
+
+def apply(transform: Array, points: Array) -> Array:
+    """A (2, 3) affine on (..., 2 or 3) points, float32; z is scaled by the same zoom."""
+    flat = points[..., :2] @ transform[:, :2].T + transform[:, 2]
+    if points.shape[-1] == 2:
+        return np.asarray(flat, np.float32)
+    zoom = np.sqrt(abs(np.linalg.det(transform[:, :2])))
+    return np.concatenate([flat, points[..., 2:] * zoom], -1).astype(np.float32)

@@ -1,0 +1,65 @@
+"""All that a person can choose: frozen, one section a stage, checked when made."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from vidswap.errors import UsageError
+
+
+def _within(name: str, value: float, low: float, high: float) -> None:
+    if not low <= value <= high:
+        raise UsageError(f"{name} is {value}; allowed is {low} to {high}")
+
+
+@dataclass(frozen=True)
+class ReadSettings:
+    """`start` and `end` in seconds from the first frame; `person`: "largest", "all", or a number from `vidswap cast`;
+    `face_pack`: "embedded", an insightface pack's name, or a folder with its .onnx files."""
+
+    start: float | None = None
+    end: float | None = None
+    person: str = "largest"
+    face_pack: str = "embedded"
+
+    def __post_init__(self) -> None:
+        if self.start is not None and self.start < 0:
+            raise UsageError(f"--start is {self.start}; it cannot be negative", "give seconds from the first frame")
+        if self.end is not None and self.end <= (self.start or 0.0):
+            raise UsageError(f"--end is {self.end}; it must come after --start ({self.start or 0.0})")
+        if self.person not in ("largest", "all") and not self.person.isdigit():
+            raise UsageError(f"--person is '{self.person}'", "use largest, all, or a number shown by `vidswap cast`")
+
+
+@dataclass(frozen=True)
+class SwapSettings:
+    """`steps` of the sampler (None: the engine's own best), `smooth` 0 (each frame alone) to 1 (steadiest)."""
+
+    engine: str = "embedded"
+    steps: int | None = None
+    seed: int = 0
+    smooth: float = 0.5
+
+    def __post_init__(self) -> None:
+        if self.steps is not None:
+            _within("--steps", self.steps, 1, 100)
+        _within("--seed", self.seed, 0, 2**32 - 1)
+        _within("--smooth", self.smooth, 0.0, 1.0)
+
+
+@dataclass(frozen=True)
+class WriteSettings:
+    """`crf` of x264: 0 is lossless, 51 the worst."""
+
+    crf: int = 16
+    preset: str = "medium"
+
+    def __post_init__(self) -> None:
+        _within("--crf", self.crf, 0, 51)
+
+
+@dataclass(frozen=True)
+class Settings:
+    read: ReadSettings = field(default_factory=ReadSettings)
+    swap: SwapSettings = field(default_factory=SwapSettings)
+    write: WriteSettings = field(default_factory=WriteSettings)

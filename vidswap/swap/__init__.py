@@ -1,0 +1,1 @@
+"""Crops -> the same crops with another face."""

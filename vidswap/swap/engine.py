@@ -1,0 +1,57 @@
+"""The one seam: crops and an identity in, the same crops with another face out.
+
+A new engine is one file in this folder and one line in ENGINES; it is imported only when opened.
+Contract, held by one test file over every engine: the same frames, size and order come back; inputs stay untouched;
+equal arguments give equal results (services on other machines excepted); all memory is `previous`, the window before
+of the same track; failure is EngineError.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib import import_module
+from types import MappingProxyType
+from typing import Literal, Protocol, cast
+
+from vidswap.errors import UsageError
+from vidswap.settings import SwapSettings
+from vidswap.types import Crops, Identity, Swapped
+
+ENGINES = MappingProxyType({"embedded": "vidswap.swap.embedded", "warp": "vidswap.swap.warp"})
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What an engine wants to be handed.
+
+    `size`: side of a crop in pixels. `framing`: "aligned" turns and scales each frame to the face, "steady" keeps one
+    square a window. `window`: most frames a call. `overlap`: frames shared with the window before; over half a window
+    a frame would fall into three windows, so that is refused. `uploads`: crops leave this machine.
+    """
+
+    size: int
+    framing: Literal["aligned", "steady"]
+    window: int
+    overlap: int
+    uploads: bool = False
+
+    def __post_init__(self) -> None:
+        if self.size < 16 or self.window < 1 or not 0 <= self.overlap <= self.window // 2:
+            raise ValueError(f"Needs: expected size >= 16 and overlap at most half of window, got {self}")
+
+
+class Engine(Protocol):
+    needs: Needs
+
+    def swap(self, crops: Crops, identity: Identity, previous: Swapped | None) -> Swapped:
+        """Crops with the identity's face; `previous` is this engine's answer to the window before of the same track,
+        None at its first window. Raises EngineError."""
+        ...
+
+
+def open_engine(settings: SwapSettings) -> Engine:
+    """The engine named in the settings, its weights loaded. Raises UsageError for an unknown name, ModelError for
+    missing or damaged weights."""
+    if settings.engine not in ENGINES:
+        raise UsageError(f"no engine is called '{settings.engine}'", f"choose one of: {', '.join(ENGINES)}")
+    return cast(Engine, import_module(ENGINES[settings.engine]).open(settings))

@@ -1,0 +1,1 @@
+"""Face images -> the weights in models/, one command a model."""

@@ -1,0 +1,227 @@
+"""What flows between the stages. Read this first, then pipeline.py.
+
+Letters: N frames of a clip, T frames of a window or a track, S side of a crop, H W size of a frame.
+Pictures are RGB uint8. Points are float32 pixels, x before y, pixel centres at integers; a mesh is 478 points
+(MediaPipe Face Mesh topology) with z in the same unit, smaller is nearer. Frozen guards names, not array contents:
+stages leave the bytes of what they are handed alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from datetime import date
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+MESH_POINTS = 478
+
+
+def _check(owner: object, name: str, dtype: type, shape: tuple[int | None, ...]) -> None:
+    """Refuse an array of another dtype or shape; None in `shape` is any length."""
+    value = getattr(owner, name)
+    fits = isinstance(value, np.ndarray) and value.dtype == dtype and value.ndim == len(shape)
+    if not fits or any(want is not None and want != got for want, got in zip(shape, value.shape, strict=True)):
+        got = f"{value.dtype}{value.shape}" if isinstance(value, np.ndarray) else type(value).__name__
+        wanted = ", ".join("any" if side is None else str(side) for side in shape)
+        raise ValueError(f"{type(owner).__name__}.{name}: expected {np.dtype(dtype).name}({wanted}), got {got}")
+
+
+class _Shapes:
+    """A repr that prints shapes, never pixels."""
+
+    def __repr__(self) -> str:
+        def show(value: object) -> str:
+            return f"{value.dtype}{value.shape}" if isinstance(value, np.ndarray) else repr(value)
+
+        shown = ", ".join(f"{f.name}={show(getattr(self, f.name))}" for f in fields(self) if f.repr)  # type: ignore[arg-type]
+        return f"{type(self).__name__}({shown})"
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Clip(_Shapes):
+    """A video file's facts, found by a scan of its packets; no pixels.
+
+    `pts` are strictly increasing, in `time_base` seconds, one a shown frame. `colour` holds FFmpeg's numbers
+    (colorspace, color_range, color_primaries, color_trc). `streams` lists the kinds of all streams ("video", "audio" ...).
+    `container` is FFmpeg's format name ("mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", "gif" ...).
+    """
+
+    path: Path
+    width: int
+    height: int
+    pts: Array  # (N,) int64
+    time_base: Fraction
+    rate: Fraction
+    colour: tuple[int, int, int, int]
+    rotation: int
+    streams: tuple[str, ...]
+    container: str
+
+    def __post_init__(self) -> None:
+        _check(self, "pts", np.int64, (None,))
+        if len(self.pts) == 0 or np.any(np.diff(self.pts) <= 0):
+            raise ValueError("Clip.pts: expected at least one, strictly increasing")
+
+    def __len__(self) -> int:
+        return len(self.pts)
+
+    def seconds(self, index: int) -> float:
+        """Time of a frame since the first one."""
+        return float(int(self.pts[index] - self.pts[0]) * self.time_base)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Frame(_Shapes):
+    """One decoded picture. `native` is the decoder's own frame (an `av.VideoFrame`, planes and side data kept);
+    `to_rgb` converts it; only read.clip makes a Frame."""
+
+    index: int
+    native: Any
+    to_rgb: Callable[[Any], Array]
+
+    @property
+    def rgb(self) -> Array:
+        """(H, W, 3) uint8, converted anew at each call: keep it if you need it twice."""
+        return self.to_rgb(self.native)
+
+
+@dataclass(frozen=True)
+class Shot:
+    """Frames [start, stop) between two cuts."""
+
+    start: int
+    stop: int
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.start < self.stop:
+            raise ValueError(f"Shot: expected 0 <= start < stop, got [{self.start}, {self.stop})")
+
+    def __len__(self) -> int:
+        return self.stop - self.start
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Face(_Shapes):
+    """A face in one picture. `visible` tells, on a square grid over the mesh model's crop, where skin is seen
+    (1) or covered by a hand, hair or an object (0); `visible_to_frame` maps grid cells to frame pixels."""
+
+    box: Array  # (4,) float32: x0 y0 x1 y1
+    mesh: Array  # (478, 3) float32
+    score: float
+    embedding: Array | None  # (E,) float32, unit; None where it was not asked for
+    visible: Array  # (G, G) float32
+    visible_to_frame: Array  # (2, 3) float64
+
+    def __post_init__(self) -> None:
+        _check(self, "box", np.float32, (4,))
+        _check(self, "mesh", np.float32, (MESH_POINTS, 3))
+        _check(self, "visible", np.float32, (None, None))
+        _check(self, "visible_to_frame", np.float64, (2, 3))
+        if self.embedding is not None:
+            _check(self, "embedding", np.float32, (None,))
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Track(_Shapes):
+    """One face through one shot: frames [start, start + T). `person` is the same number for the same person in every
+    shot, ordered by time on screen (0 is seen most)."""
+
+    id: int
+    person: int
+    start: int
+    mesh: Array  # (T, 478, 3) float32, steadied
+    seen: Array  # (T,) bool; False = filled in
+    embedding: Array  # (E,) float32, unit
+    visible: Array  # (T, G, G) float32
+    visible_to_frame: Array  # (T, 2, 3) float64
+
+    def __post_init__(self) -> None:
+        _check(self, "mesh", np.float32, (None, MESH_POINTS, 3))
+        count = len(self.mesh)
+        _check(self, "seen", np.bool_, (count,))
+        _check(self, "embedding", np.float32, (None,))
+        _check(self, "visible", np.float32, (count, None, None))
+        _check(self, "visible_to_frame", np.float64, (count, 2, 3))
+
+    def __len__(self) -> int:
+        return len(self.mesh)
+
+    @property
+    def stop(self) -> int:
+        return self.start + len(self)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Crops(_Shapes):
+    """A window of a track, cut out as the engine needs it. `mask` says where the face may be replaced (1) and what
+    must stay (0: outside, or covered). `weight` fades overlapping windows into one another and sums to 1 over them.
+    `neutral` is the actor's resting shape over the whole track, in the pose-free frame of geometry.normalised."""
+
+    track: int
+    start: int
+    rgb: Array  # (T, S, S, 3) uint8
+    mesh: Array  # (T, 478, 3) float32, crop pixels
+    mask: Array  # (T, S, S) float32
+    to_frame: Array  # (T, 2, 3) float64: crop pixel -> frame pixel
+    weight: Array  # (T,) float32
+    neutral: Array  # (478, 3) float32
+
+    def __post_init__(self) -> None:
+        _check(self, "rgb", np.uint8, (None, None, None, 3))
+        count, side = self.rgb.shape[:2]
+        _check(self, "rgb", np.uint8, (count, side, side, 3))
+        _check(self, "mesh", np.float32, (count, MESH_POINTS, 3))
+        _check(self, "mask", np.float32, (count, side, side))
+        _check(self, "to_frame", np.float64, (count, 2, 3))
+        _check(self, "weight", np.float32, (count,))
+        _check(self, "neutral", np.float32, (MESH_POINTS, 3))
+
+    def __len__(self) -> int:
+        return len(self.rgb)
+
+
+@dataclass(frozen=True)
+class Consent:
+    """Who agreed to what, until when. `until` None is until withdrawn; `uses` empty is any use."""
+
+    subject: str
+    uses: tuple[str, ...] = ()
+    until: date | None = None
+    record: str = "self"
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Identity(_Shapes):
+    """The person to put in: at least one photo with its mesh, best first, and their consent."""
+
+    photos: tuple[Array, ...]  # each (H, W, 3) uint8, cut around the face
+    meshes: tuple[Array, ...]  # each (478, 3) float32, pixels of its photo
+    embedding: Array  # (E,) float32, unit
+    consent: Consent
+
+    def __post_init__(self) -> None:
+        if not self.photos or len(self.photos) != len(self.meshes):
+            raise ValueError(f"Identity: expected a mesh for each photo, got {len(self.meshes)} for {len(self.photos)}")
+        _check(self, "embedding", np.float32, (None,))
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Swapped(_Shapes):
+    """An engine's answer to `crops`: the same frames, size and order. `alpha` is how much of each pixel to lay over
+    the frame. `latents` are what the engine wants to see again at the next window, or None."""
+
+    crops: Crops
+    rgb: Array  # (T, S, S, 3) uint8
+    alpha: Array  # (T, S, S) float32
+    latents: Array | None = None
+
+    def __post_init__(self) -> None:
+        count, side = self.crops.rgb.shape[:2]
+        _check(self, "rgb", np.uint8, (count, side, side, 3))
+        _check(self, "alpha", np.float32, (count, side, side))

@@ -1,0 +1,1 @@
+"""Frames -> a clip that says what it is."""
