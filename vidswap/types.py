@@ -108,20 +108,20 @@ class Shot:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Face(_Shapes):
-    """A face in one picture. `visible` tells, on a square grid over the mesh model's crop, where skin is seen
-    (1) or covered by a hand, hair or an object (0); `visible_to_frame` maps grid cells to frame pixels."""
+    """A face in one picture. `visible` tells, on a square grid over the mesh model's crop, where the face is seen
+    (255) or covered by a hand, hair or an object (0); `visible_to_frame` maps grid cell centres to frame pixels."""
 
     box: Array  # (4,) float32: x0 y0 x1 y1
     mesh: Array  # (478, 3) float32
     score: float
     embedding: Array | None  # (E,) float32, unit; None where it was not asked for
-    visible: Array  # (G, G) float32
+    visible: Array  # (G, G) uint8
     visible_to_frame: Array  # (2, 3) float64
 
     def __post_init__(self) -> None:
         _check(self, "box", np.float32, (4,))
         _check(self, "mesh", np.float32, (MESH_POINTS, 3))
-        _check(self, "visible", np.float32, (None, None))
+        _check(self, "visible", np.uint8, (None, None))
         _check(self, "visible_to_frame", np.float64, (2, 3))
         if self.embedding is not None:
             _check(self, "embedding", np.float32, (None,))
@@ -138,7 +138,7 @@ class Track(_Shapes):
     mesh: Array  # (T, 478, 3) float32, steadied
     seen: Array  # (T,) bool; False = filled in
     embedding: Array  # (E,) float32, unit
-    visible: Array  # (T, G, G) float32
+    visible: Array  # (T, G, G) uint8
     visible_to_frame: Array  # (T, 2, 3) float64
 
     def __post_init__(self) -> None:
@@ -146,7 +146,7 @@ class Track(_Shapes):
         count = len(self.mesh)
         _check(self, "seen", np.bool_, (count,))
         _check(self, "embedding", np.float32, (None,))
-        _check(self, "visible", np.float32, (count, None, None))
+        _check(self, "visible", np.uint8, (count, None, None))
         _check(self, "visible_to_frame", np.float64, (count, 2, 3))
 
     def __len__(self) -> int:
