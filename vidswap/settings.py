@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from vidswap.errors import UsageError
 
@@ -49,10 +50,11 @@ class SwapSettings:
 
 @dataclass(frozen=True)
 class WriteSettings:
-    """`crf` of x264: 0 is lossless, 51 the worst."""
+    """`crf` of x264: 0 is lossless, 51 the worst. `sheet` is where a before/after picture goes, None for none."""
 
     crf: int = 16
     preset: str = "medium"
+    sheet: Path | None = None
 
     def __post_init__(self) -> None:
         _within("--crf", self.crf, 0, 51)
