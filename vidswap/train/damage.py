@@ -1,0 +1,169 @@
+"""What footage does to faces: hands and things in front, light, small size, blur, noise, compression.
+
+All pictures are (S, S, 3) uint8 RGB; every function returns a new one.
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from vidswap import geometry
+
+Array = geometry.Array
+
+
+def patch(scenes: tuple[Array, ...], size: int, rng: np.random.Generator) -> Array:
+    """A random square of a random scene, at a random zoom; noise where there are no scenes."""
+    if not scenes:
+        return np.asarray(cv2.resize(rng.integers(0, 256, (4, 4, 3)).astype(np.uint8), (size, size)))
+    scene = scenes[int(rng.integers(len(scenes)))]
+    side = int(rng.uniform(0.25, 0.9) * min(scene.shape[:2]))
+    top, left = (int(rng.integers(0, length - side + 1)) for length in scene.shape[:2])
+    cut = scene[top : top + side, left : left + side]
+    return np.asarray(cv2.resize(cut, (size, size), interpolation=cv2.INTER_AREA))
+
+
+def mouth(rgb: Array, lips: Array, rng: np.random.Generator) -> Array:
+    """An opened mouth painted inside the inner lips (20, 2): dark, reddish, often with teeth above."""
+    size = len(rgb)
+    inside = polygon(lips, size)
+    dark = rng.uniform(5, 60) * np.array([1.0, rng.uniform(0.4, 0.9), rng.uniform(0.4, 0.9)])
+    paint = np.broadcast_to(dark, rgb.shape).astype(np.float32).copy()
+    if rng.random() < 0.65:
+        upper = lips[:11]
+        drop = np.array([0, rng.uniform(0.15, 0.5)]) * max(1.0, float(np.ptp(lips[:, 1])))
+        teeth = polygon(np.concatenate([upper, (upper + drop)[::-1]]), size)[..., None]
+        colour = rng.uniform(110, 235) * np.array([1.0, 0.95, rng.uniform(0.75, 0.95)])
+        paint = paint * (1 - teeth) + colour * teeth
+    if rng.random() < 0.3:
+        tongue = polygon(lips[11:] - [0, 0.35 * np.ptp(lips[:, 1])], size)[..., None]
+        paint = paint * (1 - 0.7 * tongue) + 0.7 * tongue * np.array([150, 70, 75])
+    return blend(rgb, paint, cv2.GaussianBlur(inside, (3, 3), 0))
+
+
+def polygon(points: Array, size: int) -> Array:
+    """(S, S) float32 in [0, 1]: an antialiased filled polygon."""
+    canvas = np.zeros((size, size), np.uint8)
+    cv2.fillPoly(canvas, [np.round(points * 16).astype(np.int32)], 255, cv2.LINE_AA, 4)
+    return canvas.astype(np.float32) / 255
+
+
+def blend(rgb: Array, over: Array, alpha: Array) -> Array:
+    """`over` laid over `rgb` by alpha (S, S)."""
+    mixed = rgb + (over - rgb.astype(np.float32)) * alpha[..., None]
+    return np.asarray(np.clip(mixed, 0, 255).astype(np.uint8))
+
+
+def covered(rgb: Array, mesh: Array, scenes: tuple[Array, ...], rng: np.random.Generator) -> tuple[Array, Array]:
+    """A hand or a thing laid over the face: the picture and (S, S) float32 how much is covered."""
+    size = len(rgb)
+    centre = mesh[int(rng.integers(468)), :2]
+    if rng.random() < 0.6:
+        shape = hand(centre, size, rng)
+        colour = rgb[tuple(np.clip(mesh[[50, 280, 151], 1::-1].astype(int), 0, size - 1).T)].astype(np.float32)
+        tone = colour[int(rng.integers(3))] * rng.uniform(0.7, 1.25) + rng.normal(0, 10, 3)
+        grain = cv2.resize(rng.normal(0, 12, (int(rng.integers(4, 24)),) * 2 + (1,)).astype(np.float32), (size, size))
+        over = tone + grain[..., None]
+    else:
+        shape = thing(centre, size, rng)
+        over = patch(scenes, size, rng).astype(np.float32)
+    # A solid body is darker towards its edge; the distance transform gives it that roundness.
+    depth = cv2.distanceTransform((shape > 0.5).astype(np.uint8), cv2.DIST_L2, 3)
+    round_off = 1 - rng.uniform(0, 0.5) * np.exp(-depth / rng.uniform(1, 5))
+    alpha = cv2.GaussianBlur(shape, (0, 0), rng.uniform(0.4, 1.2))
+    shadow = 1 - rng.uniform(0, 0.5) * cv2.GaussianBlur(shape, (0, 0), rng.uniform(2, 6))
+    return blend(rgb * shadow[..., None], over * round_off[..., None], alpha), alpha
+
+
+def hand(centre: Array, size: int, rng: np.random.Generator) -> Array:
+    """(S, S): fingers fanning out from a palm that comes in from somewhere; or only a finger or two, or a fist."""
+    canvas = np.zeros((size, size), np.uint8)
+    angle, width = rng.uniform(0, 2 * np.pi), rng.uniform(0.05, 0.1) * size
+    fingers, reach = int(rng.integers(0, 6)), rng.uniform(0.2, 0.55) * size
+    palm = centre - np.array([np.cos(angle), np.sin(angle)]) * reach * rng.uniform(0.3, 1.0)
+    if fingers != 1:
+        axes = (width * rng.uniform(1.6, 2.8), width * rng.uniform(1.4, 2.4))
+        cv2.ellipse(canvas, (tuple(map(float, palm)), (2 * axes[0], 2 * axes[1]), float(np.degrees(angle))), 255, -1)
+        stroke(canvas, palm, palm - np.array([np.cos(angle), np.sin(angle)]) * 1.5 * size, 2.6 * width)
+    fan = rng.uniform(0.0, 0.22)
+    for finger in range(fingers):
+        place = finger - (fingers - 1) / 2
+        heading = angle + fan * place
+        across = np.array([-np.sin(angle), np.cos(angle)]) * place * width * rng.uniform(0.9, 1.1)
+        knuckle = palm + across + np.array([np.cos(heading), np.sin(heading)]) * reach * rng.uniform(0.4, 0.6)
+        bend = heading + rng.normal(0, 0.3)
+        tip = knuckle + np.array([np.cos(bend), np.sin(bend)]) * reach * rng.uniform(0.3, 0.6)
+        stroke(canvas, palm + across, knuckle, width)
+        stroke(canvas, knuckle, tip, 0.9 * width)
+    return canvas.astype(np.float32) / 255
+
+
+def stroke(canvas: Array, start: Array, end: Array, width: float) -> None:
+    """Draw a thick line with round ends onto a (S, S) uint8 canvas."""
+    a, b = (tuple(int(v) for v in np.round(p * 16)) for p in (start, end))
+    cv2.line(canvas, a, b, 255, max(1, round(width)), cv2.LINE_AA, 4)
+
+
+def thing(centre: Array, size: int, rng: np.random.Generator) -> Array:
+    """(S, S): an ellipse, a box, a bar or a blob."""
+    if rng.random() < 0.4:
+        canvas = np.zeros((size, size), np.uint8)
+        axes = (float(rng.uniform(0.1, 0.6) * size), float(rng.uniform(0.1, 0.6) * size))
+        cv2.ellipse(canvas, (tuple(map(float, centre)), axes, float(rng.uniform(0, 180))), 255, -1, cv2.LINE_AA)
+        return canvas.astype(np.float32) / 255
+    corners = int(rng.integers(3, 9))
+    angle = np.sort(rng.uniform(0, 2 * np.pi, corners)) if corners != 4 else np.array([0.6, 2.5, 3.7, 5.7])
+    reach = size * rng.uniform(0.08, 0.4, (1 if corners == 4 else corners, 1))
+    stretch = np.array([rng.uniform(0.3, 1.5), 1.0])
+    spin = rng.uniform(0, np.pi)
+    outline = np.stack([np.cos(angle), np.sin(angle)], 1) * reach * stretch
+    return polygon(outline @ np.array([[np.cos(spin), np.sin(spin)], [-np.sin(spin), np.cos(spin)]]) + centre, size)
+
+
+def relit(rgb: Array, rng: np.random.Generator) -> Array:
+    """Other light: gain, gamma, contrast, cast, saturation, and a gradient as from a lamp at the side."""
+    size = len(rgb)
+    light = rgb.astype(np.float32) / 255
+    if rng.random() < 0.5:
+        grey = light.mean(2, keepdims=True)
+        light = grey + (light - grey) * (0 if rng.random() < 0.15 else rng.uniform(0.3, 1.3))
+    if rng.random() < 0.5:
+        light = np.clip(light, 0, 1) ** np.exp(rng.normal(0, 0.3))
+    if rng.random() < 0.4:
+        angle = rng.uniform(0, 2 * np.pi)
+        ramp = np.linspace(-1, 1, size, dtype=np.float32)
+        slope = np.cos(angle) * ramp[None, :] + np.sin(angle) * ramp[:, None]
+        light = light * np.exp(rng.uniform(0, 0.7) * slope[..., None])
+    cast = np.exp(rng.normal(0, 0.08, 3) + rng.normal(0, 0.2))
+    contrast = rng.uniform(0.6, 1.2)
+    light = ((light - 0.45) * contrast + 0.45) * cast
+    return np.asarray(np.clip(light * 255, 0, 255).astype(np.uint8))
+
+
+def spoilt(rgb: Array, rng: np.random.Generator) -> Array:
+    """As a small, soft, noisy, compressed face: shrunk and enlarged again, blurred (also by motion), noise, blocks."""
+    size = len(rgb)
+    side = int(size * rng.uniform(0.35, 1.0)) if rng.random() < 0.45 else size
+    small = cv2.resize(rgb, (side, side), interpolation=cv2.INTER_AREA) if side < size else rgb
+    if rng.random() < 0.25:
+        small = cv2.GaussianBlur(small, (0, 0), rng.uniform(0.3, 1.6))
+    if rng.random() < 0.15:
+        length = int(rng.integers(3, 10))
+        spin = cv2.getRotationMatrix2D((length // 2, length // 2), rng.uniform(0, 180), 1)
+        line = np.zeros((length, length), np.float32)
+        line[length // 2] = 1
+        kernel = cv2.warpAffine(line, spin, (length, length)) + 1e-6
+        small = cv2.filter2D(small, -1, kernel / kernel.sum())
+    if rng.random() < 0.4:
+        noise = rng.normal(0, rng.uniform(1, 14), small.shape).astype(np.float32)
+        small = np.clip(small + noise, 0, 255).astype(np.uint8)
+    if rng.random() < 0.6:
+        small = compressed(small, int(rng.integers(18, 90)))
+    return np.asarray(cv2.resize(small, (size, size), interpolation=cv2.INTER_LINEAR) if side < size else small)
+
+
+def compressed(rgb: Array, quality: int) -> Array:
+    """Through JPEG and back."""
+    _, data = cv2.imencode(".jpg", rgb, [cv2.IMWRITE_JPEG_QUALITY, quality])
+    return np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR))
