@@ -1,0 +1,134 @@
+"""A frame and swapped crops -> the same frame with them laid over it, in the clip's own YUV planes.
+
+The planes are never converted to RGB and back: each gets only the difference, so that every pixel whose alpha is 0
+keeps its very bits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import groupby
+from typing import Any
+
+import cv2
+import numpy as np
+
+from vidswap.types import Array, Frame, Swapped
+
+Layer = tuple[Swapped, int]
+Box = tuple[int, int, int, int]  # x0 y0 x1 y1, exclusive ends
+
+# Kr and Kb of the luma weights, by FFmpeg's number of the matrix (ITU-R BT.709, BT.601, BT.2020; SMPTE 240M; FCC).
+_LUMA = {1: (0.2126, 0.0722), 4: (0.30, 0.11), 7: (0.212, 0.087), 9: (0.2627, 0.0593), 10: (0.2627, 0.0593)}
+_LUMA_601 = (0.299, 0.114)
+_FULL_RANGE = 2
+_SHRINK = 0.8  # below this zoom a crop is first shrunk by areas, or the warp would skip pixels
+
+
+def composite(frame: Frame, layers: Sequence[Layer]) -> Any:
+    """The frame's native picture with the layers laid over it; the picture is changed and handed back.
+
+    A layer is a window's answer and the row of this frame in it. Layers of one track that follow each other are
+    windows that overlap: their weights sum to 1, their pictures are averaged. Tracks lie over one another in the given
+    order.
+    The native format must be planar YUV or grey, as read.clip makes it."""
+    native = frame.native
+    if not layers:
+        return native
+    native.make_writable()  # the decoder still reads its own copy for the frames to come
+    planes = _planes(native)
+    for _, group in groupby(layers, key=lambda layer: layer[0].crops.track):
+        _lay(list(group), planes, native)
+    return native
+
+
+def _lay(layers: list[Layer], planes: list[Array], native: Any) -> None:
+    """Lay the windows of one track over the planes, in place."""
+    height, width = planes[0].shape
+    boxes = [_box(layer, width, height) for layer in layers]
+    box = (min(b[0] for b in boxes), min(b[1] for b in boxes), max(b[2] for b in boxes), max(b[3] for b in boxes))
+    if box[0] >= box[2] or box[1] >= box[3]:
+        return
+    to_yuv, offset = yuv_matrix(native)
+    cover = np.zeros((box[3] - box[1], box[2] - box[0]), np.float32)
+    colour = np.zeros((*cover.shape, 3), np.float32)
+    for swapped, row in layers:
+        alpha, rgb = _warped(swapped, row, box)
+        alpha = alpha * swapped.crops.weight[row]
+        cover += alpha
+        colour += alpha[..., None] * rgb
+    yuv = cv2.transform(colour, to_yuv) + cover[..., None] * offset
+    for plane, channel in zip(planes, cv2.split(np.asarray(yuv, np.float32)), strict=False):
+        across, down = (-(-full // part) for full, part in zip((width, height), plane.shape[::-1], strict=True))
+        added, taken = _sampled(channel, across, down), _sampled(cover, across, down)
+        there = plane[box[1] // down :, box[0] // across :][: added.shape[0], : added.shape[1]]
+        mixed = np.rint(there + (added - taken * there))
+        there[:] = np.clip(mixed, 0, (1 << native.format.components[0].bits) - 1).astype(plane.dtype)
+
+
+def _sampled(full: Array, across: int, down: int) -> Array:
+    """A full-size picture at the chroma planes' sampling, by areas."""
+    if across == down == 1:
+        return full
+    height, width = full.shape
+    full = cv2.copyMakeBorder(full, 0, -height % down, 0, -width % across, cv2.BORDER_REPLICATE)
+    return np.asarray(full.reshape(full.shape[0] // down, down, full.shape[1] // across, across).mean((1, 3)))
+
+
+def _warped(swapped: Swapped, row: int, box: Box) -> tuple[Array, Array]:
+    """Alpha (h, w) and RGB (h, w, 3), float32, of one crop in the box of the frame."""
+    rgb, alpha = swapped.rgb[row], swapped.alpha[row]
+    to_frame = swapped.crops.to_frame[row]
+    side = rgb.shape[0]
+    zoom = float(np.sqrt(abs(np.linalg.det(to_frame[:, :2]))))
+    small = max(2, round(side * zoom))
+    if zoom < _SHRINK:
+        rgb, alpha = (cv2.resize(each, (small, small), interpolation=cv2.INTER_AREA) for each in (rgb, alpha))
+        step = side / small
+        # pixel centres are at integers: x = (x' + 1/2) * step - 1/2
+        to_frame = np.hstack([to_frame[:, :2] * step, to_frame @ [[(step - 1) / 2], [(step - 1) / 2], [1.0]]])
+    to_box = to_frame - np.array([[0.0, 0.0, box[0]], [0.0, 0.0, box[1]]])
+    size = (box[2] - box[0], box[3] - box[1])
+    rgb = rgb.astype(np.float32)
+    colour = cv2.warpAffine(rgb, to_box, size, flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+    cover = cv2.warpAffine(alpha, to_box, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
+    return cover, np.clip(colour, 0.0, 255.0)
+
+
+def _box(layer: Layer, width: int, height: int) -> Box:
+    """The box of the frame that holds all of a layer's alpha above 0, aligned to any chroma sampling; maybe empty."""
+    swapped, row = layer
+    ys, xs = np.nonzero(swapped.alpha[row] > 0)
+    if len(xs) == 0:
+        return 0, 0, 0, 0
+    x0, x1, y0, y1 = xs.min() - 1, xs.max() + 1, ys.min() - 1, ys.max() + 1
+    corners = np.array([[x0, y0, 1], [x1, y0, 1], [x0, y1, 1], [x1, y1, 1]]) @ swapped.crops.to_frame[row].T
+    low = np.floor(corners.min(0) - 2).astype(int) // 4 * 4
+    high = -(-np.ceil(corners.max(0) + 3).astype(int) // 4) * 4
+    return max(0, int(low[0])), max(0, int(low[1])), min(width, int(high[0])), min(height, int(high[1]))
+
+
+def _planes(native: Any) -> list[Array]:
+    """Views (h, w) on the Y, U, V planes of a native picture; grey has one."""
+    dtype = np.dtype(np.uint16 if native.format.components[0].bits > 8 else np.uint8)
+    return [
+        np.frombuffer(plane, dtype).reshape(plane.height, plane.line_size // dtype.itemsize)[:, : plane.width]
+        for plane in native.planes[:3]
+    ]
+
+
+def yuv_matrix(native: Any) -> tuple[Array, Array]:
+    """(3, 3) and (3,) float32 that take RGB of 0 to 255 to the levels of the picture's matrix, range and depth.
+
+    ITU-T H.273, equations 41 to 58; an untagged picture is BT.601, as swscale has it."""
+    red, blue = _LUMA.get(native.colorspace, _LUMA_601)
+    luma = np.array([red, 1 - red - blue, blue])
+    rows = np.stack([luma, (np.eye(3)[2] - luma) / (2 - 2 * blue), (np.eye(3)[0] - luma) / (2 - 2 * red)]) / 255
+    bits = native.format.components[0].bits
+    unit = 1 << (bits - 8)
+    full = native.color_range == _FULL_RANGE or native.format.name.startswith("yuvj")
+    if full:
+        scale, offset = np.full(3, (1 << bits) - 1.0), np.array([0.0, 128.0, 128.0]) * unit
+    else:
+        scale, offset = np.array([219.0, 224.0, 224.0]) * unit, np.array([16.0, 128.0, 128.0]) * unit
+    return (rows * scale[:, None]).astype(np.float32), offset.astype(np.float32)
