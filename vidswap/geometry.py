@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -100,3 +101,29 @@ def apply(transform: Array, points: Array) -> Array:
         return np.asarray(flat, np.float32)
     zoom = np.sqrt(abs(np.linalg.det(transform[:, :2])))
     return np.concatenate([flat, points[..., 2:] * zoom], -1).astype(np.float32)
+
+
+def draw_triangles(points: Array, depth: Array, triangles: Array, size: int) -> Array:
+    """(size, size) int32: which of `triangles` (K, 3) is seen at each pixel, -1 where none. Nearer covers farther
+    (painter's algorithm, by the triangle's mean depth); `points` (V, 2) are pixels of the picture to draw."""
+    seen = np.full((size, size), -1, np.int32)
+    fixed = np.round(points[:, :2] * 16).astype(np.int32)[triangles]
+    for k in np.argsort(-depth[triangles].mean(1), kind="stable"):
+        cv2.fillConvexPoly(seen, fixed[k], int(k), cv2.LINE_8, 4)
+    return seen
+
+
+def sampling_map(seen: Array, target: Array, source: Array, triangles: Array) -> Array:
+    """(size, size, 2) float32: for each pixel drawn by `draw_triangles`, where to read in the source picture.
+
+    Affine in each triangle; `target` and `source` are (V, 2). Pixels that no triangle covers read at (-1, -1)."""
+    corners = np.concatenate([target[:, :2][triangles], np.ones((len(triangles), 3, 1))], -1).astype(np.float64)
+    thin = np.abs(np.linalg.det(corners)) < 1e-3
+    corners[thin] = np.eye(3)
+    affine = np.linalg.solve(corners, source[:, :2][triangles].astype(np.float64))
+    affine[thin] = 0.0
+    affine[thin, 2] = source[triangles[thin], :2].mean(1)
+    affine = np.concatenate([affine, [[[0.0, 0.0], [0.0, 0.0], [-1.0, -1.0]]]]).astype(np.float32)
+    each = affine[seen]
+    y, x = np.indices(seen.shape, np.float32)
+    return np.asarray(each[..., 0, :] * x[..., None] + each[..., 1, :] * y[..., None] + each[..., 2, :], np.float32)

@@ -1,0 +1,129 @@
+"""A drawn face + the actor's own picture -> the drawn face in the actor's light, and where to lay it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from vidswap.geometry import Array
+from vidswap.swap.surface import Drawing
+
+CHEEKS = np.array([50, 280, 205, 425, 117, 346, 101, 330, 36, 266])
+NOSE = np.array([6, 197, 195, 5, 4, 45, 275, 198, 420])
+SMALL = 128  # light is matched at this side: it has no detail
+
+
+@dataclass(frozen=True)
+class LightSettings:
+    """Lengths in shares of the crop's side. `wide`: blur of the light matched inside; `narrow`: at the rim, where a
+    step would be seen; `rim`: how far inwards the rim reaches; `inside`: share of the match taken inside;
+    `feather`: softness of the face's edge, `brow` at the forehead."""
+
+    wide: float = 0.12
+    narrow: float = 0.04
+    rim: float = 0.09
+    inside: float = 0.85
+    feather: float = 0.035
+    forehead: float = 0.10
+
+
+def face_alpha(drawing: Drawing, settings: LightSettings) -> Array:
+    """(S, S) float32: 1 inside the drawn face, falling softly to 0 at its outline and around the mouth's interior."""
+    face = ((drawing.part >= 0) & (drawing.part <= 2)).astype(np.uint8)
+    depth = cv2.distanceTransform(face, cv2.DIST_L2, 3)
+    half = len(face)
+    rows = np.linspace(0, 1, half, dtype=np.float32)[:, None]
+    top = np.clip((0.42 - rows) / 0.15, 0, 1)
+    feather = half * (settings.feather + (settings.forehead - settings.feather) * top)
+    alpha = np.clip(depth / feather, 0, 1)
+    alpha = alpha * alpha * (3 - 2 * alpha)
+    mouth = cv2.GaussianBlur((drawing.part == 2).astype(np.float32), (0, 0), 1.0)
+    alpha = alpha * (1 - mouth)
+    return np.asarray(cv2.resize(alpha, (drawing.size, drawing.size), interpolation=cv2.INTER_LINEAR), np.float32)
+
+
+def depth_share(drawing: Drawing, reach: float) -> Array:
+    """(S, S) float32: 0 at the outline of the drawn face, rising to 1 at `reach` (share of the side) inside it."""
+    face = ((drawing.part >= 0) & (drawing.part <= 2)).astype(np.uint8)
+    depth = np.clip(cv2.distanceTransform(face, cv2.DIST_L2, 3) / (reach * len(face)), 0, 1)
+    return np.asarray(cv2.resize(depth, (drawing.size, drawing.size)), np.float32)
+
+
+def relight(face: Array, actor: Array, drawing: Drawing, settings: LightSettings) -> Array:
+    """`face` (S, S, 3) uint8 in the light of `actor` (S, S, 3), both drawn on the same geometry: float32.
+
+    Luma: low frequencies are the actor's; detail is scaled as the light is (shading multiplies), within limits, and the
+    rest of the step is added. Chroma: matched finely, since coloured light on a selfie is finer than shading and
+    identity hardly lives there."""
+    skin = cv2.resize((drawing.part == 0).astype(np.float32), (SMALL, SMALL), interpolation=cv2.INTER_AREA)
+    own, light = (_ycc(cv2.resize(p, (SMALL, SMALL), interpolation=cv2.INTER_AREA)) for p in (face, actor))
+    depth = cv2.distanceTransform((skin > 0.5).astype(np.uint8), cv2.DIST_L2, 3)
+    rim = np.clip(1 - depth / (settings.rim * SMALL), 0, 1)[..., None]
+    wide, narrow = settings.wide * SMALL, settings.narrow * SMALL
+    low, wanted = (_low(p, skin, narrow) for p in (own, light))
+    low[..., :1], wanted[..., :1] = (
+        rim * p[..., :1] + (1 - rim) * _low(q[..., :1], skin, wide) for p, q in ((low, own), (wanted, light))
+    )
+    share = settings.inside + (1 - settings.inside) * rim
+    wanted[..., :1] = low[..., :1] + (wanted[..., :1] - low[..., :1]) * share
+    gain = np.clip((wanted[..., :1] + 8) / (low[..., :1] + 8), 0.6, 1.5)
+    gain = np.concatenate([gain, np.ones_like(low[..., 1:])], -1)
+    shift = wanted - gain * low
+    size = (drawing.size, drawing.size)
+    lit = _ycc(face) * cv2.resize(gain, size) + cv2.resize(shift, size)
+    return np.asarray(cv2.cvtColor(lit / 255, cv2.COLOR_YCrCb2RGB) * 255, np.float32)
+
+
+def _ycc(picture: Array) -> Array:
+    """RGB uint8 -> luma and two colour differences, float32 in the range of 8 bits."""
+    return np.asarray(cv2.cvtColor(picture, cv2.COLOR_RGB2YCrCb), np.float32)
+
+
+def _low(picture: Array, mask: Array, sigma: float) -> Array:
+    """Gaussian low-pass of the masked part alone (normalised convolution, Knutsson and Westin 1993)."""
+    weight = cv2.GaussianBlur(mask, (0, 0), sigma)[..., None]
+    total = cv2.GaussianBlur(picture * mask[..., None], (0, 0), sigma).reshape(picture.shape)
+    mean = (picture * mask[..., None]).sum((0, 1)) / max(float(mask.sum()), 1.0)
+    return np.asarray((total + 1e-3 * mean) / (weight + 1e-3))
+
+
+def skin_alike(photo: Array, mesh: Array) -> Array:
+    """(h, w) float32 over a photo: 1 where a pixel looks like the face's own skin, 0 for hair or clothes that hang over
+    its outline. Compared with the cheeks and nose by colour (Mahalanobis distance in YCrCb, luma counting little)."""
+    ycc = cv2.GaussianBlur(_ycc(photo), (0, 0), max(np.ptp(mesh[:468, 0]) / 80, 0.6))
+    middle = np.zeros(photo.shape[:2], np.uint8)
+    for patch in (CHEEKS, NOSE):
+        cv2.fillConvexPoly(middle, cv2.convexHull(np.round(mesh[patch, :2]).astype(np.int32)), 1)
+    known = ycc[middle > 0]
+    if len(known) < 32:
+        return np.ones(photo.shape[:2], np.float32)
+    centre = np.median(known, 0)
+    spread = np.maximum(np.median(np.abs(known - centre), 0) * 1.5, (14.0, 3.0, 3.0)) * (2.0, 2.0, 2.0)
+    away = np.sqrt((((ycc - centre) / spread) ** 2).sum(-1))
+    return np.asarray(np.clip(2.2 - away, 0, 1), np.float32)
+
+
+def match_sharpness(face: Array, actor: Array, mask: Array, zoom: float) -> Array:
+    """Blur `face` (S, S, 3) float32 until its finest detail is as strong as that of `actor` within `mask`, both seen at
+    the footage's own resolution (`zoom` crop pixels a frame pixel)."""
+    sigmas = (0.0, 0.45, 0.7, 1.0, 1.5)
+    wanted = _detail(actor.astype(np.float32), mask, zoom)
+    softer = [face if s == 0 else cv2.GaussianBlur(face, (0, 0), s * max(zoom, 1.0)) for s in sigmas]
+    found = [_detail(picture, mask, zoom) for picture in softer]
+    for k in range(1, len(sigmas)):
+        if found[k] <= wanted:
+            share = np.clip((found[k - 1] - wanted) / max(found[k - 1] - found[k], 1e-6), 0, 1)
+            return np.asarray(softer[k - 1] * (1 - share) + softer[k] * share, np.float32)
+    return np.asarray(softer[-1], np.float32)
+
+
+def _detail(picture: Array, mask: Array, zoom: float) -> float:
+    """Standard deviation of the Laplacian of luma within the mask, at the footage's resolution."""
+    luma = picture @ np.array([0.299, 0.587, 0.114], np.float32)
+    if zoom > 1:
+        side = max(round(len(luma) / zoom), 16)
+        luma, mask = (cv2.resize(p, (side, side), interpolation=cv2.INTER_AREA) for p in (luma, mask))
+    inside = mask > 0.9
+    return float(cv2.Laplacian(luma, cv2.CV_32F)[inside].std()) if inside.sum() > 16 else 0.0

@@ -1,0 +1,117 @@
+"""The engine `warp`: the selfie's texture on the selfie's shape, in the actor's pose, expression and light. No network.
+
+It is what the diffusion starts from, and the yardstick it must beat. Mouth interior is the actor's; eyes are the
+selfie's, looking where the actor looks. The surroundings are drawn along with the outline of the face, so that a
+narrower face leaves no second cheek behind.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from vidswap import geometry
+from vidswap.geometry import Array
+from vidswap.settings import SwapSettings
+from vidswap.swap import match
+from vidswap.swap.engine import Needs
+from vidswap.swap.likeness import Blend, Likeness, likeness, perform
+from vidswap.swap.surface import Drawing, Surface, draw, surface, texture, with_ring
+from vidswap.types import Crops, Identity, Swapped
+from vidswap.weights import path_to
+
+NEEDS = Needs(size=512, framing="aligned", window=16, overlap=0)
+
+
+@dataclass(frozen=True, eq=False)
+class Warped:
+    """One frame: `face` (S, S, 3) float32 relit selfie, `around` (S, S, 3) uint8 the actor's picture on the new
+    geometry, `alpha` (S, S) float32 of the face over it, `drawing` what was drawn where, `mesh` (478, 3) as drawn."""
+
+    face: Array
+    around: Array
+    alpha: Array
+    drawing: Drawing
+    mesh: Array
+
+    @property
+    def picture(self) -> Array:
+        """(S, S, 3) float32: the face over its surroundings."""
+        alpha = self.alpha[..., None]
+        return np.asarray(self.face * alpha + self.around * (1 - alpha))
+
+
+@dataclass(frozen=True)
+class Warp:
+    """Values that the engine's `swap` is a function of."""
+
+    form: Surface
+    person: Likeness
+    light: match.LightSettings = match.LightSettings()
+    needs: Needs = NEEDS
+
+    def swap(self, crops: Crops, identity: Identity, previous: Swapped | None) -> Swapped:
+        """The identity's best photo drawn in each crop; nothing is remembered between windows."""
+        frames = [self.frame(crops, row, identity) for row in range(len(crops))]
+        rgb = np.stack([np.clip(np.rint(f.picture), 0, 255).astype(np.uint8) for f in frames])
+        alpha = np.stack([self.cover(crops, row, f) for row, f in enumerate(frames)])
+        return Swapped(crops, rgb, alpha)
+
+    def frame(self, crops: Crops, row: int, identity: Identity) -> Warped:
+        """Row `row` of a window, warped and relit."""
+        photo, selfie = identity.photos[0], identity.meshes[0]
+        actor = crops.mesh[row]
+        pose = geometry.face_pose(actor, self.form.mean)
+        own = geometry.normalised(selfie, geometry.face_pose(selfie, self.form.mean))
+        face = perform(self.person, own, crops.neutral, geometry.normalised(actor, pose))
+        mesh = geometry.posed(face, pose)
+        zoom = 1 / float(np.sqrt(abs(np.linalg.det(crops.to_frame[row][:, :2]))))
+        return self.render(photo, selfie, crops.rgb[row], actor, mesh, zoom)
+
+    def render(self, photo: Array, selfie: Array, crop: Array, actor: Array, mesh: Array, zoom: float) -> Warped:
+        """`photo` with its mesh `selfie` drawn as `mesh` (478, 3) into `crop`, whose face is `actor` (478, 3)."""
+        size = len(crop)
+        target = with_ring(mesh, actor)
+        drawing = draw(self.form, target, size)
+        face = texture(self.form, drawing, photo, with_ring(selfie, selfie))
+        around = texture(self.form, drawing, crop, with_ring(actor, actor))
+        alpha = self._alpha(drawing, photo, selfie)
+        relit = match.relight(face, around, drawing, self.light)
+        relit = match.match_sharpness(relit, around, alpha, zoom)
+        return Warped(relit, around, alpha, drawing, mesh)
+
+    def _alpha(self, drawing: Drawing, photo: Array, selfie: Array) -> Array:
+        """Opacity of the face; towards its outline, what is not skin in the photo (hair, a hat) is left out."""
+        alpha = match.face_alpha(drawing, self.light)
+        alike = texture(self.form, drawing, match.skin_alike(photo, selfie), with_ring(selfie, selfie))
+        inner = match.depth_share(drawing, 0.12)
+        return np.asarray(alpha * (inner + (1 - inner) * cv2.GaussianBlur(alike, (0, 0), len(alpha) / 128)), np.float32)
+
+    def cover(self, crops: Crops, row: int, warped: Warped) -> Array:
+        """(S, S) float32: how much of the crop to lay over the frame: all that was drawn, but not over what covers
+        the actor's face."""
+        drawn = (warped.drawing.part >= 0).astype(np.uint8)
+        depth = cv2.distanceTransform(drawn, cv2.DIST_L2, 3)
+        size = (crops.rgb.shape[1],) * 2
+        rim = cv2.resize(np.clip(depth / 6 - 0.3, 0, 1), size, interpolation=cv2.INTER_LINEAR)
+        return np.asarray(rim * (1 - covered(crops.mask[row], crops.mesh[row])), np.float32)
+
+
+def covered(mask: Array, mesh: Array) -> Array:
+    """(S, S) float32: 1 where the mask leaves a hole inside the outline of the face, soft at the edges."""
+    outline = np.zeros(mask.shape, np.uint8)
+    cv2.fillPoly(outline, [np.round(mesh[geometry.OVAL, :2]).astype(np.int32)], 1)
+    inner = cv2.erode(outline, np.ones((len(mask) // 32 | 1,) * 2, np.uint8))
+    hole = inner * (1 - mask)
+    if hole.max() < 0.05:
+        return np.zeros_like(mask)
+    grown = cv2.dilate(hole.astype(np.float32), np.ones((len(mask) // 16 | 1,) * 2, np.uint8))
+    return np.asarray(cv2.GaussianBlur(np.maximum(hole, grown * (1 - mask)), (0, 0), len(mask) / 128), np.float32)
+
+
+def open(settings: SwapSettings) -> Warp:
+    """The engine; `steps`, `seed` and `smooth` mean nothing to it. Raises ModelError."""
+    data = np.load(path_to("face"))
+    return Warp(surface(data["mean"], data["triangles"]), likeness(data["mean"], Blend()))
