@@ -1,5 +1,7 @@
 """Windows cover a span once, whatever their size."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -33,7 +35,7 @@ def test_windows_come_in_order_share_the_overlap_and_bring_something_new(span):
     made = list(windows(start, stop, size, overlap))
     assert made[0].start == start
     assert made[-1].stop == stop
-    for before, after in zip(made, made[1:], strict=False):
+    for before, after in pairwise(made):
         assert before.stop - after.start == overlap
         assert len(before) == size
         assert len(after) > overlap

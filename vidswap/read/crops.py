@@ -1,0 +1,177 @@
+"""Frames + Track -> Crops: cut, aligned and masked as the engine needs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Literal, Protocol
+
+import cv2
+import numpy as np
+
+from vidswap import geometry
+from vidswap.types import Array, Crops, Frame, Track
+
+VERSION = 1
+MASK = 128  # side of the aligned picture in which a mask is made
+GROW = 3  # how far the mask reaches beyond the mesh, in pixels of that picture
+SOFT = 1.5  # width of the mask's edge (sigma), pixels
+THIN = 7  # a covered strip thinner than this is the model's doubt about the outline, pixels
+SMALL = 100  # a covered spot of fewer pixels is a mistake of the model
+CUBIC = 2.0  # magnification up to which pixels are interpolated by cubics
+AROUND = 2  # frames before and after, over which what is covered is voted on
+CALMEST = 0.25  # part of a track's frames that its neutral shape is taken from
+
+
+class Span(Protocol):
+    """Frames [start, stop) and the weight (T,) float32 of each (`vidswap.swap.windows.Window`)."""
+
+    @property
+    def start(self) -> int: ...
+
+    @property
+    def stop(self) -> int: ...
+
+    @property
+    def weight(self) -> Array: ...
+
+
+class Needs(Protocol):
+    """What an engine says of the crops it wants (the part of `vidswap.swap.engine.Needs` that matters here)."""
+
+    @property
+    def size(self) -> int: ...
+
+    @property
+    def framing(self) -> Literal["aligned", "steady"]: ...
+
+
+def neutral_shape(track: Track, mean: Array) -> Array:
+    """(478, 3) float32: the actor's resting face in its own frame, the median over the track's calmest frames: mouth
+    closed and relaxed, eyes open, seen from the front. `mean` is the mean face (478, 3)."""
+    poses = [geometry.face_pose(mesh, mean) for mesh in track.mesh]
+    faces = np.stack([geometry.normalised(mesh, pose) for mesh, pose in zip(track.mesh, poses)])
+    frontal = np.array([pose[1][2, 2] for pose in poses])
+    gap = np.linalg.norm(faces[:, 13] - faces[:, 14], axis=1)
+    lids = np.linalg.norm(faces[:, [159, 386]] - faces[:, [145, 374]], axis=2).mean(1)
+    width = np.linalg.norm(faces[:, 61] - faces[:, 291], axis=1)
+    lifted = faces[:, [61, 291], 1].mean(1) - faces[:, [0, 17], 1].mean(1)
+    unrest = 3 * (gap - gap.min())
+    unrest += 2 * np.maximum(np.quantile(lids, 0.7) - lids, 0)
+    unrest += np.abs(width - np.quantile(width, 0.3)) + np.abs(lifted - np.median(lifted))
+    unrest += 0.3 * (1 - frontal) + 0.05 * ~track.seen
+    calm = np.argsort(unrest, kind="stable")[: max(5, int(CALMEST * len(faces)))]
+    return np.asarray(np.median(faces[calm], 0), np.float32)
+
+
+def cut(frames: Sequence[Frame], track: Track, window: Span, needs: Needs, neutral: Array) -> Crops:
+    """A window of a track, cut out of its `frames`, which are those of the window in order.
+
+    `neutral` is the track's `neutral_shape`; the steadied meshes are framed by it with geometry.crop_transform. A crop
+    is "aligned" to each, or "steady": one upright square that holds all of those. Beyond the frame's edge its last
+    pixels repeat and the mask is 0. Raises ValueError for frames of another window."""
+    if [frame.index for frame in frames] != list(range(window.start, window.stop)):
+        raise ValueError(f"cut: expected frames {window.start} to {window.stop - 1}, got {[f.index for f in frames]}")
+    meshes = track.mesh[window.start - track.start : window.stop - track.start]
+    turns = [geometry.crop_transform(mesh, neutral, needs.size) for mesh in meshes]
+    if needs.framing == "steady":
+        turns = [_square(turns, needs.size)] * len(turns)
+    rgb = np.empty((len(turns), needs.size, needs.size, 3), np.uint8)
+    mask = np.empty(rgb.shape[:3], np.float32)
+    for i, (frame, turn, (small, to_frame)) in enumerate(zip(frames, turns, _masks(track, window, neutral))):
+        picture = frame.rgb
+        rgb[i] = _sampled(picture, turn, needs.size)
+        cv2.warpAffine(small, _after(turn, to_frame), mask.shape[1:], dst=mask[i], flags=cv2.INTER_LINEAR)
+        _blank_outside(mask[i], turn, picture.shape)
+    mesh = np.stack([geometry.apply(turn, mesh) for turn, mesh in zip(turns, meshes)])
+    to_frame = np.stack([geometry.invert(turn) for turn in turns])
+    return Crops(track.id, window.start, rgb, mesh, mask, to_frame, window.weight, neutral)
+
+
+def _after(second: Array, first: Array) -> Array:
+    """The (2, 3) affine that does `first`, then `second`."""
+    return np.asarray(second @ np.vstack([first, [0, 0, 1]]))
+
+
+def _square(turns: Sequence[Array], size: int) -> Array:
+    """(2, 3): frame pixel -> pixel of the upright square of side `size` that holds all aligned crops, their corners
+    aside."""
+    sides = np.array([[0.0, 0.5], [1.0, 0.5], [0.5, 0.0], [0.5, 1.0]]) * (size - 1)
+    edges = np.concatenate([geometry.apply(geometry.invert(turn), sides) for turn in turns]).astype(np.float64)
+    low, high = edges.min(0), edges.max(0)
+    zoom = (size - 1) / (high - low).max()
+    return np.hstack([zoom * np.eye(2), ((size - 1) / 2 - zoom * (low + high) / 2)[:, None]])
+
+
+def _sampled(picture: Array, turn: Array, size: int) -> Array:
+    """(S, S, 3): the crop of a frame. Where it shrinks, the frame's part is first averaged over areas down to the
+    crop's scale, for a warp alone would skip pixels and alias."""
+    zoom = float(np.sqrt(np.linalg.det(turn[:, :2])))
+    if zoom > 0.9:
+        return np.asarray(_warped(picture, turn, size))
+    corners = geometry.apply(geometry.invert(turn), np.array([[0, 0], [size, 0], [0, size], [size, size]]) - 0.5)
+    limits = np.array(picture.shape[1::-1])
+    low = np.clip(np.floor(corners.min(0)) - 2 / zoom, 0, limits - 1).astype(int)
+    high = np.clip(np.ceil(corners.max(0)) + 2 / zoom, low + 1, limits).astype(int)
+    part = np.maximum(np.rint((high - low) * zoom), 1).astype(int)
+    shrunk = cv2.resize(picture[low[1] : high[1], low[0] : high[0]], part.tolist(), interpolation=cv2.INTER_AREA)
+    ratio = (high - low) / part
+    back = np.hstack([np.diag(ratio), (low + (ratio - 1) / 2)[:, None]])
+    return np.asarray(_warped(shrunk, _after(turn, back), size))
+
+
+def _warped(picture: Array, turn: Array, size: int) -> Array:
+    """(S, S, 3): cubic, for linear would blur by up to half a pixel; strongly enlarged that no longer shows."""
+    flags = cv2.INTER_CUBIC if np.linalg.det(turn[:, :2]) < CUBIC**2 else cv2.INTER_LINEAR
+    return np.asarray(cv2.warpAffine(picture, turn, (size, size), flags=flags, borderMode=cv2.BORDER_REPLICATE))
+
+
+def _blank_outside(mask: Array, turn: Array, shape: tuple[int, ...]) -> None:
+    """Set to 0 what a mask (S, S) has beyond the edge of a frame of `shape`."""
+    height, width = shape[:2]
+    size = len(mask)
+    corners = geometry.apply(geometry.invert(turn), np.array([[0, 0], [size, 0], [0, size], [size, size]]) - 0.5)
+    if corners.min() >= -0.5 and (corners.max(0) <= np.array([width, height]) - 0.5).all():
+        return
+    frame = np.array([[0, 0], [width - 1, 0], [width - 1, height - 1], [0, height - 1]])
+    inside = np.zeros(mask.shape, np.uint8)
+    cv2.fillConvexPoly(inside, np.rint(geometry.apply(turn, frame) * 16).astype(np.int32), 1, shift=4)
+    mask *= inside
+
+
+def _masks(track: Track, window: Span, neutral: Array) -> Iterator[tuple[Array, Array]]:
+    """For each frame of the window the mask (MASK, MASK) float32, 0 to 1, and the (2, 3) affine that takes its pixels
+    to the frame. A point is covered if it is so in most of the frames around: a vote, so that it does not flicker."""
+    first, last = max(track.start, window.start - AROUND), min(track.stop, window.stop + AROUND)
+    span = slice(first - track.start, last - track.start)
+    turns = [geometry.crop_transform(mesh, neutral, MASK) for mesh in track.mesh[span]]
+    placed = zip(track.visible[span], track.visible_to_frame[span], turns)
+    hidden = np.stack([_hidden(visible, _after(turn, to_frame)) for visible, to_frame, turn in placed])
+    for i in range(window.start - first, window.stop - first):
+        around = hidden[max(i - AROUND, 0) : i + AROUND + 1]
+        covered = (around.sum(0, dtype=np.uint8) > len(around) // 2).astype(np.uint8)
+        points = geometry.apply(turns[i], track.mesh[first - track.start + i, :468, :2])
+        yield _mask(points, covered), geometry.invert(turns[i])
+
+
+def _hidden(visible: Array, turn: Array) -> Array:
+    """(MASK, MASK) uint8, 1 where a visibility map laid by `turn` says covered; where it does not reach, nothing is."""
+    laid = cv2.warpAffine(visible, turn, (MASK, MASK), flags=cv2.INTER_LINEAR, borderValue=(255,))
+    return np.asarray(laid < 128, np.uint8)
+
+
+def _mask(points: Array, covered: Array) -> Array:
+    """(MASK, MASK) float32: the hull of a face's points (468, 2), grown a little, without what is covered, its edge
+    soft. Small spots and thin strips of `covered` (uint8, 0 or 1) are the model's doubts, not things before a face."""
+    hull = np.zeros((MASK, MASK), np.uint8)
+    cv2.fillConvexPoly(hull, np.rint(cv2.convexHull(points)).astype(np.int32), 1)
+    within = cv2.morphologyEx(covered & hull, cv2.MORPH_OPEN, _disc(THIN))
+    count, labels, facts, _ = cv2.connectedComponentsWithStats(within)
+    things = np.isin(labels, [k for k in range(1, count) if facts[k, cv2.CC_STAT_AREA] >= SMALL]).astype(np.uint8)
+    # a thing goes on beyond the hull, where the model sees no face anyway
+    things = cv2.dilate(things, _disc(2 * GROW + 1)) & covered
+    free = cv2.dilate(hull, _disc(2 * GROW + 1)) & (1 - things)
+    return np.asarray(cv2.GaussianBlur(free.astype(np.float32), (0, 0), SOFT))
+
+
+def _disc(width: int) -> Array:
+    return np.asarray(cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (width, width)))

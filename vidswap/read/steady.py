@@ -1,0 +1,148 @@
+"""The meshes of one face through a shot -> the same, whole and without jitter.
+
+The whole shot is known, so nothing lags: every filter here is symmetric in time. A mesh is taken apart into its pose
+(on the points that this face hardly moves) and its shape; what stands still is smoothed over many frames, what moves
+beyond the noise (a blink, a fast word, a turn of the head) over few or none.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from vidswap.types import Array
+
+RADII = (2, 5)  # frames to each side: first the short filter, then the long one
+CALM = 2.0  # a deviation of up to so many times its expected power counts as noise
+COMPONENTS = 48  # of a face's changing shape; what is beyond is noise
+ROUNDS = 3
+
+
+@dataclass(frozen=True, eq=False)
+class _Poses:
+    """`point = scale * rotation @ face + shift` for each of T frames."""
+
+    scale: Array  # (T,)
+    rotation: Array  # (T, 3, 3)
+    shift: Array  # (T, 3)
+
+    def off(self, meshes: Array) -> Array:
+        """(T, N, 3) meshes in the face's own frame."""
+        centred = meshes - self.shift[:, None]
+        return np.asarray(np.matmul(centred, self.rotation) / self.scale[:, None, None])
+
+    def on(self, faces: Array) -> Array:
+        """(T, N, 3) faces in their poses: the inverse of `off`."""
+        turned = np.matmul(faces, self.rotation.transpose(0, 2, 1))
+        return np.asarray(turned * self.scale[:, None, None] + self.shift[:, None])
+
+
+def steadied(meshes: Array, frames: Array, count: int) -> Array:
+    """(count, 478, 3) float32 from the (n, 478, 3) `meshes` seen in `frames` (n,), which run from 0 to count - 1: the
+    frames between are interpolated, all are steadied."""
+    if len(meshes) == 1:
+        return np.repeat(meshes, count, 0).astype(np.float32)
+    poses, face = _align(meshes.astype(np.float64))
+    shapes = poses.off(meshes).reshape(len(meshes), -1)
+    basis = _basis(shapes - face.ravel())
+    size = np.median(poses.scale)
+    parts = [np.log(poses.scale)[:, None], poses.rotation.reshape(-1, 9), poses.shift / size]
+    parts += list(((shapes - face.ravel()) @ basis).T[..., None])
+    log_scale, turn, shift, *change = (_filtered(part, frames, count) for part in parts)
+    poses = _Poses(np.exp(log_scale[:, 0]), _nearest_rotation(turn.reshape(-1, 3, 3)), shift * size)
+    faces = face + (np.hstack(change) @ basis.T).reshape(count, *face.shape)
+    return poses.on(faces).astype(np.float32)
+
+
+def _align(meshes: Array) -> tuple[_Poses, Array]:
+    """Poses of (n, N, 3) meshes and the (N, 3) median face they share: Procrustes analysis in which a point weighs the
+    less the more it moves within the face (Gower 1975; Dryden & Mardia 2016, ch. 7)."""
+    face, weight = meshes[len(meshes) // 2], np.ones(meshes.shape[1])
+    for _ in range(ROUNDS):
+        weight = weight / weight.sum()
+        face = face - weight @ face
+        face = face / np.sqrt((face**2).sum(1).mean())
+        poses = _fit(meshes, face, weight)
+        shapes = poses.off(meshes)
+        face = np.median(shapes, 0)
+        spread = ((shapes - face) ** 2).sum(2).mean(0)
+        weight = 1 / (spread + np.median(spread) + 1e-12)
+    return poses, face
+
+
+def _fit(meshes: Array, face: Array, weight: Array) -> _Poses:
+    """Weighted least-squares poses that take `face` to each of the meshes (Umeyama 1991)."""
+    shift = weight @ meshes
+    cross = np.matmul((meshes - shift[:, None]).transpose(0, 2, 1), face * weight[:, None])
+    rotation = _nearest_rotation(cross)
+    scale = (rotation * cross).sum((1, 2)) / (weight @ face**2).sum()
+    return _Poses(scale, rotation, shift - scale[:, None] * (rotation @ (weight @ face)))
+
+
+def _nearest_rotation(matrices: Array) -> Array:
+    """The rotation nearest to each of (T, 3, 3) matrices (Kabsch 1976)."""
+    u, _, vt = np.linalg.svd(matrices)
+    u[:, :, -1] *= np.sign(np.linalg.det(u @ vt))[:, None]
+    return np.asarray(u @ vt)
+
+
+def _basis(changes: Array) -> Array:
+    """(D, K) orthonormal directions in which (n, D) changes vary most, through the smaller of the two Gram matrices."""
+    if len(changes) <= changes.shape[1]:
+        power, left = np.linalg.eigh(changes @ changes.T)
+        keep = np.argsort(power)[::-1][: min(COMPONENTS, len(changes) - 1)]
+        keep = keep[power[keep] > 1e-9 * max(power.max(), 1e-12)]
+        return np.asarray(changes.T @ left[:, keep] / np.sqrt(power[keep]))
+    return np.asarray(np.linalg.eigh(changes.T @ changes)[1][:, : -COMPONENTS - 1 : -1])
+
+
+def _filtered(signal: Array, frames: Array, count: int) -> Array:
+    """(count, K) from (n, K) seen in `frames`: filled in, and steadied as far as it stands still.
+
+    Each frame takes the local quadratic's value as far as its deviation is what noise alone would give (Lee, "Digital
+    image enhancement and noise filtering by use of local statistics", PAMI 1980)."""
+    whole = np.stack([np.interp(np.arange(count), frames, column) for column in signal.T], 1)
+    noise = _noise(signal, frames)
+    seen = np.zeros(count)
+    seen[frames] = 1
+    for radius in RADII:
+        rows = _rows(seen + 0.2, min(radius, count - 1))
+        change = _windows(whole, rows.shape[1] // 2, rows) - whole
+        expected = noise * ((rows - np.eye(rows.shape[1])[rows.shape[1] // 2]) ** 2).sum(1)
+        power = _pooled((change**2).mean(1))
+        whole = whole + np.minimum(1, CALM * expected / np.maximum(power, 1e-24))[:, None] * change
+    return whole
+
+
+def _noise(signal: Array, frames: Array) -> float:
+    """Variance of white noise in (n, K): the third difference of whatever moves smoothly is small, that of noise is
+    twenty times its variance; the median over time ignores the quick events."""
+    run = np.flatnonzero(frames[3:] - frames[:-3] == 3)
+    if len(run) < 4:
+        return 0.0
+    power = (np.diff(signal, 3, axis=0)[run] ** 2).mean(1) / 20
+    return float(np.median(power)) / (0.455 if signal.shape[1] == 1 else 0.8)
+
+
+def _pooled(power: Array) -> Array:
+    """(T,) a frame's power together with its neighbours', so that an event is kept from its first frame to its last."""
+    padded = np.pad(power, 1, mode="edge")
+    return np.asarray(np.maximum(power, (padded[:-2] + 2 * power + padded[2:]) / 4))
+
+
+def _rows(trust: Array, radius: int) -> Array:
+    """(T, 2 radius + 1) weights that give the value at each frame of the quadratic fitted to its neighbours, weighted
+    by a bell and by their `trust` (T,); at the ends of the track the fit is one-sided (Cleveland 1979, loess)."""
+    steps = np.arange(-radius, radius + 1)
+    bell = np.exp(-0.5 * (steps / (0.6 * radius + 0.4)) ** 2)
+    weight = bell * np.lib.stride_tricks.sliding_window_view(np.pad(trust, radius), 2 * radius + 1)
+    powers = np.stack([np.ones_like(steps), steps, steps**2], 1) / np.array([1, radius or 1, (radius or 1) ** 2])
+    normal = np.einsum("tk,ki,kj->tij", weight, powers, powers) + 1e-6 * np.eye(3)
+    return np.asarray(np.linalg.solve(normal, (weight[..., None] * powers).transpose(0, 2, 1))[:, 0])
+
+
+def _windows(signal: Array, radius: int, rows: Array) -> Array:
+    """(T, K): each frame's neighbours, weighted by its row."""
+    padded = np.pad(signal, ((radius, radius), (0, 0)))
+    return np.asarray(sum(rows[:, k, None] * padded[k : k + len(signal)] for k in range(2 * radius + 1)))
