@@ -1,0 +1,143 @@
+"""The house's import rules and fences, held against every module by reading its source."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+MODULES = {".".join(p.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): p
+           for p in sorted((ROOT / "vidswap").rglob("*.py"))}  # fmt: skip
+STAGES = ("read", "swap", "write")
+ENGINES = {"vidswap.swap.warp", "vidswap.swap.embedded"}
+
+# What may import which of our own modules; the longest matching name counts, and a folder stands for all in it.
+SHARED = {"errors", "geometry", "types", "settings", "weights"}
+ALLOWED = {
+    "__init__": {"pipeline", "errors", "settings", "read"},
+    "__main__": {"cli"},
+    "errors": set(),
+    "geometry": set(),
+    "clock": set(),
+    "types": {"errors"},
+    "settings": {"errors"},
+    "weights": {"errors"},
+    "bench": {"clock"},  # arithmetic on what a run reported
+    "read": SHARED | {"read"},
+    "swap": SHARED | {"swap"},
+    "write": SHARED | {"write"},
+    "train": SHARED | {"train", *STAGES},
+    "evaluate": SHARED | {"read"},  # the second journey: it only reads two clips and compares
+    "pipeline": SHARED | {"clock", *STAGES},
+    "cli": SHARED | {"clock", "bench", "evaluate", "pipeline", "train"},
+}
+# Third-party packages and the modules that may import them.
+TORCH = {"swap.sampler", "swap.embedded", "train"}
+FENCES = {
+    "av": {"read.clip", "write.encode", "write.passthrough"},
+    "onnxruntime": {"read.faces"},
+    "insightface": {"read.faces"},
+    "torch": TORCH,
+    "diffusers": TORCH,
+    "safetensors": TORCH,
+    "onnx": {"train"},
+    "tqdm": {"cli"},
+    "argparse": {"cli"},
+    "scenedetect": {"read.shots"},
+    "httpx": set(),
+    "requests": set(),
+}
+CLI_ONLY = {"print", "input", "exit", "sys.exit", "sys.stdout", "sys.stderr", "os.environ", "os.getenv"}
+
+
+def imported(tree: ast.AST) -> Iterator[str]:
+    """Dotted names of all that is imported anywhere in a module; a relative import is a name that starts with a dot."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = "." * node.level + (node.module or "")
+            names = [f"{base}.{alias.name}" for alias in node.names]
+            yield from (name if name in MODULES else base for name in names)
+
+
+def within(name: str, places: set[str]) -> bool:
+    return any(name == place or name.startswith(place + ".") for place in places)
+
+
+def violations(module: str, source: str) -> list[str]:
+    """What `source`, as the module `module` ("vidswap.read.clip"), does that the house forbids."""
+    tree, own = ast.parse(source), module.removeprefix("vidswap.")
+    own = "__init__" if module == "vidswap" else own
+    allowed = ALLOWED[own.split(".")[0]]
+    found = []
+    for name in imported(tree):
+        top, inner = name.split(".")[0], name.removeprefix("vidswap.")
+        if name.startswith("."):
+            found.append(f"relative import {name}")
+        elif top == "vidswap" and name != "vidswap" and not within(inner, allowed):
+            found.append(f"imports {name}")
+        elif module in ENGINES and name in ENGINES - {module}:
+            found.append(f"an engine imports the engine {name}")
+        elif top in FENCES and not within(own, FENCES[top]):
+            found.append(f"imports {top}")
+    if own not in ("cli", "__main__"):
+        found += [f"uses {name}" for name in spoken(tree) if name in CLI_ONLY]
+    return found
+
+
+def spoken(tree: ast.AST) -> Iterator[str]:
+    """Names called, and attributes of names, anywhere in a module."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+            yield node.func.id
+        elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+            yield f"{node.value.id}.{node.attr}"
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_module_keeps_the_rules(module: str) -> None:
+    assert violations(module, MODULES[module].read_text()) == []
+
+
+@pytest.mark.parametrize(("module", "source"), [
+    ("vidswap.geometry", "from vidswap.errors import UsageError"),
+    ("vidswap.types", "import vidswap.settings"),
+    ("vidswap.read.faces", "from vidswap.swap.engine import Needs"),
+    ("vidswap.swap.warp", "from vidswap.read import clip"),
+    ("vidswap.write.encode", "def late():\n    from vidswap.read.clip import frames"),
+    ("vidswap.swap.embedded", "from vidswap.swap import warp"),
+    ("vidswap.read.tracks", "from vidswap import pipeline"),
+    ("vidswap.bench", "from vidswap.pipeline import swap_clip"),
+    ("vidswap.pipeline", "from vidswap.train import shape"),
+    ("vidswap.read.clip", "from .shots import Cuts"),
+    ("vidswap.pipeline", "import av"),
+    ("vidswap.read.tracks", "import onnxruntime as ort"),
+    ("vidswap.cli", "import torch"),
+    ("vidswap.swap.warp", "from torch import nn"),
+    ("vidswap.swap.embedded", "print('loaded')"),
+    ("vidswap.pipeline", "import sys\nsys.exit(1)"),
+    ("vidswap.read.faces", "import os\nos.environ['A'] = 'b'"),
+])  # fmt: skip
+def test_planted_violation_is_caught(module: str, source: str) -> None:
+    assert violations(module, source)
+
+
+@pytest.mark.parametrize(("module", "source"), [
+    ("vidswap.swap.embedded", "import torch\nfrom vidswap.swap.sampler import sample"),
+    ("vidswap.pipeline", "from vidswap.read.clip import frames\nfrom vidswap import __version__"),
+    ("vidswap.train.swapper", "import torch\nfrom vidswap.swap import warp"),
+    ("vidswap.cli", "import sys\nprint('x', file=sys.stderr)"),
+])  # fmt: skip
+def test_what_the_house_allows_passes(module: str, source: str) -> None:
+    assert violations(module, source) == []
+
+
+def test_no_module_or_function_outgrows_the_house() -> None:
+    for path in MODULES.values():
+        source = path.read_text()
+        assert source.count("\n") <= 400, path
+        for node in ast.walk(ast.parse(source)):
+            if isinstance(node, ast.FunctionDef):
+                assert (node.end_lineno or 0) - node.lineno < 60, f"{path}: {node.name}"

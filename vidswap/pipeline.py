@@ -1,0 +1,241 @@
+"""The journey of a clip, top to bottom: read, swap, write. The only module that knows the order.
+
+Two passes over the clip: the first finds cuts, faces and tracks, the second swaps, composites and encodes. What is
+kept is the first pass's facts and the frames of one window, so memory does not grow with the pictures of a clip.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from heapq import merge
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vidswap import __version__
+from vidswap.clock import Clock, Report, Stage, quiet
+from vidswap.errors import NoFaceError, UsageError
+from vidswap.read.clip import frames, open_clip
+from vidswap.read.crops import cut, neutral_shape
+from vidswap.read.faces import FaceReader, open_faces, watch
+from vidswap.read.identity import load_consent, load_identity
+from vidswap.read.shots import Cuts, shots_of
+from vidswap.read.tracks import find_tracks
+from vidswap.settings import ReadSettings, Settings
+from vidswap.swap.engine import Engine, Needs, open_engine
+from vidswap.swap.windows import Window, windows
+from vidswap.types import Array, Clip, Frame, Identity, Shot, Swapped, Track
+from vidswap.weights import path_to
+from vidswap.write.cast import Row, cast_sheet, portrait
+from vidswap.write.composite import composite
+from vidswap.write.encode import check_writable, encode
+from vidswap.write.picture import check_picture, write_picture
+from vidswap.write.provenance import labels
+from vidswap.write.sheet import sheet
+
+DETECT_EVERY = 8  # frames between detections while faces are followed
+SHEET_ROWS, PORTRAITS = 6, 6
+Layer = tuple[Swapped, int]  # a swapped window, and the row of it that belongs to the frame
+Step = tuple[Window, Track, tuple[Array, Array]]
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a swap did: `frames` written, `duration` of them in seconds, `swapped` of them with another face, the
+    `persons` replaced. `licence` is that of the face models; `stages` is where time and memory went."""
+
+    out: Path
+    frames: int
+    duration: float
+    swapped: int
+    persons: tuple[int, ...]
+    licence: str
+    stages: Mapping[str, Stage]
+
+
+def swap_clip(
+    source: Path, photos: Path, consent: str, out: Path, *, settings: Settings = Settings(), report: Report = quiet
+) -> Result:
+    """Put the person in `photos` (a file or a folder) into the clip `source`; the result is `out`.
+
+    `consent` is "self" or the path of a consent record. Raises the errors of errors.py, and no others."""
+    clock = Clock(report)
+    with clock.stage("open"):
+        clip = open_clip(source)
+        span = span_of(clip, settings.read)
+        check_writable(clip, out)
+        if settings.write.sheet:
+            check_picture(settings.write.sheet)
+        agreed = load_consent(consent)
+        reader = open_faces(settings.read.face_pack)
+        identity = load_identity(photos, agreed, reader)
+        engine = open_engine(settings.swap)
+    tracks = choose(analyse(clip, span, reader, clock), settings.read.person)
+    covered = sorted({index for track in tracks for index in range(track.start, track.stop)})
+    pairs = dict.fromkeys(evenly(covered, SHEET_ROWS if settings.write.sheet else 0))
+    footage = clock.told("rendering", clock.each("decode", frames(clip, span.start, span.stop)), len(span))
+    pictures = finish(relay(footage, tracks, engine, identity, clock), pairs, clock)
+    with clock.stage("encode"):
+        encode(clip, pictures, out, settings.write, labels(identity, settings.swap.engine, __version__))
+    if settings.write.sheet:
+        rows = [(index, clip.seconds(index), *pair) for index, pair in pairs.items()]
+        write_picture(settings.write.sheet, sheet(rows))
+    persons = tuple(sorted({track.person for track in tracks}))
+    duration = clip.seconds(span.stop - 1) - clip.seconds(span.start) + float(1 / clip.rate)
+    return Result(out, len(span), duration, len(covered), persons, reader.licence, clock.stages)
+
+
+def cast_clip(source: Path, out: Path, *, settings: Settings = Settings(), report: Report = quiet) -> list[Row]:
+    """Who is in the clip: a row for each person, drawn as the picture `out`. Raises the errors of errors.py."""
+    clock = Clock(report)
+    clip = open_clip(source)
+    span = span_of(clip, settings.read)
+    check_picture(out)
+    tracks = choose(analyse(clip, span, open_faces(settings.read.face_pack), clock), "all")
+    rows, mean = [], mean_face()
+    for number in sorted({track.person for track in tracks}):
+        own = [track for track in tracks if track.person == number]
+        meshes = {track.start + i: track.mesh[i] for track in own for i in np.flatnonzero(track.seen)}
+        pictures = (next(frames(clip, index, index + 1)) for index in evenly(sorted(meshes), PORTRAITS))
+        portraits = tuple(portrait(frame.rgb, meshes[frame.index], mean) for frame in pictures)
+        spans = tuple((clip.seconds(track.start), clip.seconds(track.stop - 1)) for track in own)
+        rows.append(Row(number, spans, portraits))
+    write_picture(out, cast_sheet(rows))
+    return rows
+
+
+def transcode(source: Path, out: Path, *, settings: Settings = Settings(), report: Report = quiet) -> float:
+    """Decode and encode the same frames with the same settings and nothing between: the seconds it takes."""
+    clip = open_clip(source)
+    span = span_of(clip, settings.read)
+    clock = Clock(report)
+    footage = clock.told("plain transcode", frames(clip, span.start, span.stop), len(span))
+    with clock.stage("plain"):
+        encode(clip, ((frame.index, frame.native) for frame in footage), out, settings.write, {})
+    return clock.stages["plain"].seconds
+
+
+def still(source: Path, out: Path, *, settings: Settings = Settings()) -> Path:
+    """The first face of the clip as a photo `out`, for a run that needs some face. Raises NoFaceError."""
+    reader, mean = open_faces(settings.read.face_pack), mean_face()
+    for frame in frames(open_clip(source)):
+        rgb = frame.rgb
+        if faces := reader.detect(rgb):
+            write_picture(out, portrait(rgb, faces[0].mesh, mean, 512))
+            return out
+    raise NoFaceError("nobody's face was found in the clip", "name a photo with --face")
+
+
+def analyse(clip: Clip, span: Shot, reader: FaceReader, clock: Clock) -> list[Track]:
+    """One pass over the frames of `span`: cuts, faces, and from them the tracks."""
+    is_cut, cuts = Cuts(), list[bool]()
+
+    def seen() -> Iterator[tuple[int, Array, bool]]:
+        footage = clock.each("decode", frames(clip, span.start, span.stop))
+        for frame in clock.told("analysis", footage, len(span)):
+            rgb = frame.rgb
+            with clock.stage("shots"):
+                cuts.append(is_cut(rgb))
+            yield frame.index, rgb, cuts[-1]
+
+    with clock.stage("faces"):
+        faces = list(watch(seen(), reader, DETECT_EVERY))
+    with clock.stage("tracks"):
+        return find_tracks(shots_of(cuts, span.start), faces, span.start)
+
+
+def relay(
+    footage: Iterable[Frame], tracks: Sequence[Track], engine: Engine, identity: Identity, clock: Clock
+) -> Iterator[tuple[Frame, list[Layer]]]:
+    """Every frame in order, with the swapped windows (and the row in each) that cover it.
+
+    Windows are taken by their last frame, whichever track they are of. The next one, and so all that follow, cannot
+    start more than a window's length before its own end: at most that many frames wait."""
+    footage = iter(footage)
+    held: deque[Frame] = deque()
+    layers: list[Swapped] = []
+    previous: dict[int, Swapped] = {}
+    for window, track, face in plan(tracks, engine.needs):
+        while not held or held[-1].index < window.stop - 1:
+            held.append(next(footage))
+            yield from released(held, layers, window.stop - engine.needs.window)
+        layers = [layer for layer in layers if layer.crops.start + len(layer.crops) > held[0].index]
+        with clock.stage("crops"):
+            inside = [frame for frame in held if window.start <= frame.index < window.stop]
+            crops = cut(inside, track, (window.start, window.stop, window.weight), engine.needs, face)
+        with clock.stage("engine"):
+            layers.append(engine.swap(crops, identity, previous.pop(track.id, None)))
+        if window.stop < track.stop:
+            previous[track.id] = layers[-1]
+    yield from released(held, layers, max(track.stop for track in tracks))
+    yield from ((frame, []) for frame in footage)
+
+
+def plan(tracks: Sequence[Track], needs: Needs) -> Iterator[Step]:
+    """The windows of all tracks by their last frame, each with its track and (mean face, the actor's resting face)."""
+    mean = mean_face()
+
+    def steps(track: Track) -> Iterator[Step]:
+        face = mean, neutral_shape(track, mean)
+        for window in windows(track.start, track.stop, needs.window, needs.overlap):
+            yield window, track, face
+
+    return merge(*map(steps, tracks), key=lambda step: step[0].stop)
+
+
+def released(held: deque[Frame], layers: Sequence[Swapped], before: int) -> Iterator[tuple[Frame, list[Layer]]]:
+    """Take the frames before index `before` out of `held`, each with the layers that cover it."""
+    while held and held[0].index < before:
+        frame = held.popleft()
+        rows = [(layer, frame.index - layer.crops.start) for layer in layers]
+        yield frame, [(layer, row) for layer, row in rows if 0 <= row < len(layer.crops)]
+
+
+def finish(
+    relayed: Iterable[tuple[Frame, list[Layer]]], pairs: dict[int, tuple[Array, Array] | None], clock: Clock
+) -> Iterator[tuple[int, Any]]:
+    """Composited frames, ready to encode; before and after of those whose index is a key of `pairs` are put there."""
+    for frame, layers in relayed:
+        with clock.stage("composite"):
+            before = frame.rgb if frame.index in pairs else None
+            native = composite(frame, layers) if layers else frame.native
+            if before is not None:
+                pairs[frame.index] = before, frame.to_rgb(native)
+        yield frame.index, native
+
+
+def choose(tracks: Sequence[Track], person: str) -> list[Track]:
+    """The tracks of `person`: "largest" (by size and time on screen), "all", or a number of the cast.
+    Raises NoFaceError, UsageError."""
+    if not tracks:
+        raise NoFaceError("nobody's face was found in the clip", "a face should be at least some 40 pixels wide")
+    if person == "all":
+        return list(tracks)
+    numbers = {track.person for track in tracks}
+    number = min(numbers) if person == "largest" else int(person)
+    if number not in numbers:
+        raise UsageError(f"there is no person {number} in the clip", f"it has {sorted(numbers)}: see `vidswap cast`")
+    return [track for track in tracks if track.person == number]
+
+
+def mean_face() -> Array:
+    """(478, 3) float32, in the face's own frame. Raises ModelError."""
+    return np.asarray(np.load(path_to("face"))["mean"])
+
+
+def span_of(clip: Clip, settings: ReadSettings) -> Shot:
+    """The frames between --start and --end. Raises UsageError where there are none."""
+    seconds = (clip.pts - clip.pts[0]) * float(clip.time_base)
+    start = int(np.searchsorted(seconds, settings.start or 0.0))
+    stop = len(clip) if settings.end is None else int(np.searchsorted(seconds, settings.end))
+    if start >= stop:
+        raise UsageError("no frame lies between --start and --end", f"the clip is {seconds[-1]:.2f} s long")
+    return Shot(start, stop)
+
+
+def evenly(items: Sequence[int], count: int) -> list[int]:
+    """At most `count` of the items, evenly spaced, first and last among them."""
+    return [items[i] for i in np.unique(np.linspace(0, len(items) - 1, min(count, len(items))).round().astype(int))]

@@ -1,0 +1,54 @@
+"""The cast of a clip as a picture: one row a person, with the number that --person takes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from vidswap import geometry
+from vidswap.types import Array
+
+SIDE, MARGIN, TEXT = 160, 8, 210  # pixels: a portrait, the space around it, the column of words
+PAPER, INK, PALE = 246, (30, 30, 30), (110, 110, 110)
+
+
+@dataclass(frozen=True, eq=False)
+class Row:
+    """One person: the number, from when to when they are on screen (seconds), portraits (SIDE, SIDE, 3) in order."""
+
+    number: int
+    spans: tuple[tuple[float, float], ...]
+    portraits: tuple[Array, ...]
+
+    @property
+    def seconds(self) -> float:
+        """Time on screen, all spans together."""
+        return sum(last - first for first, last in self.spans)
+
+
+def portrait(rgb: Array, mesh: Array, mean: Array, side: int = SIDE) -> Array:
+    """The face of `mesh` (478, 3) cut out of the picture `rgb` (H, W, 3): (side, side, 3) uint8, upright."""
+    large = 2 * side  # drawn large, then averaged, so that a large face does not alias
+    picture = cv2.warpAffine(rgb, geometry.crop_transform(mesh, mean, large), (large, large))
+    return np.asarray(cv2.resize(picture, (side, side), interpolation=cv2.INTER_AREA))
+
+
+def cast_sheet(rows: Sequence[Row]) -> Array:
+    """All persons, one below the other: (H, W, 3) uint8 RGB."""
+    step = SIDE + MARGIN
+    columns = max(len(row.portraits) for row in rows)
+    page = np.full((len(rows) * step + MARGIN, TEXT + columns * step + MARGIN, 3), PAPER, np.uint8)
+    for top, row in zip(range(MARGIN, len(page), step), rows):
+        _write(page, f"person {row.number}", top + 60, 0.8, INK)
+        _write(page, f"{row.seconds:.1f} s on screen", top + 90, 0.5, PALE)
+        _write(page, f"from {row.spans[0][0]:.1f} to {row.spans[-1][1]:.1f} s", top + 112, 0.5, PALE)
+        for left, picture in zip(range(TEXT, page.shape[1], step), row.portraits):
+            page[top : top + SIDE, left : left + SIDE] = picture
+    return page
+
+
+def _write(page: Array, words: str, bottom: int, size: float, colour: tuple[int, int, int]) -> None:
+    cv2.putText(page, words, (2 * MARGIN, bottom), cv2.FONT_HERSHEY_SIMPLEX, size, colour, 1, cv2.LINE_AA)
