@@ -80,8 +80,8 @@ def cut(frames: Sequence[Frame], track: Track, window: Span, needs: Needs, neutr
     for i, (frame, turn, (small, to_frame)) in enumerate(zip(frames, turns, _masks(track, window, neutral))):
         picture = frame.rgb
         rgb[i] = _sampled(picture, turn, needs.size)
-        cv2.warpAffine(small, _after(turn, to_frame), mask.shape[1:], dst=mask[i], flags=cv2.INTER_LINEAR)
-        _blank_outside(mask[i], turn, picture.shape)
+        laid = cv2.warpAffine(small, _after(turn, to_frame), mask.shape[1:], flags=cv2.INTER_LINEAR)
+        np.multiply(_inside(laid, turn, picture.shape), np.float32(1 / 255), out=mask[i])
     mesh = np.stack([geometry.apply(turn, mesh) for turn, mesh in zip(turns, meshes)])
     to_frame = np.stack([geometry.invert(turn) for turn in turns])
     return Crops(track.id, window.start, rgb, mesh, mask, to_frame, window.weight, neutral)
@@ -125,22 +125,23 @@ def _warped(picture: Array, turn: Array, size: int) -> Array:
     return np.asarray(cv2.warpAffine(picture, turn, (size, size), flags=flags, borderMode=cv2.BORDER_REPLICATE))
 
 
-def _blank_outside(mask: Array, turn: Array, shape: tuple[int, ...]) -> None:
-    """Set to 0 what a mask (S, S) has beyond the edge of a frame of `shape`."""
+def _inside(mask: Array, turn: Array, shape: tuple[int, ...]) -> Array:
+    """A mask (S, S) uint8 with 0 beyond the edge of a frame of `shape`."""
     height, width = shape[:2]
     size = len(mask)
     corners = geometry.apply(geometry.invert(turn), np.array([[0, 0], [size, 0], [0, size], [size, size]]) - 0.5)
     if corners.min() >= -0.5 and (corners.max(0) <= np.array([width, height]) - 0.5).all():
-        return
+        return mask
     frame = np.array([[0, 0], [width - 1, 0], [width - 1, height - 1], [0, height - 1]])
     inside = np.zeros(mask.shape, np.uint8)
     cv2.fillConvexPoly(inside, np.rint(geometry.apply(turn, frame) * 16).astype(np.int32), 1, shift=4)
-    mask *= inside
+    return np.asarray(mask * inside)
 
 
 def _masks(track: Track, window: Span, neutral: Array) -> Iterator[tuple[Array, Array]]:
-    """For each frame of the window the mask (MASK, MASK) float32, 0 to 1, and the (2, 3) affine that takes its pixels
-    to the frame. A point is covered if it is so in most of the frames around: a vote, so that it does not flicker."""
+    """For each frame of the window the mask (MASK, MASK) uint8, 255 = replace, and the (2, 3) affine that takes
+    its pixels to the frame. A point is covered if it is so in most of the frames around: this vote keeps it from
+    flickering."""
     first, last = max(track.start, window.start - AROUND), min(track.stop, window.stop + AROUND)
     span = slice(first - track.start, last - track.start)
     turns = [geometry.crop_transform(mesh, neutral, MASK) for mesh in track.mesh[span]]
@@ -160,7 +161,7 @@ def _hidden(visible: Array, turn: Array) -> Array:
 
 
 def _mask(points: Array, covered: Array) -> Array:
-    """(MASK, MASK) float32: the hull of a face's points (468, 2), grown a little, without what is covered, its edge
+    """(MASK, MASK) uint8: the hull of a face's points (468, 2), grown a little, without what is covered, its edge
     soft. Small spots and thin strips of `covered` (uint8, 0 or 1) are the model's doubts, not things before a face."""
     hull = np.zeros((MASK, MASK), np.uint8)
     cv2.fillConvexPoly(hull, np.rint(cv2.convexHull(points)).astype(np.int32), 1)
@@ -170,7 +171,7 @@ def _mask(points: Array, covered: Array) -> Array:
     # a thing goes on beyond the hull, where the model sees no face anyway
     things = cv2.dilate(things, _disc(2 * GROW + 1)) & covered
     free = cv2.dilate(hull, _disc(2 * GROW + 1)) & (1 - things)
-    return np.asarray(cv2.GaussianBlur(free.astype(np.float32), (0, 0), SOFT))
+    return np.asarray(cv2.GaussianBlur(free * np.uint8(255), (0, 0), SOFT))
 
 
 def _disc(width: int) -> Array:

@@ -8,6 +8,7 @@ beyond the noise (a blink, a fast word, a turn of the head) over few or none.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import comb
 
 import numpy as np
 
@@ -116,13 +117,16 @@ def _filtered(signal: Array, frames: Array, count: int) -> Array:
 
 
 def _noise(signal: Array, frames: Array) -> float:
-    """Variance of white noise in (n, K): the third difference of whatever moves smoothly is small, that of noise is
-    twenty times its variance; the median over time ignores the quick events."""
-    run = np.flatnonzero(frames[3:] - frames[:-3] == 3)
+    """Variance of white noise in (n, K), from differences of a high order: of all that moves, speech included, they
+    leave little, of noise most. Their median over time ignores quick events; a short track gets a lower order."""
+    order = min(6, (len(frames) - 1) // 3)
+    if order < 2:
+        return 0.0
+    run = np.flatnonzero(frames[order:] - frames[:-order] == order)
     if len(run) < 4:
         return 0.0
-    power = (np.diff(signal, 3, axis=0)[run] ** 2).mean(1) / 20
-    return float(np.median(power)) / (0.455 if signal.shape[1] == 1 else 0.8)
+    power = (np.diff(signal, order, axis=0)[run] ** 2).mean(1) / comb(2 * order, order)
+    return float(np.median(power)) / (0.455 if signal.shape[1] == 1 else 0.79)  # medians of chi-square over its mean
 
 
 def _pooled(power: Array) -> Array:
