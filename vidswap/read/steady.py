@@ -48,11 +48,12 @@ def steadied(meshes: Array, frames: Array, count: int) -> Array:
     shapes = poses.off(meshes).reshape(len(meshes), -1)
     basis = _basis(shapes - face.ravel())
     size = np.median(poses.scale)
-    parts = [np.log(poses.scale)[:, None], poses.rotation.reshape(-1, 9), poses.shift / size]
-    parts += list(((shapes - face.ravel()) @ basis).T[..., None])
-    log_scale, turn, shift, *change = (_filtered(part, frames, count) for part in parts)
+    parts = np.log(poses.scale)[:, None], poses.rotation.reshape(-1, 9), poses.shift / size
+    log_scale, turn, shift = (_filtered(part, frames, count) for part in parts)
+    changes = ((shapes - face.ravel()) @ basis).T
+    change = np.array([_filtered(one[:, None], frames, count)[:, 0] for one in changes]).reshape(-1, count)
     poses = _Poses(np.exp(log_scale[:, 0]), _nearest_rotation(turn.reshape(-1, 3, 3)), shift * size)
-    faces = face + (np.hstack(change) @ basis.T).reshape(count, *face.shape)
+    faces = face + (basis @ change).T.reshape(count, *face.shape)
     return poses.on(faces).astype(np.float32)
 
 

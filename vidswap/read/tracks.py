@@ -52,6 +52,8 @@ def find_tracks(shots: Sequence[Shot], faces: Sequence[list[Face]], first: int) 
     Tracks are ordered by where they start, never cross a cut, and hold each face once. Frames between two sightings
     are filled in (`seen` False), for up to GAP frames. Persons are numbered by time on screen times size."""
     paths = [path for shot in shots for path in _follow(shot, faces, first) if _counts(path, shot)]
+    if not paths:
+        return []
     paths.sort(key=lambda path: (path.frames[0], float(path.points[0][0, 0])))
     embeddings = _embeddings(paths)
     persons = _persons(paths, embeddings)
@@ -153,8 +155,8 @@ def _persons(paths: Sequence[_Path], embeddings: Sequence[Array]) -> list[int]:
     on screen together; 0 is the person with most time on screen times size."""
     groups = [[i] for i in range(len(paths))]
     screen = np.array([sum(_size(face) for face in path.faces) for path in paths])
-    means = np.array(embeddings).reshape(len(paths), -1) * screen[:, None]
-    together = np.array([[_overlap(a, b) for b in paths] for a in paths], bool).reshape(len(paths), len(paths))
+    means = np.array(embeddings) * screen[:, None]
+    together = np.array([[_overlap(a, b) for b in paths] for a in paths])
     while len(groups) > 1:
         unit = means / np.maximum(np.linalg.norm(means, axis=1, keepdims=True), 1e-9)
         alike = np.where(together, -1, unit @ unit.T)

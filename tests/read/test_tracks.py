@@ -1,0 +1,183 @@
+"""Faces become tracks: matched, separated by cuts, found again, each once."""
+
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import vidswap
+from vidswap import geometry
+from vidswap.read.tracks import GAP, find_tracks
+from vidswap.types import Face, Shot
+
+MEAN = np.load(Path(vidswap.__file__).parent / "models" / "embedded" / "face.npz")["mean"]
+GRID = 16
+
+
+def person(number):
+    """A person's embedding; any two are at right angles."""
+    return np.eye(8, dtype=np.float32)[number]
+
+
+def face(x, y=100.0, *, size=60.0, who=None, score=0.9, visible=255):
+    mesh = geometry.posed(MEAN, (size, np.eye(3), np.array([x, y, 0.0])))
+    box = geometry.bounds(mesh)
+    cell = 2 * size / GRID
+    to_frame = np.array([[cell, 0, x - size + cell / 2], [0, cell, y - size + cell / 2]])
+    seen = np.full((GRID, GRID), visible, np.uint8)
+    return Face(box, mesh, score, None if who is None else person(who), seen, to_frame)
+
+
+def across(count, start, speed, **looks):
+    """A face in every frame, in lists as the detector gives them."""
+    return [[face(start + speed * i, **looks)] for i in range(count)]
+
+
+def places(track):
+    return track.mesh[:, geometry.RIGID, 0].mean(1)
+
+
+def test_one_face_is_one_track():
+    (track,) = find_tracks([Shot(0, 20)], across(20, 100, 3), 0)
+    assert (track.start, track.stop, track.id, track.person) == (0, 20, 0, 0)
+    assert track.seen.all()
+    np.testing.assert_allclose(places(track), 100 + 3 * np.arange(20), atol=0.2)
+
+
+def test_frames_are_counted_from_the_first():
+    tracks = find_tracks([Shot(40, 80)], across(20, 100, 3), 50)
+    assert [(track.start, track.stop) for track in tracks] == [(50, 70)]
+
+
+def test_nobody_is_no_track():
+    assert find_tracks([Shot(0, 5)], [[] for _ in range(5)], 0) == []
+
+
+def test_two_faces_side_by_side_keep_to_themselves_whatever_their_order():
+    faces = [[face(100, who=0), face(200, who=1)][:: 1 if i % 2 else -1] for i in range(20)]
+    tracks = find_tracks([Shot(0, 20)], faces, 0)
+    assert [len(track) for track in tracks] == [20, 20]
+    assert [np.ptp(places(track)) < 1 for track in tracks] == [True, True]
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_two_faces_that_cross_behind_each_other_are_not_confused(known):
+    looks = [{"who": i if known else None} for i in range(2)]
+    faces = []
+    for i in range(41):
+        front, back = face(100 + 8 * i, **looks[0]), face(420 - 8 * i, y=110, size=50, **looks[1])
+        hidden = abs((100 + 8 * i) - (420 - 8 * i)) < 40
+        faces.append([front] if hidden else [front, back])
+    front, back = sorted(find_tracks([Shot(0, 41)], faces, 0), key=lambda track: places(track)[0])
+    assert (len(front), len(back)) == (41, 41)
+    np.testing.assert_allclose(places(front), 100 + 8 * np.arange(41), atol=1)
+    np.testing.assert_allclose(places(back), 420 - 8 * np.arange(41), atol=2)
+    assert front.seen.all()
+    assert 0 < (~back.seen).sum() < 8
+
+
+def test_what_is_filled_behind_another_face_is_not_visible():
+    def both(i):
+        front, back = face(100 + 8 * i), face(420 - 8 * i, size=50)
+        return [front] if abs(16 * i - 320) < 40 else [front, back]
+
+    tracks = find_tracks([Shot(0, 41)], [both(i) for i in range(41)], 0)
+    back = min(tracks, key=lambda track: track.seen.sum())
+    middle = GRID // 2
+    assert (back.visible[~back.seen][:, middle, middle] == 0).all()
+    assert (back.visible[back.seen] == 255).all()
+
+
+def test_a_gap_is_filled_and_said_to_be():
+    faces = across(40, 100, 3)
+    faces[15:25] = [[] for _ in range(10)]
+    (track,) = find_tracks([Shot(0, 40)], faces, 0)
+    assert not track.seen[15:25].any()
+    assert track.seen.sum() == 30
+    np.testing.assert_allclose(places(track), 100 + 3 * np.arange(40), atol=1)
+    middles = [(to_frame @ [GRID / 2 - 0.5, GRID / 2 - 0.5, 1])[0] for to_frame in track.visible_to_frame]
+    np.testing.assert_allclose(middles, 100 + 3 * np.arange(40), atol=1)
+
+
+def test_nothing_is_added_before_or_after_or_over_a_long_gap():
+    faces = [[] for _ in range(5)] + across(10, 100, 0) + [[] for _ in range(GAP + 1)] + across(10, 100, 0) + [[]]
+    tracks = find_tracks([Shot(0, len(faces))], faces, 0)
+    assert [(track.start, len(track)) for track in tracks] == [(5, 10), (16 + GAP, 10)]
+
+
+def test_a_track_never_crosses_a_cut():
+    tracks = find_tracks([Shot(0, 12), Shot(12, 30)], across(30, 100, 0, who=0), 0)
+    assert [(track.start, track.stop) for track in tracks] == [(0, 12), (12, 30)]
+    assert [track.id for track in tracks] == [0, 1]
+
+
+def test_the_same_person_is_found_again_after_a_cut_and_the_one_seen_most_is_0():
+    faces = across(10, 100, 0, who=3) + across(10, 300, 0, who=5, size=90) + across(10, 200, 0, who=3)
+    shots = [Shot(0, 10), Shot(10, 20), Shot(20, 30)]
+    assert [track.person for track in find_tracks(shots, faces, 0)] == [0, 1, 0]
+
+
+def test_size_counts_as_much_as_time():
+    faces = across(10, 100, 0, who=1, size=40) + across(10, 300, 0, who=2, size=120)
+    assert [track.person for track in find_tracks([Shot(0, 10), Shot(10, 20)], faces, 0)] == [1, 0]
+
+
+def test_two_on_screen_together_are_two_persons_however_alike():
+    faces = [[face(100, who=0), face(300, who=0)] for _ in range(10)]
+    assert sorted(track.person for track in find_tracks([Shot(0, 10)], faces, 0)) == [0, 1]
+
+
+def test_without_embeddings_each_track_is_a_person():
+    tracks = find_tracks([Shot(0, 10), Shot(10, 20)], across(20, 100, 0), 0)
+    assert [track.person for track in tracks] == [0, 1]
+    assert {len(track.embedding) for track in tracks} == {1}
+
+
+def test_a_good_look_outweighs_a_poor_one():
+    faces = across(5, 100, 0, who=0, score=0.95) + across(5, 100, 0, who=1, score=0.3, size=55)
+    for one in faces[5:]:  # alike enough not to be someone else
+        one[0].embedding[:] = (person(1) + 0.3 * person(0)) / np.sqrt(1.09)
+    (track,) = find_tracks([Shot(0, 10)], faces, 0)
+    assert track.embedding[0] > 2 * track.embedding[1]
+    np.testing.assert_allclose(np.linalg.norm(track.embedding), 1, rtol=1e-5)
+
+
+def test_someone_else_in_the_same_place_is_another_track():
+    faces = across(12, 100, 0, who=0) + across(12, 100, 0, who=1)
+    assert [(track.start, track.stop) for track in find_tracks([Shot(0, 24)], faces, 0)] == [(0, 12), (12, 24)]
+
+
+def test_a_face_found_twice_is_one_track():
+    faces = [[face(100), face(104, score=0.6)] for _ in range(15)]
+    assert len(find_tracks([Shot(0, 15)], faces, 0)) == 1
+
+
+def test_a_flash_of_a_face_is_dropped_but_a_short_shot_is_kept():
+    flash = [[face(100, score=0.5)] if i in (7, 8) else [] for i in range(30)]
+    assert find_tracks([Shot(0, 30)], flash, 0) == []
+    assert len(find_tracks([Shot(0, 2)], across(2, 100, 0), 0)) == 1
+
+
+@given(st.data())
+@settings(max_examples=30, deadline=None)
+def test_however_faces_come_and_go_every_frame_has_a_face_in_one_track_at_most(data):
+    spots = [100.0, 260.0, 420.0]
+    shown = data.draw(st.lists(st.sets(st.sampled_from(spots)), min_size=1, max_size=40))
+    cut = data.draw(st.integers(0, len(shown)))
+    shots = [Shot(a, b) for a, b in pairwise([0, cut, len(shown)]) if b > a]
+    tracks = find_tracks(shots, [[face(x) for x in sorted(spots)] for spots in shown], 0)
+    for track in tracks:
+        assert any(shot.start <= track.start and track.stop <= shot.stop for shot in shots)
+        assert track.seen[0]
+        assert track.seen[-1]
+        assert np.ptp(places(track)) < 1
+        spot = min(spots, key=lambda x: abs(x - places(track)[0]))
+        present = [spot in shown[i] for i in range(track.start, track.stop)]
+        np.testing.assert_array_equal(track.seen, present)
+    for a in tracks:
+        for b in tracks:
+            if a is not b and a.start < b.stop and b.start < a.stop:
+                assert abs(places(a)[0] - places(b)[0]) > 100
