@@ -7,7 +7,7 @@ kept is the first pass's facts and the frames of one window, so memory does not 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from heapq import merge
 from pathlib import Path
@@ -39,7 +39,8 @@ from vidswap.write.sheet import sheet
 DETECT_EVERY = 8  # frames between detections while faces are followed
 SHEET_ROWS, PORTRAITS = 6, 6
 Layer = tuple[Swapped, int]  # a swapped window, and the row of it that belongs to the frame
-Step = tuple[Window, Track, tuple[Array, Array]]
+Step = tuple[Window, Track, Array]  # the array: the actor's resting face
+Pair = tuple[int, Array, Array]  # a frame's index, the original and the result (H, W, 3)
 
 
 @dataclass(frozen=True)
@@ -75,13 +76,14 @@ def swap_clip(
         engine = open_engine(settings.swap)
     tracks = choose(analyse(clip, span, reader, clock), settings.read.person)
     covered = sorted({index for track in tracks for index in range(track.start, track.stop)})
-    pairs = dict.fromkeys(evenly(covered, SHEET_ROWS if settings.write.sheet else 0))
+    keep = evenly(covered, SHEET_ROWS if settings.write.sheet else 0)
+    pairs: list[Pair] = []
     footage = clock.told("rendering", clock.each("decode", frames(clip, span.start, span.stop)), len(span))
-    pictures = finish(relay(footage, tracks, engine, identity, clock), pairs, clock)
+    pictures = finish(relay(footage, tracks, engine, identity, clock), keep, pairs, clock)
     with clock.stage("encode"):
         encode(clip, pictures, out, settings.write, labels(identity, settings.swap.engine, __version__))
     if settings.write.sheet:
-        rows = [(index, clip.seconds(index), *pair) for index, pair in pairs.items()]
+        rows = [(index, clip.seconds(index), before, after) for index, before, after in pairs]
         write_picture(settings.write.sheet, sheet(rows))
     persons = tuple(sorted({track.person for track in tracks}))
     duration = clip.seconds(span.stop - 1) - clip.seconds(span.start) + float(1 / clip.rate)
@@ -98,7 +100,7 @@ def cast_clip(source: Path, out: Path, *, settings: Settings = Settings(), repor
     rows, mean = [], mean_face()
     for number in sorted({track.person for track in tracks}):
         own = [track for track in tracks if track.person == number]
-        meshes = {track.start + i: track.mesh[i] for track in own for i in np.flatnonzero(track.seen)}
+        meshes = {track.start + int(i): track.mesh[i] for track in own for i in np.flatnonzero(track.seen)}
         pictures = (next(frames(clip, index, index + 1)) for index in evenly(sorted(meshes), PORTRAITS))
         portraits = tuple(portrait(frame.rgb, meshes[frame.index], mean) for frame in pictures)
         spans = tuple((clip.seconds(track.start), clip.seconds(track.stop - 1)) for track in own)
@@ -158,14 +160,14 @@ def relay(
     held: deque[Frame] = deque()
     layers: list[Swapped] = []
     previous: dict[int, Swapped] = {}
-    for window, track, face in plan(tracks, engine.needs):
+    for window, track, neutral in plan(tracks, engine.needs):
         while not held or held[-1].index < window.stop - 1:
             held.append(next(footage))
             yield from released(held, layers, window.stop - engine.needs.window)
         layers = [layer for layer in layers if layer.crops.start + len(layer.crops) > held[0].index]
         with clock.stage("crops"):
             inside = [frame for frame in held if window.start <= frame.index < window.stop]
-            crops = cut(inside, track, (window.start, window.stop, window.weight), engine.needs, face)
+            crops = cut(inside, track, window, engine.needs, neutral)
         with clock.stage("engine"):
             layers.append(engine.swap(crops, identity, previous.pop(track.id, None)))
         if window.stop < track.stop:
@@ -175,13 +177,13 @@ def relay(
 
 
 def plan(tracks: Sequence[Track], needs: Needs) -> Iterator[Step]:
-    """The windows of all tracks by their last frame, each with its track and (mean face, the actor's resting face)."""
+    """The windows of all tracks by their last frame, each with its track and the actor's resting face."""
     mean = mean_face()
 
     def steps(track: Track) -> Iterator[Step]:
-        face = mean, neutral_shape(track, mean)
+        neutral = neutral_shape(track, mean)
         for window in windows(track.start, track.stop, needs.window, needs.overlap):
-            yield window, track, face
+            yield window, track, neutral
 
     return merge(*map(steps, tracks), key=lambda step: step[0].stop)
 
@@ -195,15 +197,15 @@ def released(held: deque[Frame], layers: Sequence[Swapped], before: int) -> Iter
 
 
 def finish(
-    relayed: Iterable[tuple[Frame, list[Layer]]], pairs: dict[int, tuple[Array, Array] | None], clock: Clock
+    relayed: Iterable[tuple[Frame, list[Layer]]], keep: Collection[int], pairs: list[Pair], clock: Clock
 ) -> Iterator[tuple[int, Any]]:
-    """Composited frames, ready to encode; before and after of those whose index is a key of `pairs` are put there."""
+    """Composited frames, ready to encode. Of those whose index is in `keep`, before and after are put into `pairs`."""
     for frame, layers in relayed:
         with clock.stage("composite"):
-            before = frame.rgb if frame.index in pairs else None
+            before = frame.rgb if frame.index in keep else None  # now: composite draws on the frame itself
             native = composite(frame, layers) if layers else frame.native
             if before is not None:
-                pairs[frame.index] = before, frame.to_rgb(native)
+                pairs.append((frame.index, before, frame.to_rgb(native)))
         yield frame.index, native
 
 
@@ -238,4 +240,5 @@ def span_of(clip: Clip, settings: ReadSettings) -> Shot:
 
 def evenly(items: Sequence[int], count: int) -> list[int]:
     """At most `count` of the items, evenly spaced, first and last among them."""
-    return [items[i] for i in np.unique(np.linspace(0, len(items) - 1, min(count, len(items))).round().astype(int))]
+    places = np.linspace(0, len(items) - 1, min(count, len(items)))
+    return [int(items[round(place)]) for place in places]

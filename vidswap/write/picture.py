@@ -27,7 +27,7 @@ def write_picture(out: Path, rgb: Array) -> None:
     """Write `rgb` (H, W, 3) uint8 by way of a `.part` file. Raises OutputError."""
     part = out.with_name(out.name + ".part")
     try:
-        part.write_bytes(cv2.imencode(out.suffix, cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR))[1])
+        part.write_bytes(cv2.imencode(out.suffix, cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR))[1].tobytes())
         part.replace(out)
     except OSError as error:
         part.unlink(missing_ok=True)

@@ -1,0 +1,66 @@
+"""Where time goes, with a clock of our own making."""
+
+import pytest
+
+from vidswap import clock as clocks
+from vidswap.bench import Bench, table
+from vidswap.clock import Clock, Stage
+
+
+@pytest.fixture
+def hands(monkeypatch):
+    """A clock whose time is moved by calling hands(seconds)."""
+    now = [0.0]
+    monkeypatch.setattr(clocks, "perf_counter", lambda: now[0])
+
+    def move(seconds: float) -> None:
+        now[0] += seconds
+
+    return move
+
+
+def test_time_is_booked_to_the_innermost_stage(hands):
+    clock = Clock()
+
+    def items():
+        for _ in range(3):
+            hands(10)
+            yield None
+
+    with clock.stage("outer"):
+        hands(1)
+        for _ in clock.each("inner", items()):
+            hands(100)
+    hands(1000)
+    with clock.stage("inner"):
+        hands(5)
+    assert {name: stage.seconds for name, stage in clock.stages.items()} == {"outer": 301, "inner": 35}
+    assert all(stage.memory > 0 for stage in clock.stages.values())
+
+
+def test_a_stage_that_fails_is_closed(hands):
+    clock = Clock()
+    with pytest.raises(KeyError), clock.stage("outer"), clock.stage("inner"):
+        raise KeyError
+    with clock.stage("after"):
+        hands(2)
+    assert clock.stages["inner"].seconds == 0
+    assert clock.stages["after"].seconds == 2
+
+
+def test_progress_is_told_from_nothing_to_all():
+    heard: list[tuple[str, int, int]] = []
+    clock = Clock(lambda *words: heard.append(words))
+    assert list(clock.told("work", "ab", 2)) == ["a", "b"]
+    assert heard == [("work", 0, 2), ("work", 1, 2), ("work", 2, 2)]
+
+
+def test_bench_compares_what_is_outside_the_engine_with_the_plain_transcode():
+    bench = Bench({"decode": Stage(2.0, 10), "engine": Stage(6.0, 30)}, plain=4.0, frames=40, duration=1.6)
+    figures = bench.figures()
+    assert figures["fps"] == 5.0
+    assert figures["realtime_factor"] == 0.2
+    assert figures["outside_engine_share"] == 0.25
+    assert figures["outside_engine_over_plain"] == 0.5
+    assert "5.00 fps" in table(bench)
+    assert "75%" in table(bench)
