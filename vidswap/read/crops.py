@@ -168,8 +168,8 @@ def _mask(points: Array, covered: Array) -> Array:
     within = cv2.morphologyEx(covered & hull, cv2.MORPH_OPEN, _disc(THIN))
     count, labels, facts, _ = cv2.connectedComponentsWithStats(within)
     things = np.isin(labels, [k for k in range(1, count) if facts[k, cv2.CC_STAT_AREA] >= SMALL]).astype(np.uint8)
-    # a thing goes on beyond the hull, where the model sees no face anyway
-    things = cv2.dilate(things, _disc(2 * GROW + 1)) & covered
+    # a thing goes on beyond the hull, where the model sees no face anyway, and into the corners that opening rounds
+    things = cv2.dilate(things, _disc(2 * GROW + THIN)) & covered
     free = cv2.dilate(hull, _disc(2 * GROW + 1)) & (1 - things)
     return np.asarray(cv2.GaussianBlur(free * np.uint8(255), (0, 0), SOFT))
 
