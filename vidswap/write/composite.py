@@ -7,7 +7,6 @@ keeps its very bits.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import groupby
 from typing import Any
 
 import cv2
@@ -28,17 +27,16 @@ _SHRINK = 0.8  # below this zoom a crop is first shrunk by areas, or the warp wo
 def composite(frame: Frame, layers: Sequence[Layer]) -> Any:
     """The frame's native picture with the layers laid over it; the picture is changed and handed back.
 
-    A layer is a window's answer and the row of this frame in it. Layers of one track that follow each other are
-    windows that overlap: their weights sum to 1, their pictures are averaged. Tracks lie over one another in the given
-    order.
+    A layer is a window's answer and the row of this frame in it. Layers of one track are windows that overlap: their
+    weights sum to 1, their pictures are averaged. Tracks lie over one another in the order of their first layers.
     The native format must be planar YUV or grey, as read.clip makes it."""
     native = frame.native
     if not layers:
         return native
     native.make_writable()  # the decoder still reads its own copy for the frames to come
     planes = _planes(native)
-    for _, group in groupby(layers, key=lambda layer: layer[0].crops.track):
-        _lay(list(group), planes, native)
+    for track in dict.fromkeys(swapped.crops.track for swapped, _ in layers):
+        _lay([layer for layer in layers if layer[0].crops.track == track], planes, native)
     return native
 
 
