@@ -1,0 +1,231 @@
+"""Frame -> Faces: a pack's detector and recogniser, loaded and run by insightface, and our mesh beside them.
+
+The only module that knows insightface and onnxruntime. insightface sees pictures as BGR; ours are RGB.
+"""
+
+from __future__ import annotations
+
+import io
+import warnings
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, redirect_stdout
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import onnxruntime
+from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
+from insightface.app import FaceAnalysis
+from insightface.app.common import Face as Found
+from onnxruntime.capi import onnxruntime_pybind11_state as onnx_errors
+
+from vidswap import geometry, weights
+from vidswap.errors import ModelError
+from vidswap.types import Array, Face
+
+VERSION = 1
+DETECT_SIDE = 640  # the longer side of what the detector sees, pixels
+SURE = 0.5  # a detection's least score
+IS_FACE = 0.5  # the mesh model's least score: its word decides
+SAME = 0.45  # boxes that overlap more (IoU) are one face
+INSIGHTFACE_HOME = Path("~/.insightface/models")
+RESEARCH = "non-commercial research only, as insightface says of its packs"
+UNREADABLE = (
+    AssertionError, ValueError, OSError, DecodeError, onnx_errors.Fail, onnx_errors.InvalidArgument,
+    onnx_errors.InvalidGraph, onnx_errors.InvalidProtobuf, onnx_errors.NoSuchFile, onnx_errors.NotImplemented,
+    onnx_errors.RuntimeException,
+)  # fmt: skip
+
+
+@dataclass(frozen=True, eq=False)
+class MeshModel:
+    """`session` takes (1, 3, S, S) in [0, 1], the aligned crop, and gives points (1, 478, 3) in crop pixels, score
+    (1, 1) and visible (1, G, G); `mean` is the mean face (478, 3)."""
+
+    session: onnxruntime.InferenceSession
+    mean: Array
+
+    @property
+    def size(self) -> int:
+        return int(self.session.get_inputs()[0].shape[-1])
+
+    def look(self, rgb: Array, guess: Array) -> Face:
+        """The face where the mesh `guess` (478, 3) says it is, scored by how much it is one."""
+        to_crop = geometry.crop_transform(guess, self.mean, self.size)
+        crop = cut(rgb, to_crop, self.size).transpose(2, 0, 1)[None].astype(np.float32) / 255
+        name = self.session.get_inputs()[0].name
+        points, score, visible = self.session.run(["points", "score", "visible"], {name: crop})
+        to_frame = geometry.invert(to_crop)
+        mesh = geometry.apply(to_frame, points[0])
+        seen = np.rint(visible[0] * 255).astype(np.uint8)
+        cell = self.size / seen.shape[0]
+        grid = np.array([[cell, 0, (cell - 1) / 2], [0, cell, (cell - 1) / 2], [0, 0, 1]])
+        return Face(geometry.bounds(mesh), mesh, float(score[0, 0]), None, seen, to_frame @ grid)
+
+
+class FaceReader:
+    """Finds, follows and recognises faces in pictures (H, W, 3) uint8. `licence` is one line about the face models."""
+
+    def __init__(self, pack: FaceAnalysis, mesh: MeshModel, licence: str) -> None:
+        self.licence = licence
+        self._pack, self._mesh = pack, mesh
+
+    def detect(self, rgb: Array) -> list[Face]:
+        """All faces, the surest first, without embeddings."""
+        picture = np.ascontiguousarray(rgb[..., ::-1])
+        boxes, points = self._pack.det_model.detect(picture, input_size=detector_size(*rgb.shape[:2]))
+        five = [None] * len(boxes) if points is None else points
+        guesses = (placed(self._mesh.mean, box[:4], known) for box, known in zip(boxes, five))
+        return distinct(face for face in (self._settled(rgb, guess) for guess in guesses) if face)
+
+    def follow(self, rgb: Array, mesh: Array) -> Face | None:
+        """The face that was at `mesh` (478, 3) in the frame before; None when it is not there any more."""
+        face = self._mesh.look(rgb, mesh)
+        if overlap(face.box, geometry.bounds(mesh)) < 0.8:
+            return self._settled(rgb, face.mesh)
+        return face if face.score >= IS_FACE else None
+
+    def embed(self, rgb: Array, mesh: Array) -> Array:
+        """Who it is: (E,) float32, unit; insightface aligns by five points of the mesh."""
+        known = Found(kps=geometry.five_points(mesh))
+        with warnings.catch_warnings():  # insightface 2.1 aligns by a deprecated method of scikit-image
+            warnings.simplefilter("ignore", FutureWarning)
+            vector = self._pack.models["recognition"].get(np.ascontiguousarray(rgb[..., ::-1]), known)
+        return np.asarray(vector / max(float(np.linalg.norm(vector)), 1e-9), np.float32)
+
+    def _settled(self, rgb: Array, guess: Array) -> Face | None:
+        """The face near `guess`, looked at twice: the first look only says how to frame the second."""
+        first = self._mesh.look(rgb, guess)
+        if first.score < IS_FACE / 2:
+            return None
+        second = self._mesh.look(rgb, first.mesh)
+        return second if second.score >= IS_FACE else None
+
+
+def open_faces(pack: str, threads: int = 1) -> FaceReader:
+    """The reader of a pack: "embedded" (ships with vidswap), the name of an insightface pack that is in insightface's
+    home, or a folder with .onnx files. `threads` of each model. Nothing is downloaded. Raises ModelError."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    return FaceReader(open_pack(find_pack(pack), options), open_mesh(options), licence_of(pack))
+
+
+def open_pack(folder: Path, options: onnxruntime.SessionOptions) -> FaceAnalysis:
+    """The detector and the recogniser in a folder, as insightface loads them. Raises ModelError."""
+    with translated(f"the face models in {folder} cannot be used"), redirect_stdout(io.StringIO()):
+        app = FaceAnalysis(str(folder), allowed_modules=["detection", "recognition"], sess_options=options)
+        app.prepare(ctx_id=0, det_thresh=SURE, det_size=(DETECT_SIDE, DETECT_SIDE))
+    if "recognition" not in app.models:
+        raise ModelError(f"the face models in {folder} lack a recogniser", "add the pack's 112 x 112 model")
+    return app
+
+
+def open_mesh(options: onnxruntime.SessionOptions) -> MeshModel:
+    """The mesh model that ships. Raises ModelError."""
+    with translated("the mesh model cannot be used"):
+        session = onnxruntime.InferenceSession(weights.path_to("mesh"), options, providers=["CPUExecutionProvider"])
+        return MeshModel(session, np.load(weights.path_to("face"))["mean"])
+
+
+def find_pack(pack: str) -> Path:
+    """The folder of a pack's .onnx files. Raises ModelError where there is none; never asks the network."""
+    if pack == "embedded":
+        return {weights.path_to(name).parent for name in ("detector", "recognizer")}.pop()
+    named = INSIGHTFACE_HOME.expanduser() / pack
+    folder = next((place for place in (Path(pack).expanduser(), named) if place.is_dir()), None)
+    if folder is None:
+        hint = f"use embedded, a folder with .onnx files, or unpack insightface's {pack} into {named}"
+        raise ModelError(f"no face pack is called '{pack}'", hint)
+    if not any(folder.glob("*.onnx")):
+        raise ModelError(f"the face pack folder {folder} has no .onnx files", "give the folder that holds them")
+    return folder.resolve()
+
+
+def licence_of(pack: str) -> str:
+    """One line: what the pack's models may be used for."""
+    if pack == "embedded":
+        return f"{weights.registry()['detector'].licence}, trained on synthetic faces"
+    return f"face pack '{pack}': {RESEARCH}"
+
+
+@contextmanager
+def translated(message: str) -> Iterator[None]:
+    """What onnxruntime and insightface raise over a file they cannot use, as ModelError."""
+    try:
+        yield
+    except UNREADABLE as error:
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise ModelError(f"{message}: {reason}", "it needs a detector in SCRFD's format, whole files") from error
+
+
+def watch(frames: Iterable[tuple[int, Array, bool]], reader: FaceReader, every: int) -> Iterator[list[Face]]:
+    """The faces of each (index, rgb (H, W, 3), is there a cut before it). Faces are looked for anew at a cut, every
+    `every` frames, and while one is missing that was there up to `every` frames ago; in between they are followed.
+    Embeddings come with each new look, and are None on the other frames."""
+    faces: list[Face] = []
+    looked, missed = every, every  # frames since the last look, since a face was lost
+    for _, rgb, is_cut in frames:
+        kept = [] if is_cut else [face for face in (reader.follow(rgb, old.mesh) for old in faces) if face]
+        missed = 0 if len(kept) < len(faces) and not is_cut else missed + 1
+        looked += 1
+        if is_cut or looked >= every or missed < every:
+            before = len(kept)
+            faces = distinct([*kept, *reader.detect(rgb)])
+            faces = [replace(face, embedding=reader.embed(rgb, face.mesh)) for face in faces]
+            looked, missed = 0, every if len(faces) > before else missed
+        else:
+            faces = distinct(kept)
+        yield faces
+
+
+def detector_size(height: int, width: int) -> tuple[int, int]:
+    """(width, height) of the detector's input for a picture: its shape, DETECT_SIDE long at most, in steps of 32. A
+    picture that is smaller still gets half of DETECT_SIDE."""
+    longest = min(max(height, width, DETECT_SIDE // 2), DETECT_SIDE)
+    zoom = longest / max(height, width)
+    return int(np.ceil(width * zoom / 32)) * 32, int(np.ceil(height * zoom / 32)) * 32
+
+
+def placed(mean: Array, box: Array, five: Array | None) -> Array:
+    """A first guess (478, 3): the mean face laid on the detector's five points (5, 2), or in its box where the pack's
+    detector tells no points."""
+    if five is not None:
+        return geometry.apply(geometry.fit_similarity(geometry.five_points(mean), five), mean)
+    low, high = mean[:, :2].min(0), mean[:, :2].max(0)
+    zoom = float(np.mean((box[2:] - box[:2]) / (high - low)))
+    shift = (box[:2] + box[2:]) / 2 - zoom * (low + high) / 2
+    return geometry.apply(np.hstack([zoom * np.eye(2), shift[:, None]]), mean)
+
+
+def cut(rgb: Array, transform: Array, size: int) -> Array:
+    """(S, S, 3) uint8: the crop that a (2, 3) frame -> crop transform names; areas are averaged where it shrinks."""
+    shrink = int(1 / np.sqrt(np.linalg.det(transform[:, :2])) + 0.5)
+    if shrink < 2:
+        return np.asarray(cv2.warpAffine(rgb, transform, (size, size), borderMode=cv2.BORDER_REPLICATE))
+    corners = geometry.apply(geometry.invert(transform), np.array([[0, 0], [size, 0], [0, size], [size, size]]))
+    limits = np.array(rgb.shape[1::-1])
+    low = np.clip(np.floor(corners.min(0)) - shrink, 0, limits - 1).astype(int)
+    high = np.clip(np.ceil(corners.max(0)) + shrink, low + 1, limits).astype(int)
+    part = rgb[low[1] : high[1], low[0] : high[0]]
+    whole = np.maximum((high - low) // shrink, 1)
+    small = cv2.resize(part, whole.tolist(), interpolation=cv2.INTER_AREA)
+    ratio = (high - low) / whole
+    back = np.array([[ratio[0], 0, (ratio[0] - 1) / 2 + low[0]], [0, ratio[1], (ratio[1] - 1) / 2 + low[1]], [0, 0, 1]])
+    return np.asarray(cv2.warpAffine(small, transform @ back, (size, size), borderMode=cv2.BORDER_REPLICATE))
+
+
+def overlap(a: Array, b: Array) -> float:
+    """Intersection over union of two boxes (4,), 0 to 1."""
+    sides = np.minimum(a[2:], b[2:]) - np.maximum(a[:2], b[:2])
+    both = float(np.prod(np.maximum(sides, 0)))
+    return both / max(float(np.prod(a[2:] - a[:2]) + np.prod(b[2:] - b[:2])) - both, 1e-9)
+
+
+def distinct(faces: Iterable[Face]) -> list[Face]:
+    """The faces without those that overlap one named before."""
+    kept: list[Face] = []
+    for face in faces:
+        if all(overlap(face.box, other.box) < SAME for other in kept):
+            kept.append(face)
+    return kept

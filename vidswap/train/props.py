@@ -1,0 +1,130 @@
+"""What scenes have besides faces: backgrounds, hands, things, and what cameras and encoders do to a picture."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from vidswap.geometry import Array
+
+Random = np.random.Generator
+
+
+def read_backgrounds(folder: Path) -> list[Array]:
+    """The scenes without a face in a folder, RGB; none where there is no folder."""
+    found = sorted(folder.glob("*.jpg")) if folder.is_dir() else []
+    return [np.asarray(cv2.cvtColor(cv2.imread(str(path)), cv2.COLOR_BGR2RGB)) for path in found]
+
+
+def cut(rgb: Array, size: int, rng: Random) -> Array:
+    """A random square of a picture, 0.3 of it to all, brought to (size, size)."""
+    height, width = rgb.shape[:2]
+    side = int(min(height, width) * rng.uniform(0.3, 1))
+    x, y = rng.integers(0, width - side + 1), rng.integers(0, height - side + 1)
+    square = cv2.resize(rgb[y : y + side, x : x + side], (size, size), interpolation=cv2.INTER_AREA)
+    return np.asarray(square[:, ::-1] if rng.random() < 0.5 else square)
+
+
+def clouds(size: int, rng: Random) -> Array:
+    """Smooth random colours at several grains, with stripes at times."""
+    out = np.zeros((size, size, 3), np.float32) + rng.uniform(20, 230, 3)
+    for grain in (3, 12, 60):
+        noise = rng.normal(0, rng.uniform(0, 40), (grain, grain, 3)).astype(np.float32)
+        out += cv2.resize(noise, (size, size), interpolation=cv2.INTER_CUBIC)
+    if rng.random() < 0.4:
+        angle, period = rng.uniform(0, np.pi), rng.uniform(4, 60)
+        y, x = np.mgrid[:size, :size]
+        wave = np.sign(np.sin((x * np.cos(angle) + y * np.sin(angle)) * 2 * np.pi / period))
+        out += wave[..., None] * rng.uniform(5, 60, 3)
+    return np.clip(out, 0, 255).astype(np.uint8)
+
+
+# --- covers ---------------------------------------------------------------------------------------------------------
+
+
+def blob(size: int, centre: Array, radius: float, rng: Random) -> Array:
+    """(size, size) float32 mask: a smooth random shape."""
+    angles = np.linspace(0, 2 * np.pi, 14, endpoint=False)
+    spread = radius * rng.uniform(0.6, 1.2, len(angles)) * np.array([[rng.uniform(0.5, 1.3)], [1.0]])
+    turn = rng.uniform(0, 2 * np.pi)
+    outline = centre + np.stack([np.cos(angles + turn) * spread[0], np.sin(angles + turn) * spread[1]], 1)
+    mask = np.zeros((size, size), np.uint8)
+    cv2.fillPoly(mask, [outline.astype(np.int32)], 255)
+    return soften(mask, radius * 0.12)
+
+
+def hand(size: int, centre: Array, radius: float, rng: Random) -> Array:
+    """(size, size) float32 mask: a palm with fingers and an arm, fist to spread."""
+    mask = np.zeros((size, size), np.uint8)
+    turn, open_ = rng.uniform(0, 2 * np.pi), rng.uniform(0.1, 1.3)
+    palm = tuple(int(v) for v in centre)
+    cv2.ellipse(mask, palm, (int(radius * 0.5) + 1, int(radius * 0.4) + 1), np.degrees(turn), 0, 360, 255, -1)
+    for finger in range(5):
+        angle = turn + (finger - 2) * rng.uniform(0.12, 0.35)
+        tip = centre + radius * (0.55 + open_ * rng.uniform(0.4, 0.8)) * np.array([np.cos(angle), np.sin(angle)])
+        cv2.line(mask, palm, tuple(int(v) for v in tip), 255, max(1, int(radius * 0.2)))
+    wrist = centre - 4 * radius * np.array([np.cos(turn), np.sin(turn)])
+    cv2.line(mask, palm, tuple(int(v) for v in wrist), 255, max(1, int(radius * 0.55)))
+    return soften(mask, radius * 0.04)
+
+
+def soften(mask: Array, spread: float) -> Array:
+    """uint8 0..255 -> float32 0..1, blurred by `spread` pixels."""
+    wide = max(1, int(spread)) * 2 + 1
+    return np.asarray(cv2.blur(mask, (wide, wide)), np.float32) / 255
+
+
+def skin(rgb: Array, mesh: Array, size: int, rng: Random) -> Array:
+    """(size, size, 3) uint8: the face's own skin colour, shaded at random."""
+    x, y = np.clip(mesh[rng.choice([50, 280, 151, 205, 425]), :2], 0, np.array(rgb.shape[1::-1]) - 1).astype(int)
+    tone = rgb[y, x].astype(np.float32)
+    shade = cv2.resize(rng.uniform(0.6, 1.25, (5, 5)).astype(np.float32), (size, size), interpolation=cv2.INTER_CUBIC)
+    fine = rng.normal(1, 0.05, (size // 3 + 1, size // 3 + 1)).astype(np.float32)
+    shade *= cv2.resize(fine, (size, size))
+    return np.asarray(np.clip(tone * shade[..., None], 0, 255), np.uint8)
+
+
+def shift_colours(rgb: Array, rng: Random) -> Array:
+    """Another exposure, contrast, colour of the light."""
+    levels = np.arange(256, dtype=np.float32)[:, None] / 255
+    curve = levels ** np.exp(rng.normal(0, 0.3)) * rng.uniform(0.6, 1.15) + rng.normal(0, 0.05)
+    curve = (curve - 0.5) * rng.uniform(0.6, 1.15) + 0.5
+    table = np.clip(curve * rng.normal(1, 0.07, 3) * 255, 0, 255).astype(np.uint8)
+    return np.asarray(cv2.LUT(rgb, np.ascontiguousarray(table[None])))
+
+
+def degrade(rgb: Array, rng: Random) -> Array:
+    """What cameras and encoders do: light, blur, loss of size, noise, compression."""
+    size = len(rgb)
+    if rng.random() < 0.7:
+        rgb = shift_colours(rgb, rng)
+    if rng.random() < 0.06:
+        rgb = np.repeat(rgb.mean(-1, keepdims=True), 3, -1).astype(np.uint8)
+    kind = rng.random()
+    if kind < 0.2:
+        small = int(size * rng.uniform(0.4, 0.9))
+        rgb = cv2.resize(cv2.resize(rgb, (small, small), interpolation=cv2.INTER_AREA), (size, size))
+    elif kind < 0.35:
+        rgb = cv2.GaussianBlur(rgb, (0, 0), rng.uniform(0.5, 2.0))
+    elif kind < 0.45:
+        rgb = cv2.filter2D(rgb, -1, streak(int(rng.integers(3, 12)), rng.uniform(0, np.pi)))
+    if rng.random() < 0.35:
+        noise = np.zeros(rgb.shape, np.int16)
+        cv2.randn(noise, 0, rng.uniform(1, 14))
+        rgb = np.clip(rgb + noise, 0, 255).astype(np.uint8)
+    if rng.random() < 0.5:
+        coded = cv2.imencode(".jpg", rgb, [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(15, 90))])[1]
+        rgb = np.asarray(cv2.imdecode(coded, cv2.IMREAD_COLOR))
+    return np.ascontiguousarray(rgb)
+
+
+def streak(length: int, angle: float) -> Array:
+    """The kernel of a movement by `length` pixels."""
+    kernel = np.zeros((length, length), np.float32)
+    middle = (length - 1) / 2
+    step = middle * np.array([np.cos(angle), np.sin(angle)])
+    start, stop = np.round(middle - step).astype(int), np.round(middle + step).astype(int)
+    cv2.line(kernel, tuple(start.tolist()), tuple(stop.tolist()), 1.0)
+    return np.asarray(kernel / kernel.sum())
