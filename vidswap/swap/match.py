@@ -12,6 +12,9 @@ from vidswap.swap.surface import Drawing
 
 CHEEKS = np.array([50, 280, 205, 425, 117, 346, 101, 330, 36, 266])
 NOSE = np.array([6, 197, 195, 5, 4, 45, 275, 198, 420])
+LUMA = np.array([0.299, 0.587, 0.114], np.float32)
+CONTRAST = (0.6, 1.15)
+BLURS = (0.0, 0.45, 0.7, 1.0, 1.5, 2.0)
 SMALL = 128  # light is matched at this side: it has no detail
 
 
@@ -51,7 +54,18 @@ def depth_share(drawing: Drawing, reach: float) -> Array:
     return np.asarray(cv2.resize(depth, (drawing.size, drawing.size)), np.float32)
 
 
-def relight(face: Array, actor: Array, drawing: Drawing, settings: LightSettings) -> Array:
+@dataclass(frozen=True)
+class Tone:
+    """How a selfie must be toned to sit in the footage, the same for a whole window so that it cannot flicker.
+
+    `contrast`: gain of what is finer than light. `blur`: sigma in frame pixels; `sharpen`: gain of an unsharp mask."""
+
+    contrast: float = 1.0
+    blur: float = 0.0
+    sharpen: float = 0.0
+
+
+def relight(face: Array, actor: Array, drawing: Drawing, settings: LightSettings, contrast: float = 1.0) -> Array:
     """`face` (S, S, 3) uint8 in the light of `actor` (S, S, 3), both drawn on the same geometry: float32.
 
     Luma: low frequencies are the actor's; detail is scaled as the light is (shading multiplies), within limits, and the
@@ -68,7 +82,7 @@ def relight(face: Array, actor: Array, drawing: Drawing, settings: LightSettings
     )
     share = settings.inside + (1 - settings.inside) * rim
     wanted[..., :1] = low[..., :1] + (wanted[..., :1] - low[..., :1]) * share
-    gain = np.clip((wanted[..., :1] + 8) / (low[..., :1] + 8), 0.6, 1.5)
+    gain = np.clip((wanted[..., :1] + 8) / (low[..., :1] + 8), 0.6, 1.5) * contrast
     gain = np.concatenate([gain, np.ones_like(low[..., 1:])], -1)
     shift = wanted - gain * low
     size = (drawing.size, drawing.size)
@@ -105,23 +119,44 @@ def skin_alike(photo: Array, mesh: Array) -> Array:
     return np.asarray(np.clip(2.2 - away, 0, 1), np.float32)
 
 
-def match_sharpness(face: Array, actor: Array, mask: Array, zoom: float) -> Array:
-    """Blur `face` (S, S, 3) float32 until its finest detail is as strong as that of `actor` within `mask`, both seen at
-    the footage's own resolution (`zoom` crop pixels a frame pixel)."""
-    sigmas = (0.0, 0.45, 0.7, 1.0, 1.5)
+def contrast_of(face: Array, actor: Array, drawing: Drawing, settings: LightSettings) -> float:
+    """Gain that gives a relit `face` (S, S, 3) float32 the contrast of `actor` between light and finest detail."""
+    mask = cv2.resize(((drawing.part == 0) | (drawing.part == 1)).astype(np.float32), (SMALL, SMALL), interpolation=cv2.INTER_AREA)
+    inner = cv2.erode(mask, np.ones((5, 5))) > 0.99
+    if inner.sum() < 64:
+        return 1.0
+    spread = []
+    for picture in (face, actor):
+        luma = cv2.resize(picture.astype(np.float32), (SMALL, SMALL), interpolation=cv2.INTER_AREA) @ LUMA
+        detail = luma[..., None] - _low(luma[..., None], mask, settings.wide * SMALL)
+        spread.append(float(detail[inner].std()))
+    return float(np.clip(spread[1] / max(spread[0], 1e-3), *CONTRAST))
+
+
+def sharpness_of(face: Array, actor: Array, mask: Array, zoom: float) -> Tone:
+    """The blur or sharpening that gives `face` (S, S, 3) float32 the finest detail of `actor` within `mask`, both seen
+    at the footage's own resolution (`zoom` crop pixels a frame pixel)."""
     wanted = _detail(actor.astype(np.float32), mask, zoom)
-    softer = [face if s == 0 else cv2.GaussianBlur(face, (0, 0), s * max(zoom, 1.0)) for s in sigmas]
-    found = [_detail(picture, mask, zoom) for picture in softer]
-    for k in range(1, len(sigmas)):
-        if found[k] <= wanted:
-            share = np.clip((found[k - 1] - wanted) / max(found[k - 1] - found[k], 1e-6), 0, 1)
-            return np.asarray(softer[k - 1] * (1 - share) + softer[k] * share, np.float32)
-    return np.asarray(softer[-1], np.float32)
+    found = [_detail(tone(face, Tone(blur=sigma), zoom), mask, zoom) for sigma in BLURS]
+    if found[0] < wanted:
+        gained = _detail(tone(face, Tone(sharpen=1.0), zoom), mask, zoom) - found[0]
+        return Tone(sharpen=float(np.clip((wanted - found[0]) / max(gained, 1e-6), 0, 1)))
+    return Tone(blur=float(np.interp(-wanted, -np.array(found), BLURS)))
+
+
+def tone(face: Array, how: Tone, zoom: float) -> Array:
+    """`face` (S, S, 3) float32 blurred or sharpened; contrast is part of `relight`."""
+    scale = max(zoom, 1.0)
+    if how.blur * scale > 0.3:
+        face = cv2.GaussianBlur(face, (0, 0), how.blur * scale)
+    if how.sharpen > 0:
+        face = face + how.sharpen * (face - cv2.GaussianBlur(face, (0, 0), 0.8 * scale))
+    return np.asarray(face, np.float32)
 
 
 def _detail(picture: Array, mask: Array, zoom: float) -> float:
     """Standard deviation of the Laplacian of luma within the mask, at the footage's resolution."""
-    luma = picture @ np.array([0.299, 0.587, 0.114], np.float32)
+    luma = picture @ LUMA
     if zoom > 1:
         side = max(round(len(luma) / zoom), 16)
         luma, mask = (cv2.resize(p, (side, side), interpolation=cv2.INTER_AREA) for p in (luma, mask))

@@ -7,6 +7,7 @@ narrower face leaves no second cheek behind.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -22,7 +23,20 @@ from vidswap.swap.surface import Drawing, Surface, draw, surface, texture, with_
 from vidswap.types import Crops, Identity, Swapped
 from vidswap.weights import path_to
 
-NEEDS = Needs(size=512, framing="aligned", window=16, overlap=0)
+NEEDS = Needs(size=512, framing="aligned", window=16, overlap=4)
+
+
+@dataclass(frozen=True, eq=False)
+class Scene:
+    """One frame to be drawn: `photo` with its mesh `selfie`, `crop` with its mesh `actor`, `mesh` (478, 3) where the
+    photo's face goes in the crop, `zoom` crop pixels a frame pixel."""
+
+    photo: Array
+    selfie: Array
+    crop: Array
+    actor: Array
+    mesh: Array
+    zoom: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,38 +68,57 @@ class Warp:
 
     def swap(self, crops: Crops, identity: Identity, previous: Swapped | None) -> Swapped:
         """The identity's best photo drawn in each crop; nothing is remembered between windows."""
-        frames = [self.frame(crops, row, identity) for row in range(len(crops))]
+        frames = self.frames(crops, identity)
         rgb = np.stack([np.clip(np.rint(f.picture), 0, 255).astype(np.uint8) for f in frames])
         alpha = np.stack([self.cover(crops, row, f) for row, f in enumerate(frames)])
         return Swapped(crops, rgb, alpha)
 
-    def frame(self, crops: Crops, row: int, identity: Identity) -> Warped:
-        """Row `row` of a window, warped and relit."""
-        photo, selfie = identity.photos[0], identity.meshes[0]
-        actor = crops.mesh[row]
+    def frames(self, crops: Crops, identity: Identity) -> list[Warped]:
+        """Every row of a window, warped, relit and toned; one tone for all."""
+        scenes = [self.scene(crops, row, identity) for row in range(len(crops))]
+        alike = match.skin_alike(identity.photos[0], identity.meshes[0])
+        how = self.tone(scenes[:: max(1, len(scenes) // 4)])
+        return [self.render(scene, alike, how) for scene in scenes]
+
+    def scene(self, crops: Crops, row: int, identity: Identity) -> Scene:
+        """Who is to be drawn where in row `row` of a window."""
+        selfie, actor = identity.meshes[0], crops.mesh[row]
         pose = geometry.face_pose(actor, self.form.mean)
         own = geometry.normalised(selfie, geometry.face_pose(selfie, self.form.mean))
         face = perform(self.person, own, crops.neutral, geometry.normalised(actor, pose))
-        mesh = geometry.posed(face, pose)
         zoom = 1 / float(np.sqrt(abs(np.linalg.det(crops.to_frame[row][:, :2]))))
-        return self.render(photo, selfie, crops.rgb[row], actor, mesh, zoom)
+        return Scene(identity.photos[0], selfie, crops.rgb[row], actor, geometry.posed(face, pose), zoom)
 
-    def render(self, photo: Array, selfie: Array, crop: Array, actor: Array, mesh: Array, zoom: float) -> Warped:
-        """`photo` with its mesh `selfie` drawn as `mesh` (478, 3) into `crop`, whose face is `actor` (478, 3)."""
-        size = len(crop)
-        target = with_ring(mesh, actor)
-        drawing = draw(self.form, target, size)
-        face = texture(self.form, drawing, photo, with_ring(selfie, selfie))
-        around = texture(self.form, drawing, crop, with_ring(actor, actor))
-        alpha = self._alpha(drawing, photo, selfie)
-        relit = match.relight(face, around, drawing, self.light)
-        relit = match.match_sharpness(relit, around, alpha, zoom)
-        return Warped(relit, around, alpha, drawing, mesh)
+    def draw(self, scene: Scene) -> tuple[Drawing, Array, Array]:
+        """The drawing, the photo on it and the actor's picture on it, (S, S, 3) uint8 each."""
+        drawing = draw(self.form, with_ring(scene.mesh, scene.actor), len(scene.crop))
+        face = texture(self.form, drawing, scene.photo, with_ring(scene.selfie, scene.selfie))
+        around = texture(self.form, drawing, scene.crop, with_ring(scene.actor, scene.actor))
+        return drawing, face, around
 
-    def _alpha(self, drawing: Drawing, photo: Array, selfie: Array) -> Array:
+    def tone(self, scenes: Sequence[Scene]) -> match.Tone:
+        """The mean tone that sets the photo into these scenes."""
+        tones = []
+        for scene in scenes:
+            drawing, face, around = self.draw(scene)
+            plain = match.relight(face, around, drawing, self.light)
+            contrast = match.contrast_of(plain, around, drawing, self.light)
+            lit = match.relight(face, around, drawing, self.light, contrast)
+            fine = match.sharpness_of(lit, around, match.face_alpha(drawing, self.light), scene.zoom)
+            tones.append((contrast, fine.blur, fine.sharpen))
+        return match.Tone(*(float(v) for v in np.mean(tones, axis=0)))
+
+    def render(self, scene: Scene, alike: Array, how: match.Tone) -> Warped:
+        """A scene drawn; `alike` (h, w) tells which pixels of the photo are skin."""
+        drawing, face, around = self.draw(scene)
+        lit = match.relight(face, around, drawing, self.light, how.contrast)
+        alpha = self._alpha(drawing, alike, scene.selfie)
+        return Warped(match.tone(lit, how, scene.zoom), around, alpha, drawing, scene.mesh)
+
+    def _alpha(self, drawing: Drawing, alike: Array, selfie: Array) -> Array:
         """Opacity of the face; towards its outline, what is not skin in the photo (hair, a hat) is left out."""
         alpha = match.face_alpha(drawing, self.light)
-        alike = texture(self.form, drawing, match.skin_alike(photo, selfie), with_ring(selfie, selfie))
+        alike = texture(self.form, drawing, alike, with_ring(selfie, selfie))
         inner = match.depth_share(drawing, 0.12)
         return np.asarray(alpha * (inner + (1 - inner) * cv2.GaussianBlur(alike, (0, 0), len(alpha) / 128)), np.float32)
 
