@@ -219,6 +219,16 @@ def test_the_neutral_shape_is_the_face_at_rest():
     np.testing.assert_allclose(got, MEAN, atol=0.01)
 
 
+def test_lips_that_never_close_are_closed_the_way_they_move():
+    meshes = meshes_at([(240, 180)] * 40)
+    for i, mesh in enumerate(meshes):
+        mesh[[14, 17, 152], 1] += 90 * (0.12 + 0.08 * np.sin(i))
+    rest = neutral_shape(track_of(meshes), MEAN)
+    assert np.linalg.norm(rest[13] - rest[14]) < np.linalg.norm(MEAN[13] - MEAN[14]) + 0.02
+    np.testing.assert_allclose(rest[[17, 152]], MEAN[[17, 152]], atol=0.03)
+    np.testing.assert_allclose(rest[[61, 159, 4]], MEAN[[61, 159, 4]], atol=0.01)
+
+
 @pytest.mark.parametrize("count", [1, 2, 7])
 def test_a_short_track_has_a_neutral_shape(count):
     np.testing.assert_allclose(neutral_shape(track_of(still(count)), MEAN), MEAN, atol=1e-3)

@@ -20,6 +20,8 @@ SMALL = 100  # a covered spot of fewer pixels is a mistake of the model
 CUBIC = 2.0  # magnification up to which pixels are interpolated by cubics
 AROUND = 2  # frames before and after, over which what is covered is voted on
 CALMEST = 0.25  # part of a track's frames that its neutral shape is taken from
+CLOSED = 0.012  # gap between resting lips, in distances of the eye corners: the median of synthetic portraits
+HARDLY = 0.015  # deviation of that gap that is noise as likely as speech
 
 
 class Span(Protocol):
@@ -47,7 +49,8 @@ class Needs(Protocol):
 
 def neutral_shape(track: Track, mean: Array) -> Array:
     """(478, 3) float32: the actor's resting face in its own frame, the median over the track's calmest frames: mouth
-    closed and relaxed, eyes open, seen from the front. `mean` is the mean face (478, 3)."""
+    closed and relaxed, eyes open, seen from the front. Where even then the lips are parted, they are closed the way
+    they close in this track. `mean` is the mean face (478, 3)."""
     poses = [geometry.face_pose(mesh, mean) for mesh in track.mesh]
     faces = np.stack([geometry.normalised(mesh, pose) for mesh, pose in zip(track.mesh, poses)])
     frontal = np.array([pose[1][2, 2] for pose in poses])
@@ -60,7 +63,16 @@ def neutral_shape(track: Track, mean: Array) -> Array:
     unrest += np.abs(width - np.quantile(width, 0.3)) + np.abs(lifted - np.median(lifted))
     unrest += 0.3 * (1 - frontal) + 0.05 * ~track.seen
     calm = np.argsort(unrest, kind="stable")[: max(5, int(CALMEST * len(faces)))]
-    return np.asarray(np.median(faces[calm], 0), np.float32)
+    rest = np.median(faces[calm], 0)
+    parted = float(np.linalg.norm(rest[13] - rest[14]))
+    return np.asarray(rest - _opening(faces, gap) * max(parted - CLOSED, 0), np.float32)
+
+
+def _opening(faces: Array, gap: Array) -> Array:
+    """(478, 3): how far each point goes for a unit of `gap` (T,) between the lips, by ridge regression over `faces`
+    (T, 478, 3): nothing for a mouth that hardly moves."""
+    change = gap - gap.mean()
+    return np.asarray(np.tensordot(change, faces - faces.mean(0), 1) / (change @ change + len(gap) * HARDLY**2))
 
 
 def cut(frames: Sequence[Frame], track: Track, window: Span, needs: Needs, neutral: Array) -> Crops:
@@ -94,11 +106,12 @@ def _after(second: Array, first: Array) -> Array:
 
 def _square(turns: Sequence[Array], size: int) -> Array:
     """(2, 3): frame pixel -> pixel of the upright square of side `size` that holds all aligned crops, their corners
-    aside."""
-    sides = np.array([[0.0, 0.5], [1.0, 0.5], [0.5, 0.0], [0.5, 1.0]]) * (size - 1)
-    edges = np.concatenate([geometry.apply(geometry.invert(turn), sides) for turn in turns]).astype(np.float64)
-    low, high = edges.min(0), edges.max(0)
-    zoom = (size - 1) / (high - low).max()
+    aside (the circle within each, however it is turned)."""
+    back = np.stack([geometry.invert(turn) for turn in turns])
+    middles = back @ np.array([(size - 1) / 2, (size - 1) / 2, 1])
+    radii = size / 2 * np.sqrt(np.linalg.det(back[:, :, :2]))[:, None]
+    low, high = (middles - radii).min(0), (middles + radii).max(0)
+    zoom = size / float((high - low).max())
     return np.hstack([zoom * np.eye(2), ((size - 1) / 2 - zoom * (low + high) / 2)[:, None]])
 
 
