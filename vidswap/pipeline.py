@@ -80,8 +80,9 @@ def swap_clip(
     pairs: list[Pair] = []
     footage = clock.told("rendering", clock.each("decode", frames(clip, span.start, span.stop)), len(span))
     pictures = finish(relay(footage, tracks, engine, identity, clock), keep, pairs, clock)
+    tags = labels(identity, settings.swap.engine, __version__, settings.swap.seed)
     with clock.stage("encode"):
-        encode(clip, pictures, out, settings.write, labels(identity, settings.swap.engine, __version__))
+        encode(clip, pictures, out, settings.write, tags)
     if settings.write.sheet:
         rows = [(index, clip.seconds(index), before, after) for index, before, after in pairs]
         write_picture(settings.write.sheet, sheet(rows))
