@@ -12,8 +12,9 @@ from scenedetect.detectors import ContentDetector
 from vidswap.types import Array, Shot
 
 _WIDTH = 160  # pixels of the picture that is compared
+_PROPOSED = 22.0  # score that makes the detector propose a cut; below its usual 27, as each proposal is looked at again
 _ALIKE = 0.35  # correlation of the details of two pictures, from which on they show the same scene in another light
-_BLANK = 4.0  # grey levels of detail below which a picture shows nothing: white of a flash, black between scenes
+_BLANK = 1.0  # grey levels of detail below which a picture shows nothing: white of a flash, black between scenes
 
 
 class Cuts:
@@ -24,7 +25,7 @@ class Cuts:
     compared instead with the last one before."""
 
     def __init__(self) -> None:
-        self._detector = ContentDetector(min_scene_len=0)
+        self._detector = ContentDetector(threshold=_PROPOSED, min_scene_len=0)
         self._count = 0
         self._detail: Array | None = None
         self._doubt = False
