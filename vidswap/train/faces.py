@@ -211,7 +211,7 @@ def jaw_drop(mean: Array, amount: float) -> Array:
     """(478, 3) displacement of lower lip, chin and jaw by `amount` eye distances; the mouth corners come half along."""
     corner, middle = abs(mean[61, 0]), mean[[13, 14], 1].mean()
     line = middle + (mean[61, 1] - middle) * np.minimum(1, (mean[:, 0] / corner) ** 2)
-    lower = np.clip((mean[:, 1] - line) / 0.03 + 0.3, 0, 1) * np.clip(1 - (mean[:, 0] / 0.85) ** 2, 0, 1)
+    lower = np.clip((mean[:, 1] - line) / 0.02 + 0.5, 0, 1) * np.clip(1 - (mean[:, 0] / 0.85) ** 2, 0, 1)
     inner = np.where(np.abs(mean[:, 0]) < corner, 0.25 + 0.75 * np.clip(1 - (mean[:, 0] / corner) ** 2, 0, 1), 0.25)
     share = lower * np.where(mean[:, 1] < mean[17, 1] + 0.03, inner, 0.8)
     return np.asarray(amount * share[:, None] * np.array([0, 1, 0.35]))

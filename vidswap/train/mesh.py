@@ -1,0 +1,249 @@
+"""Labelled faces -> models/embedded/mesh/mesh.onnx: 478 points, whether a face is there, and where it is seen.
+
+Input `rgb` (1, 3, 128, 128) float32 in [0, 1]: the crop of geometry.crop_transform, roughly upright and centred.
+Outputs `points` (1, 478, 3) in crop pixels, `score` (1, 1) and `visible` (1, 32, 32), both in [0, 1].
+The net is a small residual one (He et al., CVPR 2016); the points come out as a mean and a learned linear basis that
+starts at the principal components of the training shapes; the loss is the wing loss (Feng et al., CVPR 2018).
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+import time
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.utils.data import DataLoader, IterableDataset
+
+from vidswap import geometry
+from vidswap.train.faces import Faces, Recipe, load_faces, nothing, sample
+
+SIZE, GRID = 128, 32
+OUTER_LIPS = np.array([61, 185, 40, 39, 37, 0, 267, 269, 270, 409, 291, 146, 91, 181, 84, 17, 314, 405, 321, 375])
+BROWS = np.array([70, 63, 105, 66, 107, 46, 53, 52, 65, 55, 300, 293, 334, 296, 336, 276, 283, 282, 295, 285])
+# Pairs whose distance is an expression: lips, lids, mouth corners, brows over eyes.
+PAIRS = np.array([(13, 14), (82, 87), (312, 317), (78, 308), (61, 291), (0, 17), (159, 145), (160, 144), (158, 153),
+                  (386, 374), (387, 373), (385, 380), (105, 159), (334, 386), (66, 158), (296, 385)])  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How long to learn and how: `steps` of `batch` samples (`fresh` of them new, the others drawn from the last
+    `kept`), or `minutes`, whichever ends first; the learning rate falls along a cosine to nothing at that end."""
+
+    steps: int = 12000
+    minutes: float = 50.0
+    batch: int = 32
+    fresh: int = 8
+    kept: int = 4096
+    rate: float = 2e-3
+    negatives: float = 0.12
+    seed: int = 0
+
+
+class Residual(nn.Module):
+    """Two 3x3 convolutions beside a shortcut."""
+
+    def __init__(self, wide_in: int, wide: int, stride: int = 1) -> None:
+        super().__init__()
+        self.body = nn.Sequential(
+            nn.Conv2d(wide_in, wide, 3, stride, 1, bias=False), nn.BatchNorm2d(wide), nn.ReLU(),
+            nn.Conv2d(wide, wide, 3, 1, 1, bias=False), nn.BatchNorm2d(wide),
+        )  # fmt: skip
+        self.short: nn.Module = nn.Identity()
+        if stride > 1 or wide_in != wide:
+            self.short = nn.Sequential(nn.Conv2d(wide_in, wide, 1, stride, bias=False), nn.BatchNorm2d(wide))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.relu(self.body(x) + self.short(x))
+
+
+class MeshNet(nn.Module):
+    """(B, 3, 128, 128) in [0, 1] -> points (B, 478, 3) in pixels, face logit (B, 1), visibility logits (B, 32, 32)."""
+
+    def __init__(self, mean: Tensor, basis: Tensor) -> None:
+        """`mean` (1434,) pixels and `basis` (1434, K) pixels per unit: the shapes to start from."""
+        super().__init__()
+        # One wide stride-4 convolution keeps what 4x4 pixels hold and costs a third of two narrow fine stages.
+        stem = [nn.Conv2d(3, 64, 8, 4, 2, bias=False), nn.BatchNorm2d(64), nn.ReLU()]
+        self.fine = nn.Sequential(*stem, Residual(64, 96, 2), Residual(96, 96))
+        self.coarse = nn.Sequential(Residual(96, 160, 2), Residual(160, 160))
+        last = [nn.Conv2d(192, 64, 1, bias=False), nn.BatchNorm2d(64), nn.ReLU()]
+        self.deep = nn.Sequential(Residual(160, 192, 2), *last)
+        self.shape = nn.Linear(64 * (SIZE // 32) ** 2, basis.shape[1])
+        self.points = nn.Linear(basis.shape[1], len(mean))
+        self.points.weight.data, self.points.bias.data = basis.clone(), mean.clone()
+        self.score = nn.Linear(64 * (SIZE // 32) ** 2, 1)
+        self.side_fine, self.side_coarse = nn.Conv2d(96, 48, 1), nn.Conv2d(160, 48, 1)
+        self.visible = nn.Sequential(nn.Conv2d(48, 48, 3, 1, 1), nn.ReLU(), nn.Conv2d(48, 4, 1), nn.PixelShuffle(2))
+
+    def forward(self, rgb: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        fine = self.fine(2 * rgb - 1)
+        coarse = self.coarse(fine)
+        deep = self.deep(coarse).flatten(1)
+        seen = self.side_fine(fine) + F.interpolate(self.side_coarse(coarse), scale_factor=2.0, mode="nearest")
+        points = self.points(self.shape(deep)).reshape(-1, 478, 3)
+        return points, self.score(deep), self.visible(F.relu(seen))[:, 0]
+
+
+class Shipped(nn.Module):
+    """The net with probabilities for logits, as it is exported."""
+
+    def __init__(self, net: nn.Module) -> None:
+        super().__init__()
+        self.net = net
+
+    def forward(self, rgb: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        points, score, visible = self.net(rgb)
+        return points, score.sigmoid(), visible.sigmoid()
+
+
+class Stream(IterableDataset[tuple[Tensor, ...]]):
+    """Endless samples: rgb (3, S, S) uint8, mesh (478, 3), visible (32, 32), face (1,): 0 for a negative."""
+
+    def __init__(self, faces: Faces, recipe: Recipe, negatives: float, seed: int) -> None:
+        self.faces, self.recipe, self.negatives, self.seed = faces, recipe, negatives, seed
+
+    def __iter__(self) -> Iterator[tuple[Tensor, ...]]:
+        rng = np.random.default_rng(self.seed)
+        while True:
+            for index in rng.permutation(len(self.faces)):
+                yield self.one(int(index), rng)
+
+    def one(self, index: int, rng: np.random.Generator) -> tuple[Tensor, ...]:
+        if rng.random() < self.negatives:
+            rgb, mesh = nothing(self.faces, self.recipe, rng), np.zeros((478, 3), np.float32)
+            visible, face = np.zeros((GRID, GRID), np.float32), 0.0
+        else:
+            drawn = sample(self.faces, index, self.recipe, rng)
+            rgb, mesh, face = drawn.rgb, drawn.mesh, 1.0
+            visible = cv2.resize(drawn.visible, (GRID, GRID), interpolation=cv2.INTER_AREA)
+        picture = torch.from_numpy(np.ascontiguousarray(rgb.transpose(2, 0, 1)))
+        return picture, torch.from_numpy(mesh), torch.from_numpy(visible), torch.tensor([face])
+
+
+def batches(stream: Stream, plan: Plan) -> Iterator[tuple[Tensor, ...]]:
+    """Batches drawn from the samples kept, of which `plan.fresh` a step are new: making samples is the slow part."""
+    chance = torch.Generator().manual_seed(plan.seed)
+    kept: list[Tensor] = []
+    fresh = DataLoader(stream, batch_size=plan.fresh, num_workers=1, prefetch_factor=32)
+    for turn, new in enumerate(fresh):
+        if not kept:
+            kept = [torch.zeros((plan.kept, *part.shape[1:]), dtype=part.dtype) for part in new]
+        at = torch.arange(turn * plan.fresh, (turn + 1) * plan.fresh) % plan.kept
+        for store, part in zip(kept, new):
+            store[at] = part
+        filled = min((turn + 1) * plan.fresh, plan.kept)
+        old = torch.randint(filled, (plan.batch - plan.fresh,), generator=chance)
+        yield tuple(store[torch.cat([at, old])] for store in kept)
+
+
+def shapes(faces: Faces, recipe: Recipe, rank: int, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
+    """Mean (1434,) and scaled principal components (1434, rank) of the meshes of 600 samples."""
+    drawn = [sample(faces, int(rng.integers(len(faces))), recipe, rng).mesh.reshape(-1) for _ in range(600)]
+    meshes = np.stack(drawn)
+    mean = meshes.mean(0)
+    _, spread, axes = np.linalg.svd(meshes - mean, full_matrices=False)
+    basis = axes[:rank].T * (spread[:rank] / math.sqrt(len(meshes)))
+    return torch.from_numpy(mean).float(), torch.from_numpy(basis).float().contiguous()
+
+
+def importance() -> Tensor:
+    """(478, 3): how much each coordinate counts; what carries expression counts more, depth less."""
+    weight = np.ones((478, 3), np.float32)
+    weight[geometry.OVAL] = 1.3
+    weight[BROWS] = 2.0
+    for lips in (geometry.INNER_LIPS, OUTER_LIPS):
+        weight[lips] = 3.0
+    for eye in (geometry.LEFT_EYE, geometry.RIGHT_EYE, *geometry.IRISES):
+        weight[eye] = 3.0
+    weight[:, 2] *= 0.25
+    return torch.from_numpy(weight / weight.mean())
+
+
+def wing(off: Tensor, width: float = 5.0, bend: float = 1.5) -> Tensor:
+    """Wing loss of Feng et al., CVPR 2018: logarithmic for small errors, linear beyond `width` pixels."""
+    size = off.abs()
+    rest = width - width * math.log(1 + width / bend)
+    return torch.where(size < width, width * torch.log1p(size / bend), size - rest)
+
+
+def loss_of(net: nn.Module, batch: tuple[Tensor, ...], weight: Tensor) -> tuple[Tensor, Tensor]:
+    """The loss of a batch, and the mean error of the points in pixels (for the log)."""
+    rgb, mesh, visible, face = batch
+    picture = (rgb.float() / 255).contiguous(memory_format=torch.channels_last)
+    with torch.autocast("cpu", torch.bfloat16):
+        points, score, seen = net(picture)
+    there = face[:, 0] > 0.5
+    off = points.float()[there] - mesh[there]
+    gaps = off[:, PAIRS[:, 0], :2] - off[:, PAIRS[:, 1], :2]
+    loss = (wing(off) * weight).mean() + 0.5 * wing(gaps).mean()
+    loss = loss + 0.5 * F.binary_cross_entropy_with_logits(score.float(), face)
+    loss = loss + F.binary_cross_entropy_with_logits(seen.float(), visible)
+    return loss, off[..., :2].detach().norm(dim=-1).mean()
+
+
+def learn(net: nn.Module, data: Iterator[tuple[Tensor, ...]], plan: Plan) -> Iterator[tuple[int, float, nn.Module]]:
+    """Train `net` in place: yields (step, error in pixels, the running average of the net) after each step."""
+    net.train().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    average = torch.optim.swa_utils.get_ema_multi_avg_fn(0.997)  # type: ignore[no-untyped-call]
+    steady = torch.optim.swa_utils.AveragedModel(net, multi_avg_fn=average, use_buffers=True)
+    optimizer = torch.optim.AdamW(net.parameters(), lr=plan.rate, weight_decay=0.02, fused=True)
+    weight, begun = importance(), time.monotonic()
+    for step, batch in enumerate(data):
+        share = max(step / plan.steps, (time.monotonic() - begun) / 60 / plan.minutes)
+        if share >= 1:
+            return
+        rate = plan.rate * min(1.0, (step + 1) / 100) * 0.5 * (1 + math.cos(math.pi * share))
+        for group in optimizer.param_groups:
+            group["lr"] = rate
+        loss, error = loss_of(net, batch, weight)
+        optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        nn.utils.clip_grad_norm_(net.parameters(), 5.0)
+        optimizer.step()
+        steady.update_parameters(net)
+        yield step, float(error), steady.module
+
+
+def export(net: nn.Module, target: Path) -> Path:
+    """Write the net as ONNX (opset 17, one crop at a time)."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    shipped = Shipped(net).eval().to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
+    with warnings.catch_warnings():
+        # The exporter that takes its place needs a further package and, for these plain nets, gains nothing.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        torch.onnx.export(
+            shipped, (torch.zeros(1, 3, SIZE, SIZE),), str(target), dynamo=False, opset_version=17,
+            input_names=["rgb"], output_names=["points", "score", "visible"],
+        )  # fmt: skip
+    return target
+
+
+def prepared(data: Path, scenes: Path | None, plan: Plan) -> tuple[MeshNet, Iterator[tuple[Tensor, ...]]]:
+    """An untrained net that already knows the shapes, and the batches to train it on."""
+    torch.manual_seed(plan.seed)
+    cv2.setNumThreads(0)  # a pool of threads does not survive the fork into the process that makes the samples
+    faces, recipe = load_faces(data, scenes), Recipe(size=SIZE)
+    mean, basis = shapes(faces, recipe, 160, np.random.default_rng(plan.seed))
+    return MeshNet(mean, basis), batches(Stream(faces, recipe, plan.negatives, plan.seed), plan)
+
+
+def train(data: Path, out: Path, scenes: Path | None = None, plan: Plan = Plan()) -> Path:
+    """Train on `data` (see load_faces; `scenes` holds *.jpg without faces) and write `out`/mesh/mesh.onnx.
+
+    Equal arguments give equal batches; a run that ends by `minutes` rather than `steps` ends where the clock says.
+    """
+    net, stream = prepared(data, scenes, plan)
+    steady: nn.Module = net
+    for _, _, steady in itertools.islice(learn(net, stream, plan), plan.steps):  # noqa: B007
+        pass
+    return export(steady, out / "mesh" / "mesh.onnx")
