@@ -9,6 +9,7 @@ matrix units run faster than depthwise ones.
 from __future__ import annotations
 
 import time
+import warnings
 from collections import deque
 from collections.abc import Callable, Iterator
 from copy import deepcopy
@@ -290,8 +291,10 @@ def export(net: Detector, target: Path) -> None:
     """Write ONNX with free height and width; batch norms are folded into the convolutions."""
     wrapped = InsightFormat(deepcopy(net).cpu().float().eval())
     cells = {name: {0: f"cells_{name}"} for name in InsightFormat.NAMES}
-    torch.onnx.export(
-        wrapped, (torch.zeros(1, 3, 64, 96),), str(target), dynamo=False, opset_version=17,
-        input_names=["input"], output_names=list(InsightFormat.NAMES),
-        dynamic_axes={"input": {2: "height", 3: "width"}, **cells},
-    )  # fmt: skip
+    with warnings.catch_warnings():  # the newer exporter needs a package more and gives the same graph
+        warnings.simplefilter("ignore", DeprecationWarning)
+        torch.onnx.export(
+            wrapped, (torch.zeros(1, 3, 64, 96),), str(target), dynamo=False, opset_version=17,
+            input_names=["input"], output_names=list(InsightFormat.NAMES),
+            dynamic_axes={"input": {2: "height", 3: "width"}, **cells},
+        )  # fmt: skip

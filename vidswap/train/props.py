@@ -112,6 +112,7 @@ def degrade(rgb: Array, rng: Random) -> Array:
         rgb = cv2.filter2D(rgb, -1, streak(int(rng.integers(3, 12)), rng.uniform(0, np.pi)))
     if rng.random() < 0.35:
         noise = np.zeros(rgb.shape, np.int16)
+        cv2.setRNGSeed(int(rng.integers(2**31)))
         cv2.randn(noise, 0, rng.uniform(1, 14))
         rgb = np.clip(rgb + noise, 0, 255).astype(np.uint8)
     if rng.random() < 0.5:

@@ -185,14 +185,12 @@ class Scenes:
         return out, mask, points, 0.0 if gone else seen
 
     def place(self, mesh: Array, side: float) -> Array:
-        """(2, 3): tile -> picture; rolled, at times mirrored and squeezed; the face mostly inside."""
+        """(2, 3): tile -> picture; rolled, at times squeezed; the face mostly inside."""
         rng = self.rng
         roll = np.clip(rng.normal(0, 0.3), -0.9, 0.9)
         box = face_box(mesh)
         zoom = side / np.sqrt((box[2:] - box[:2]).prod())
         squeeze = np.diag([rng.uniform(0.75, 1.0) if rng.random() < 0.3 else 1.0, 1.0])
-        if rng.random() < 0.5:
-            squeeze[0, 0] *= -1
         turn = zoom * np.array([[np.cos(roll), -np.sin(roll)], [np.sin(roll), np.cos(roll)]]) @ squeeze
         slack = 0.3 * side if rng.random() < 0.3 else -0.4 * side
         low, high = min(-slack, self.size / 2 - 1), max(self.size + slack, self.size / 2)
@@ -248,7 +246,7 @@ class Scenes:
                 continue
             boxes.append(box)
             points.append(geometry.five_points(mesh))
-            counts.append(seen > 0.4 and inside > 0.5 and np.sqrt((box[2:] - box[:2]).prod()) >= 0.75 * SMALLEST)
+            counts.append(seen * inside > 0.4 and np.sqrt((box[2:] - box[:2]).prod()) >= 0.75 * SMALLEST)
         many = len(boxes)
         boxes_, points_ = np.array(boxes, np.float32).reshape(many, 4), np.array(points, np.float32).reshape(many, 5, 2)
         return Scene(rgb, boxes_, points_, np.array(counts, bool))

@@ -1,0 +1,346 @@
+"""A face here is a red square: models built on the spot find it, mesh it and tell its colour. So what passes through
+vidswap.read.faces is known exactly, and any pack that insightface can load is seen to go through the same code."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from onnx import TensorProto, helper, numpy_helper
+
+from vidswap import geometry, weights
+from vidswap.errors import ModelError
+from vidswap.read import faces
+from vidswap.types import Array, Face
+
+STRIDE = 16
+RED, GREY = (255, 0, 0), (90, 90, 90)
+MEAN = np.load(weights.ROOT / "embedded" / "face.npz")["mean"]
+FIVE = geometry.five_points(MEAN)
+SIDE = 48.0  # of the box that the drawn detector tells
+
+
+Shape = list[int | str] | None
+Nodes, Consts = list[onnx.NodeProto], dict[str, Array]
+
+
+def save(path: Path, nodes: Nodes, shape: Shape, outs: dict[str, Shape], consts: Consts) -> None:
+    graph = helper.make_graph(
+        nodes, "drawn", [helper.make_tensor_value_info("in", TensorProto.FLOAT, shape)],
+        [helper.make_tensor_value_info(name, TensorProto.FLOAT, side) for name, side in outs.items()],
+        [numpy_helper.from_array(value, name) for name, value in consts.items()],
+    )  # fmt: skip
+    path.parent.mkdir(parents=True, exist_ok=True)
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), path)
+
+
+def drawn_detector(path: Path) -> None:
+    """SCRFD's nine outputs; a cell of stride 16 that is red is a face, its points as in the mean face."""
+    biases = {"score": [-30.0, -60.0], "bbox": [SIDE / 2 / STRIDE] * 8, "kps": [*(FIVE * 20 / STRIDE).ravel()] * 2}
+    nodes, consts = [], {}
+    outs: dict[str, Shape] = {}
+    for kind, bias in biases.items():
+        for stride in (8, 16, 32):
+            name, wide = f"{kind}_{stride}", len(bias) // 2
+            weight = np.zeros((len(bias), 3, 1, 1), np.float32)
+            if (kind, stride) == ("score", STRIDE):
+                weight[0, :2, 0, 0] = 20, -20
+            pool, conv, turned = f"pool{name}", f"conv{name}", f"turned{name}"
+            consts |= {f"w{name}": weight, f"b{name}": np.array(bias, np.float32), f"s{name}": np.array([-1, wide])}
+            nodes += [
+                helper.make_node("AveragePool", ["in"], [pool], kernel_shape=[stride] * 2, strides=[stride] * 2),
+                helper.make_node("Conv", [pool, f"w{name}", f"b{name}"], [conv]),
+                helper.make_node("Sigmoid" if kind == "score" else "Identity", [conv], [f"known{name}"]),
+                helper.make_node("Transpose", [f"known{name}"], [turned], perm=[0, 2, 3, 1]),
+                helper.make_node("Reshape", [turned, f"s{name}"], [name]),
+            ]
+            outs[name] = ["cells", wide]
+    save(path, nodes, [1, 3, "h", "w"], outs, consts)
+
+
+def drawn_recogniser(path: Path) -> None:
+    """The mean colour of the aligned face, as insightface feeds it."""
+    pool = helper.make_node("GlobalAveragePool", ["in"], ["pooled"])
+    save(path, [pool, helper.make_node("Flatten", ["pooled"], ["out"])], [1, 3, 112, 112], {"out": [1, 3]}, {})
+
+
+def drawn_mesh(path: Path, size: int = 64, grid: int = 8) -> None:
+    """The mean face in the middle of the crop; the score is how red the middle is, and visible is where it is red."""
+    points = geometry.apply(geometry.crop_transform(MEAN, MEAN, size), MEAN)
+    weight = np.zeros((1, 3, 1, 1), np.float32)
+    weight[0, :2, 0, 0] = 1, -1
+    cell = size // grid
+    consts = {"still": points[None], "w": weight, "none": np.zeros(1, np.float32), "first": np.array([1, grid, grid]),
+              "zero": np.array([0, 0, 0, 0]), "at": np.array([size // 2 - 2] * 2), "to": np.array([size // 2 + 2] * 2),
+              "axes": np.array([2, 3]), "one": np.array([1, 1])}  # fmt: skip
+    nodes = [
+        helper.make_node("Conv", ["in", "w"], ["red"]),
+        helper.make_node("AveragePool", ["red"], ["cells"], kernel_shape=[cell] * 2, strides=[cell] * 2),
+        helper.make_node("Reshape", ["cells", "first"], ["visible"]),
+        helper.make_node("Slice", ["red", "at", "to", "axes"], ["middle"]),
+        helper.make_node("GlobalAveragePool", ["middle"], ["mean"]),
+        helper.make_node("Reshape", ["mean", "one"], ["score"]),
+        helper.make_node("Mul", ["none", "none"], ["nought"]),
+        helper.make_node("Add", ["still", "nought"], ["points"]),
+    ]
+    save(path, nodes, [1, 3, size, size], dict.fromkeys(["points", "score", "visible"]), consts)
+
+
+@pytest.fixture(scope="module")
+def pack(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("pack")
+    drawn_detector(folder / "det.onnx")
+    drawn_recogniser(folder / "rec.onnx")
+    drawn_mesh(folder / "mesh" / "mesh.onnx")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def reader(pack: Path) -> faces.FaceReader:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    mesh = faces.MeshModel(onnxruntime.InferenceSession(pack / "mesh" / "mesh.onnx", options), MEAN)
+    return faces.FaceReader(faces.open_pack(pack, options), mesh, "drawn")
+
+
+def picture(*corners: tuple[int, int], colour: tuple[int, int, int] = RED) -> Array:
+    """(320, 480, 3): grey, with a square a stride wide at each corner, which the drawn detector takes for a middle."""
+    rgb = np.full((320, 480, 3), GREY, np.uint8)
+    for x, y in corners:
+        rgb[y : y + STRIDE, x : x + STRIDE] = colour
+    return rgb
+
+
+def middle(face: Face) -> Array:
+    return (face.box[:2] + face.box[2:]) / 2
+
+
+def test_any_pack_that_insightface_loads_finds_the_faces(reader: faces.FaceReader) -> None:
+    found = sorted(reader.detect(picture((96, 64), (320, 160))), key=lambda face: face.box[0])
+    assert len(found) == 2
+    want = geometry.apply(geometry.fit_similarity(FIVE, FIVE * 20 + [96, 64]), MEAN)
+    assert np.abs(found[0].mesh - want).max() < 0.05
+    assert np.allclose(middle(found[1]) - middle(found[0]), [224, 96], atol=0.1)
+    assert found[0].embedding is None
+
+
+def test_a_picture_without_a_face_has_none(reader: faces.FaceReader) -> None:
+    assert reader.detect(picture()) == []
+
+
+def test_the_mesh_overrules_the_detector(pack: Path, reader: faces.FaceReader) -> None:
+    rgb = picture((96, 64))
+    assert len(reader.detect(rgb)) == 1
+    strict = onnx.load(pack / "mesh" / "mesh.onnx")
+    for const in strict.graph.initializer:
+        if const.name == "w":
+            const.CopyFrom(numpy_helper.from_array(np.zeros((1, 3, 1, 1), np.float32), "w"))
+    session = onnxruntime.InferenceSession(strict.SerializeToString())
+    app = faces.open_pack(pack, onnxruntime.SessionOptions())
+    assert faces.FaceReader(app, faces.MeshModel(session, MEAN), "strict").detect(rgb) == []
+
+
+def test_visible_is_laid_where_the_picture_is_red(reader: faces.FaceReader) -> None:
+    rgb = picture((96, 64))
+    face = reader.detect(rgb)[0]
+    rows, columns = np.nonzero(face.visible > 128)
+    at = geometry.apply(face.visible_to_frame, np.stack([columns, rows], 1).astype(np.float32))
+    assert len(at) >= 2
+    assert (at > [95, 63]).all()
+    assert (at < [112, 80]).all()
+
+
+def test_a_followed_face_moves_along_and_is_lost_when_gone(reader: faces.FaceReader) -> None:
+    face = reader.detect(picture((96, 64)))[0]
+    assert reader.follow(picture((92, 60)), face.mesh) is not None
+    assert reader.follow(picture(), face.mesh) is None
+
+
+def test_embeddings_are_unit_and_see_red_as_red(reader: faces.FaceReader) -> None:
+    mesh = reader.detect(picture((96, 64)))[0].mesh
+    red = np.full((320, 480, 3), (250, 20, 20), np.uint8)
+    vector = reader.embed(red, mesh)
+    assert vector.dtype == np.float32
+    assert np.linalg.norm(vector) == pytest.approx(1, abs=1e-5)
+    assert vector.argmax() == 0
+    assert reader.embed(red[..., ::-1], mesh).argmax() == 2
+
+
+def test_a_folder_is_a_pack(pack: Path) -> None:
+    assert faces.find_pack(str(pack)) == pack.resolve()
+    assert str(pack) in faces.licence_of(str(pack))
+    assert "non-commercial" in faces.licence_of("buffalo_l")
+    assert "non-commercial" not in faces.licence_of("embedded")
+
+
+def test_a_missing_pack_is_told_without_asking_the_network(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def refuse(*_: object) -> None:
+        raise AssertionError("the network was asked")
+
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+    monkeypatch.setattr(socket, "getaddrinfo", refuse)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    with pytest.raises(ModelError, match="no face pack is called 'buffalo_l'") as caught:
+        faces.open_faces("buffalo_l")
+    assert ".insightface" in caught.value.hint
+
+
+def test_a_pack_in_insightfaces_home_is_found_by_name(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    drawn_detector(tmp_path / ".insightface" / "models" / "antelope" / "det.onnx")
+    assert faces.find_pack("antelope") == (tmp_path / ".insightface" / "models" / "antelope").resolve()
+
+
+def test_a_folder_without_models_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match=r"no \.onnx"):
+        faces.find_pack(str(tmp_path))
+
+
+def test_a_pack_without_a_recogniser_is_refused(tmp_path: Path) -> None:
+    drawn_detector(tmp_path / "det.onnx")
+    with pytest.raises(ModelError, match="recogniser"):
+        faces.open_pack(tmp_path, onnxruntime.SessionOptions())
+
+
+@pytest.mark.parametrize("content", [b"", b"not a model", bytes(range(256)) * 40])
+def test_damaged_models_are_one_clear_error(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "det.onnx").write_bytes(content)
+    with pytest.raises(ModelError, match="cannot be used"):
+        faces.open_pack(tmp_path, onnxruntime.SessionOptions())
+
+
+# --- watching -------------------------------------------------------------------------------------------------------
+
+
+class Scripted:
+    """A reader whose faces are read off the picture: pixel (0, i) is 255 where face i is there."""
+
+    licence = "none"
+
+    def __init__(self) -> None:
+        self.looks: list[int] = []
+
+    def detect(self, rgb: Array) -> list[Face]:
+        self.looks.append(int(rgb[1, 0, 0]))
+        return [face_at(i) for i in range(3) if rgb[0, i, 0]]
+
+    def follow(self, rgb: Array, mesh: Array) -> Face | None:
+        number = round(float(mesh[:, 0].mean()) / 100)
+        return face_at(number) if rgb[0, number, 0] else None
+
+    def embed(self, rgb: Array, mesh: Array) -> Array:
+        return np.array([1, 0], np.float32)
+
+
+def face_at(number: int) -> Face:
+    mesh = (MEAN * 20 + [100 * number, 50, 0]).astype(np.float32)
+    return Face(geometry.bounds(mesh), mesh, 0.9, None, np.zeros((2, 2), np.uint8), np.zeros((2, 3)))
+
+
+Seen = tuple[list[list[Face]], list[int]]
+
+
+def watched(there: list[tuple[int, ...]], cuts: tuple[int, ...] = (), every: int = 4) -> Seen:
+    """The faces of each frame, and the frames that were looked at anew."""
+
+    def shown() -> Iterator[tuple[int, Array, bool]]:
+        for index, numbers in enumerate(there):
+            rgb = np.zeros((4, 4, 3), np.uint8)
+            rgb[0, list(numbers)] = 255
+            rgb[1, 0] = index
+            yield index, rgb, index in cuts
+
+    reader = Scripted()
+    return list(faces.watch(shown(), reader, every)), reader.looks  # type: ignore[arg-type]
+
+
+def test_faces_are_followed_between_looks() -> None:
+    seen, looks = watched([(0,)] * 9)
+    assert looks == [0, 4, 8]
+    assert [len(found) for found in seen] == [1] * 9
+    assert [found[0].embedding is not None for found in seen] == [i in looks for i in range(9)]
+
+
+def test_a_cut_is_looked_at_anew() -> None:
+    _, looks = watched([(0,)] * 4 + [(1,)] * 4, cuts=(4,), every=100)
+    assert looks == [0, 4]
+
+
+def test_a_lost_face_is_looked_for_until_found_or_given_up() -> None:
+    seen, looks = watched([(0,)] * 3 + [()] * 2 + [(0,)] * 3, every=20)
+    assert looks == [0, 3, 4, 5]
+    assert [len(found) for found in seen] == [1, 1, 1, 0, 0, 1, 1, 1]
+    _, looks = watched([(0,)] * 2 + [()] * 9, every=3)
+    assert looks[:4] == [0, 2, 3, 4]
+    assert len(looks) <= 7
+
+
+def test_new_faces_join_and_known_ones_stay_single() -> None:
+    seen, _ = watched([(0,)] * 2 + [(0, 1)] * 8, every=4)
+    assert [len(found) for found in seen] == [1, 1, 1, 1, 2, 2, 2, 2, 2, 2]
+
+
+# --- arithmetic -----------------------------------------------------------------------------------------------------
+
+
+@given(st.integers(20, 4000), st.integers(20, 4000))
+def test_the_detector_sees_the_pictures_shape(height: int, width: int) -> None:
+    w, h = faces.detector_size(height, width)
+    assert w % 32 == h % 32 == 0
+    assert faces.DETECT_SIDE // 2 <= max(w, h) <= faces.DETECT_SIDE
+    zoom = max(w, h) / max(width, height)
+    assert min(w, h) >= min(width, height) * zoom - 32
+    assert min(w, h) < min(width, height) * zoom + 64
+
+
+@given(st.floats(5, 300), st.floats(-3.1, 3.1), st.tuples(st.floats(-500, 500), st.floats(-500, 500)))
+def test_the_first_guess_meets_the_five_points(zoom: float, roll: float, shift: tuple[float, float]) -> None:
+    turn = zoom * np.array([[np.cos(roll), -np.sin(roll)], [np.sin(roll), np.cos(roll)]])
+    five = geometry.apply(np.hstack([turn, np.array(shift)[:, None]]), FIVE)
+    guess = faces.placed(MEAN, np.zeros(4), five)
+    assert np.abs(geometry.five_points(guess) - five).max() < 1e-3 * zoom + 1e-3
+
+
+def test_without_points_the_guess_fills_the_box() -> None:
+    box = np.array([100, 50, 160, 130], np.float32)
+    guess = geometry.bounds(faces.placed(MEAN, box, None))
+    assert faces.overlap(guess, box) > 0.85
+
+
+@given(st.floats(0.1, 2.5), st.floats(-0.6, 0.6), st.integers(60, 140), st.integers(60, 140))
+def test_a_crop_shows_what_lies_there(zoom: float, roll: float, x: int, y: int) -> None:
+    """On a picture whose values are its coordinates, each pixel of the crop tells where it was taken."""
+    ramp = np.stack([*np.meshgrid(np.arange(200), np.arange(200)), np.zeros((200, 200))], -1).astype(np.uint8)
+    turn = zoom * np.array([[np.cos(roll), -np.sin(roll)], [np.sin(roll), np.cos(roll)]])
+    size = 16
+    to_crop = np.hstack([turn, ((size - 1) / 2 - turn @ [x, y])[:, None]])
+    crop = faces.cut(ramp, to_crop, size)
+    at = geometry.apply(geometry.invert(to_crop), np.array([[4, 4], [12, 5], [7.0, 11]]))
+    for (i, j), (u, v) in zip([(4, 4), (5, 12), (11, 7)], at, strict=True):
+        if min(u, v) > 12 and max(u, v) < 187:
+            assert np.abs(crop[i, j, :2].astype(float) - [u, v]).max() < 1.5
+
+
+def test_a_shrunk_crop_averages() -> None:
+    stripes = np.zeros((256, 256, 3), np.uint8)
+    stripes[:, ::2] = 255
+    crop = faces.cut(stripes, np.array([[0.25, 0, 0], [0, 0.25, 0]]), 48)
+    assert np.abs(crop.astype(float) - 127.5).max() < 8
+
+
+boxes = st.tuples(st.floats(0, 50), st.floats(0, 50), st.floats(1, 50), st.floats(1, 50))
+
+
+@given(boxes, boxes)
+def test_overlap_is_symmetric_and_one_only_with_itself(a: tuple[float, ...], b: tuple[float, ...]) -> None:
+    first, second = (np.array([x, y, x + w, y + h]) for x, y, w, h in (a, b))
+    assert 0 <= faces.overlap(first, second) <= 1
+    assert faces.overlap(first, second) == pytest.approx(faces.overlap(second, first))
+    assert faces.overlap(first, first) == pytest.approx(1)
