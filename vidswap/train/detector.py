@@ -26,7 +26,7 @@ from torch.utils.data import DataLoader, IterableDataset
 from vidswap.geometry import Array
 from vidswap.train.scenes import Scene, Scenes, mirrored
 
-NAME = "det_vidswap.onnx"
+NAME = "det_plain.onnx"
 STRIDES = (8, 16, 32)
 SIDES = ((16, 32), (64, 128), (256, 512))  # of the two anchors of a cell, pixels
 PER_CELL = 1 + 4 + 10
@@ -247,7 +247,7 @@ def rate_at(step: int, share: float, plan: Plan) -> float:
 
 def train(data: Path, out: Path, seed: int = 0, plan: Plan = Plan(), say: Say = quiet) -> Path:
     """Train on `data`/*.jpg with labels.npz (and the pictures without faces in the folder `backgrounds` beside it), and
-    write `out`/det_vidswap.onnx. Equal seeds give equal scenes. `say` hears a line of progress at each export."""
+    write `out`/det_plain.onnx. Equal seeds give equal scenes. `say` hears a line of progress at each export."""
     torch.manual_seed(seed)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     net = Detector().to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
