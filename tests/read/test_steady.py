@@ -107,6 +107,14 @@ def test_a_gap_is_filled_along_the_way():
     np.testing.assert_allclose(got, true, atol=0.03 * EYE)
 
 
+def test_a_long_track_has_no_seams(monkeypatch):
+    t = np.arange(150)
+    noisy = shaken(performance(150, yaw=0.4 * np.sin(t / 20), x=50 * np.sin(t / 30), jaw=(t % 9 < 4).astype(float)))
+    at_once = whole(noisy)
+    monkeypatch.setattr("vidswap.read.steady.PIECE", 40)
+    assert np.abs(whole(noisy) - at_once).max() < 2 * NOISE
+
+
 @given(st.integers(1, 12), st.integers(0, 100))
 @settings(max_examples=25, deadline=None)
 def test_however_short_a_track_is_its_meshes_stay_where_they_are(count, seed):

@@ -7,6 +7,7 @@ beyond the noise (a blink, a fast word, a turn of the head) over few or none.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import comb
 
@@ -18,6 +19,8 @@ RADII = (2, 5)  # frames to each side: first the short filter, then the long one
 CALM = 2.0  # a deviation of up to so many times its expected power counts as noise
 COMPONENTS = 48  # of a face's changing shape; what is beyond is noise
 ROUNDS = 3
+PIECE, MARGIN = 1000, 60  # frames steadied at once, and more to each side (longer than any gap)
+FILLED = 0.2  # weight of a frame that was filled in, against one more for a frame that was seen
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,20 +44,33 @@ class _Poses:
 
 def steadied(meshes: Array, frames: Array, count: int) -> Array:
     """(count, 478, 3) float32 from the (n, 478, 3) `meshes` seen in `frames` (n,), which run from 0 to count - 1: the
-    frames between are interpolated, all are steadied."""
+    frames between are interpolated, all are steadied. Long tracks are taken in overlapping pieces, to save memory."""
+    whole = np.empty((count, *meshes.shape[1:]), np.float32)
+    for start in range(0, count, PIECE):
+        low, high = max(start - MARGIN, 0), min(start + PIECE + MARGIN, count)
+        inside = (frames >= low) & (frames < high)
+        piece = _steadied(meshes[inside], frames[inside] - low, high - low)
+        whole[start : start + PIECE] = piece[start - low :][:PIECE]
+    return whole
+
+
+def _steadied(meshes: Array, frames: Array, count: int) -> Array:
     if len(meshes) == 1:
-        return np.repeat(meshes, count, 0).astype(np.float32)
+        return np.repeat(meshes, count, 0)
     poses, face = _align(meshes.astype(np.float64))
     shapes = poses.off(meshes).reshape(len(meshes), -1)
     basis = _basis(shapes - face.ravel())
     size = np.median(poses.scale)
     parts = np.log(poses.scale)[:, None], poses.rotation.reshape(-1, 9), poses.shift / size
-    log_scale, turn, shift = (_filtered(part, frames, count) for part in parts)
+    seen = np.zeros(count)
+    seen[frames] = 1
+    fits = [_rows(seen + FILLED, min(radius, count - 1)) for radius in RADII]
+    log_scale, turn, shift = (_filtered(part, frames, fits) for part in parts)
     changes = ((shapes - face.ravel()) @ basis).T
-    change = np.array([_filtered(one[:, None], frames, count)[:, 0] for one in changes]).reshape(-1, count)
+    change = np.array([_filtered(one[:, None], frames, fits)[:, 0] for one in changes]).reshape(-1, count)
     poses = _Poses(np.exp(log_scale[:, 0]), _nearest_rotation(turn.reshape(-1, 3, 3)), shift * size)
     faces = face + (basis @ change).T.reshape(count, *face.shape)
-    return poses.on(faces).astype(np.float32)
+    return poses.on(faces)
 
 
 def _align(meshes: Array) -> tuple[_Poses, Array]:
@@ -99,19 +115,18 @@ def _basis(changes: Array) -> Array:
     return np.asarray(np.linalg.eigh(changes.T @ changes)[1][:, : -COMPONENTS - 1 : -1])
 
 
-def _filtered(signal: Array, frames: Array, count: int) -> Array:
-    """(count, K) from (n, K) seen in `frames`: filled in, and steadied as far as it stands still.
+def _filtered(signal: Array, frames: Array, fits: Sequence[Array]) -> Array:
+    """(T, K) from (n, K) seen in `frames`: filled in, and steadied as far as it stands still, by one after the other
+    of the `fits` (rows of weights, T each).
 
     Each frame takes the local quadratic's value as far as its deviation is what noise alone would give (Lee, "Digital
     image enhancement and noise filtering by use of local statistics", PAMI 1980)."""
-    whole = np.stack([np.interp(np.arange(count), frames, column) for column in signal.T], 1)
     noise = _noise(signal, frames)
-    seen = np.zeros(count)
-    seen[frames] = 1
-    for radius in RADII:
-        rows = _rows(seen + 0.2, min(radius, count - 1))
-        change = _windows(whole, rows.shape[1] // 2, rows) - whole
-        expected = noise * ((rows - np.eye(rows.shape[1])[rows.shape[1] // 2]) ** 2).sum(1)
+    whole = np.stack([np.interp(np.arange(len(fits[0])), frames, column) for column in signal.T], 1)
+    for rows in fits:
+        middle = rows.shape[1] // 2
+        change = _weighted(whole, rows) - whole
+        expected = noise * ((rows - np.eye(rows.shape[1])[middle]) ** 2).sum(1)
         power = _pooled((change**2).mean(1))
         whole = whole + np.minimum(1, CALM * expected / np.maximum(power, 1e-24))[:, None] * change
     return whole
@@ -147,7 +162,8 @@ def _rows(trust: Array, radius: int) -> Array:
     return np.asarray(np.linalg.solve(normal, (weight[..., None] * powers).transpose(0, 2, 1))[:, 0])
 
 
-def _windows(signal: Array, radius: int, rows: Array) -> Array:
+def _weighted(signal: Array, rows: Array) -> Array:
     """(T, K): each frame's neighbours, weighted by its row."""
+    radius = rows.shape[1] // 2
     padded = np.pad(signal, ((radius, radius), (0, 0)))
     return np.asarray(sum(rows[:, k, None] * padded[k : k + len(signal)] for k in range(2 * radius + 1)))

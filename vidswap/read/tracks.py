@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from math import inf, log
 
 import cv2
 import numpy as np
@@ -22,28 +23,42 @@ TWICE = 0.25  # two meshes nearer than this, in sizes of the face, are one face 
 EVIDENCE = 2.5  # sum of scores that makes a track worth having
 
 
+@dataclass(frozen=True, eq=False)
+class _Sight:
+    """A face found in a frame, with its five points (5, 2) and its size: the root of its box's area, pixels."""
+
+    index: int
+    face: Face
+    points: Array
+    size: float
+
+
 @dataclass
 class _Path:
-    """A track in the making: the frames in which a face was found."""
+    """A track in the making: where a face was found."""
 
-    frames: list[int] = field(default_factory=list)
-    faces: list[Face] = field(default_factory=list)
-    points: list[Array] = field(default_factory=list)
+    sights: list[_Sight] = field(default_factory=list)
     embedding: Array | None = None
 
-    def add(self, index: int, face: Face) -> None:
-        self.frames.append(index)
-        self.faces.append(face)
-        self.points.append(geometry.five_points(face.mesh))
-        self.embedding = face.embedding if face.embedding is not None else self.embedding
+    def add(self, sight: _Sight) -> None:
+        self.sights.append(sight)
+        self.embedding = sight.face.embedding if sight.face.embedding is not None else self.embedding
+
+    @property
+    def first(self) -> _Sight:
+        return self.sights[0]
+
+    @property
+    def last(self) -> _Sight:
+        return self.sights[-1]
 
     def expected(self, index: int) -> Array:
         """(5, 2) where its points should be if it moves on as it did, which is trusted for a few frames."""
-        back = min(3, len(self.points) - 1)
-        if back == 0:
-            return self.points[-1]
-        speed = (self.points[-1] - self.points[-1 - back]) / (self.frames[-1] - self.frames[-1 - back])
-        return np.asarray(self.points[-1] + speed * min(index - self.frames[-1], 6))
+        before = self.sights[-4:][0]
+        if before is self.last:
+            return self.last.points
+        speed = (self.last.points - before.points) / (self.last.index - before.index)
+        return np.asarray(self.last.points + speed * min(index - self.last.index, 6))
 
 
 def find_tracks(shots: Sequence[Shot], faces: Sequence[list[Face]], first: int) -> list[Track]:
@@ -54,7 +69,7 @@ def find_tracks(shots: Sequence[Shot], faces: Sequence[list[Face]], first: int) 
     paths = [path for shot in shots for path in _follow(shot, faces, first) if _counts(path, shot)]
     if not paths:
         return []
-    paths.sort(key=lambda path: (path.frames[0], float(path.points[0][0, 0])))
+    paths.sort(key=lambda path: (path.first.index, float(path.first.points[0, 0])))
     embeddings = _embeddings(paths)
     persons = _persons(paths, embeddings)
     tracks = [_track(i, persons[i], path, embeddings[i]) for i, path in enumerate(paths)]
@@ -65,76 +80,74 @@ def _follow(shot: Shot, faces: Sequence[list[Face]], first: int) -> Iterator[_Pa
     """The paths of all faces through one shot."""
     live: list[_Path] = []
     for index in range(max(shot.start, first), min(shot.stop, first + len(faces))):
-        yield from (path for path in live if index - path.frames[-1] > GAP)
-        live = [path for path in live if index - path.frames[-1] <= GAP]
-        found = _distinct(faces[index - first])
-        matched = dict(_matches(live, found, index))
-        for i, face in enumerate(found):
+        yield from (path for path in live if index - path.last.index > GAP)
+        live = [path for path in live if index - path.last.index <= GAP]
+        found = _distinct(_sights(index, faces[index - first]))
+        matched = dict(_matches(live, found))
+        for i, sight in enumerate(found):
             path = matched.get(i)
             if path is None:
                 path = _Path()
                 live.append(path)
-            path.add(index, face)
+            path.add(sight)
     yield from live
 
 
-def _distinct(faces: Iterable[Face]) -> list[Face]:
-    """The faces, best first, without those found twice."""
-    kept: list[Face] = []
-    for face in sorted(faces, key=lambda face: -face.score):
-        points = geometry.five_points(face.mesh)
-        if all(_distance(points, geometry.five_points(k.mesh), _size(k)) > TWICE for k in kept):
-            kept.append(face)
+def _sights(index: int, faces: Iterable[Face]) -> Iterator[_Sight]:
+    for face in faces:
+        x0, y0, x1, y1 = geometry.bounds(face.mesh)
+        yield _Sight(index, face, geometry.five_points(face.mesh), max(float(np.sqrt((x1 - x0) * (y1 - y0))), 1.0))
+
+
+def _distinct(sights: Iterable[_Sight]) -> list[_Sight]:
+    """The faces of a frame, best first, without those found twice."""
+    kept: list[_Sight] = []
+    for sight in sorted(sights, key=lambda sight: -sight.face.score):
+        if all(_distance(sight.points, other.points, other.size) > TWICE for other in kept):
+            kept.append(sight)
     return kept
 
 
-def _matches(paths: Sequence[_Path], faces: Sequence[Face], index: int) -> Iterator[tuple[int, _Path]]:
-    """Faces and the paths they continue, cheapest pair first, each used once."""
-    costs = [(_cost(path, face, index), p, f) for p, path in enumerate(paths) for f, face in enumerate(faces)]
-    used_paths: set[int] = set()
-    used_faces: set[int] = set()
-    for cost, p, f in sorted(costs):
-        if np.isfinite(cost) and p not in used_paths and f not in used_faces:
-            used_paths.add(p)
-            used_faces.add(f)
-            yield f, paths[p]
+def _matches(paths: Sequence[_Path], sights: Sequence[_Sight]) -> Iterator[tuple[int, _Path]]:
+    """Which sight continues which path, cheapest pair first, each used once."""
+    costs = [(_cost(path, sight), p, i) for p, path in enumerate(paths) for i, sight in enumerate(sights)]
+    taken: set[int] = set()
+    used: set[int] = set()
+    for cost, p, i in sorted(costs):
+        if np.isfinite(cost) and p not in taken and i not in used:
+            taken.add(p)
+            used.add(i)
+            yield i, paths[p]
 
 
-def _cost(path: _Path, face: Face, index: int) -> float:
-    """How badly a face continues a path: distance from where it should be, change of size, another look; infinite
+def _cost(path: _Path, sight: _Sight) -> float:
+    """How badly a sight continues a path: distance from where it should be, change of size, another look; infinite
     where it cannot be the same."""
-    size = _size(path.faces[-1])
-    away = _distance(path.expected(index), geometry.five_points(face.mesh), size)
-    away += 0.5 * abs(float(np.log(_size(face) / size)))
-    if away > REACH + DRIFT * (index - path.frames[-1]):
-        return np.inf
-    if path.embedding is None or face.embedding is None:
+    away = _distance(path.expected(sight.index), sight.points, path.last.size)
+    away += 0.5 * abs(log(sight.size / path.last.size))
+    if away > REACH + DRIFT * (sight.index - path.last.index):
+        return inf
+    if path.embedding is None or sight.face.embedding is None:
         return away + 0.25
-    alike = float(path.embedding @ face.embedding)
-    return np.inf if alike < OTHER else away + 0.5 * (1 - alike)
+    alike = float(path.embedding @ sight.face.embedding)
+    return inf if alike < OTHER else away + 0.5 * (1 - alike)
 
 
 def _distance(points: Array, others: Array, size: float) -> float:
     """Mean distance of (5, 2) points, in sizes of a face."""
-    return float(np.linalg.norm(points - others, axis=1).mean()) / size
-
-
-def _size(face: Face) -> float:
-    """Square root of the area of the mesh's box, pixels."""
-    x0, y0, x1, y1 = geometry.bounds(face.mesh)
-    return max(float(np.sqrt((x1 - x0) * (y1 - y0))), 1.0)
+    return float(np.sqrt(((points - others) ** 2).sum(1)).mean()) / size
 
 
 def _counts(path: _Path, shot: Shot) -> bool:
     """Whether there is enough of a path to be a face: seen well a few times, or through the whole of a short shot."""
-    return sum(face.score for face in path.faces) >= min(EVIDENCE, 0.5 * len(shot))
+    return sum(sight.face.score for sight in path.sights) >= min(EVIDENCE, 0.5 * len(shot))
 
 
-def _frontal(face: Face) -> float:
+def _frontal(sight: _Sight) -> float:
     """1 for a face seen from the front, 0 in profile: the nose's place between the eyes."""
-    left, right, nose = geometry.five_points(face.mesh)[:3]
-    along = (right - left) / max(float(np.linalg.norm(right - left)), 1e-6)
-    place = float((nose - (left + right) / 2) @ along) / max(float(np.linalg.norm(right - left)), 1e-6)
+    left, right, nose = sight.points[:3]
+    between = right - left
+    place = float((nose - (left + right) / 2) @ between) / max(float(between @ between), 1e-6)
     return max(1 - 2 * abs(place), 0.0)
 
 
@@ -143,8 +156,8 @@ def _embeddings(paths: Sequence[_Path]) -> list[Array]:
     that has none."""
     means = []
     for path in paths:
-        known = [(face, face.embedding) for face in path.faces if face.embedding is not None]
-        total = sum(face.score * (0.1 + _frontal(face)) * _size(face) * embedding for face, embedding in known)
+        known = [(sight, sight.face.embedding) for sight in path.sights if sight.face.embedding is not None]
+        total = sum(look.face.score * (0.1 + _frontal(look)) * look.size * embedding for look, embedding in known)
         means.append(np.asarray(total / max(float(np.linalg.norm(total)), 1e-9), np.float32) if known else None)
     width = next((len(mean) for mean in means if mean is not None), 1)
     return [np.zeros(width, np.float32) if mean is None else mean for mean in means]
@@ -154,7 +167,7 @@ def _persons(paths: Sequence[_Path], embeddings: Sequence[Array]) -> list[int]:
     """A person's number for each path: the most alike are joined first, as long as they are alike enough and never
     on screen together; 0 is the person with most time on screen times size."""
     groups = [[i] for i in range(len(paths))]
-    screen = np.array([sum(_size(face) for face in path.faces) for path in paths])
+    screen = np.array([sum(sight.size for sight in path.sights) for path in paths])
     means = np.array(embeddings) * screen[:, None]
     together = np.array([[_overlap(a, b) for b in paths] for a in paths])
     while len(groups) > 1:
@@ -175,22 +188,21 @@ def _persons(paths: Sequence[_Path], embeddings: Sequence[Array]) -> list[int]:
 
 def _overlap(a: _Path, b: _Path) -> bool:
     """Whether two paths have a frame in common (every path has one in common with itself)."""
-    return a.frames[0] <= b.frames[-1] and b.frames[0] <= a.frames[-1]
+    return a.first.index <= b.last.index and b.first.index <= a.last.index
 
 
 def _track(number: int, person: int, path: _Path, embedding: Array) -> Track:
     """A path made whole: between two sightings the nearer one lends its map of what is visible."""
-    frames = np.array(path.frames) - path.frames[0]
+    start = path.first.index
+    frames = np.array([sight.index - start for sight in path.sights])
     count = int(frames[-1]) + 1
-    mesh = steadied(np.stack([face.mesh for face in path.faces]), frames, count)
+    mesh = steadied(np.stack([sight.face.mesh for sight in path.sights]), frames, count)
     seen = np.zeros(count, np.bool_)
     seen[frames] = True
-    visible, to_frame = [], []
-    for i in range(count):
-        face = path.faces[int(np.abs(frames - i).argmin())]
-        visible.append(face.visible)
-        to_frame.append(face.visible_to_frame if seen[i] else _carried(face, mesh[i]))
-    return Track(number, person, path.frames[0], mesh, seen, embedding, np.stack(visible), np.stack(to_frame))
+    lenders = [path.sights[int(np.abs(frames - i).argmin())].face for i in range(count)]
+    to_frame = [face.visible_to_frame if seen[i] else _carried(face, mesh[i]) for i, face in enumerate(lenders)]
+    visible = np.stack([face.visible for face in lenders])
+    return Track(number, person, start, mesh, seen, embedding, visible, np.stack(to_frame))
 
 
 def _carried(face: Face, mesh: Array) -> Array:
