@@ -32,7 +32,8 @@ class Row:
 def portrait(rgb: Array, mesh: Array, mean: Array, side: int = SIDE) -> Array:
     """The face of `mesh` (478, 3) cut out of the picture `rgb` (H, W, 3): (side, side, 3) uint8, upright."""
     large = 2 * side  # drawn large, then averaged, so that a large face does not alias
-    picture = cv2.warpAffine(rgb, geometry.crop_transform(mesh, mean, large), (large, large))
+    turn = geometry.crop_transform(mesh, mean, large)
+    picture = cv2.warpAffine(rgb, turn, (large, large), borderMode=cv2.BORDER_REPLICATE)
     return np.asarray(cv2.resize(picture, (side, side), interpolation=cv2.INTER_AREA))
 
 
