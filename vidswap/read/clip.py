@@ -167,7 +167,9 @@ def _decoded(container: Any, stream: Any) -> Iterator[Any]:
             pictures = stream.decode(packet if packet.size else None)
         except av.FFmpegError:
             continue
-        yield from pictures
+        for picture in pictures:
+            picture.time_base = stream.time_base  # flushing leaves it out
+            yield picture
 
 
 def _placed(clip: Clip, start: int, stop: int) -> Iterator[tuple[int, Any]]:

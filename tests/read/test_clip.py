@@ -1,0 +1,186 @@
+from __future__ import annotations
+
+from fractions import Fraction
+
+import av
+import numpy as np
+import pytest
+from footage import make_clip, moving, texture
+from hypothesis import given
+from hypothesis import strategies as st
+from vidswap.errors import InputError
+from vidswap.read.clip import frames, increasing, open_clip
+
+COUNT = 20
+
+
+def seconds(clip):
+    return [int(time) * clip.time_base for time in clip.pts]
+
+
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory):
+    return make_clip(tmp_path_factory.mktemp("clip") / "plain.mp4", moving(COUNT))
+
+
+@pytest.mark.parametrize("ending", ["mp4", "mov", "mkv", "ts", "avi"])
+def test_constant_rate_times(tmp_path, ending):
+    """Every container gives a frame each 1/25 s, and as many pictures as it has packets, in display order."""
+    pictures = moving(COUNT)
+    clip = open_clip(make_clip(tmp_path / f"a.{ending}", pictures, unit=Fraction(1, 25)))
+    assert len(clip) == COUNT
+    steps = np.diff([float(time) for time in seconds(clip)])
+    np.testing.assert_allclose(steps, 1 / 25, atol=0.0006)  # mkv counts in ms
+    shown = list(frames(clip))
+    assert [frame.index for frame in shown] == list(range(COUNT))
+    for frame, picture in zip(shown, pictures, strict=True):
+        errors = [np.abs(frame.rgb.astype(int) - other).mean() for other in pictures]
+        assert int(np.argmin(errors)) == frame.index, "pictures out of order"
+        assert np.abs(frame.rgb.astype(int) - picture).mean() < 6
+
+
+def test_variable_rate_times(tmp_path):
+    pts = np.cumsum([100, 512, 7, 1000, 40, 40, 9000, 333, 333, 1]).tolist()
+    clip = open_clip(make_clip(tmp_path / "vfr.mp4", moving(10), pts, unit=Fraction(1, 90000)))
+    assert seconds(clip) == [Fraction(time, 90000) for time in pts]
+    assert [frame.native.pts * Fraction(frame.native.time_base) for frame in frames(clip)] == seconds(clip)
+
+
+def test_gif_becomes_planar(tmp_path):
+    pictures = moving(6)
+    path = make_clip(tmp_path / "a.gif", pictures, unit=Fraction(1, 25), sound=False, codec="gif", pix_fmt="rgb8",
+                     options={})  # fmt: skip
+    clip = open_clip(path)
+    shown = list(frames(clip))
+    assert len(shown) == len(clip) == 6
+    assert {frame.native.format.name for frame in shown} == {"yuv420p"}
+    assert np.abs(shown[3].rgb.astype(int) - pictures[3]).mean() < 25  # 256 colours
+
+
+def test_range_equals_part_of_whole(plain):
+    clip = open_clip(plain)
+    whole = [frame.rgb for frame in frames(clip)]
+    for start, stop in ((0, 3), (7, 12), (19, 20), (5, 99)):
+        part = list(frames(clip, start, stop))
+        assert [frame.index for frame in part] == list(range(start, min(stop, COUNT)))
+        for frame in part:
+            np.testing.assert_array_equal(frame.rgb, whole[frame.index])
+    assert list(frames(clip, 4, 4)) == []
+
+
+def test_range_after_a_late_key_frame(tmp_path):
+    """Seeking lands on a key frame before the wanted one, wherever key frames are."""
+    options = {"crf": "10", "x264-params": "keyint=30:min-keyint=30:scenecut=0"}
+    clip = open_clip(make_clip(tmp_path / "long.mkv", moving(100, 64, 48), unit=Fraction(1, 1000), options=options))
+    whole = [frame.rgb for frame in frames(clip)]
+    for start in (1, 29, 30, 31, 59, 61, 98):
+        np.testing.assert_array_equal(next(frames(clip, start)).rgb, whole[start])
+
+
+def test_damaged_packets_repeat_and_keep_the_count(plain, tmp_path):
+    data = bytearray(plain.read_bytes())
+    with av.open(str(plain)) as source:
+        hit = [packet.pos for packet in source.demux(video=0) if packet.size][8:10]
+    for position in hit:
+        data[position + 4 : position + 24] = bytes(20)
+    damaged = tmp_path / "damaged.mp4"
+    damaged.write_bytes(data)
+    clip = open_clip(damaged)
+    shown = list(frames(clip))
+    assert [frame.index for frame in shown] == list(range(COUNT))
+    assert shown[-1].rgb.shape == (64, 96, 3)
+
+
+@pytest.mark.parametrize("ending", ["mp4", "mkv"])
+def test_truncated_file_yields_what_is_there(tmp_path, ending):
+    whole = make_clip(tmp_path / f"whole.{ending}", [np.random.default_rng(i).integers(0, 255, (64, 96, 3), np.uint8)
+                      for i in range(COUNT)], sound=False, unit=Fraction(1, 25),
+                      container={"movflags": "faststart"})  # fmt: skip
+    cut = tmp_path / f"cut.{ending}"
+    data = whole.read_bytes()
+    cut.write_bytes(data[: len(data) * 6 // 10])
+    clip = open_clip(cut)
+    assert 4 <= len(clip) < COUNT
+    assert [frame.index for frame in frames(clip)] == list(range(len(clip)))
+
+
+def test_stills_for_missing_pictures_are_frames_of_their_own(plain, tmp_path):
+    """What repeats a picture can be painted on without changing the others."""
+    data = plain.read_bytes()
+    with av.open(str(plain)) as source:
+        packets = [(packet.pos, packet.size) for packet in source.demux(video=0) if packet.size]
+    broken = bytearray(data)
+    for position, size in packets[-6:]:
+        broken[position : position + size] = bytes(size)
+    path = tmp_path / "end.mp4"
+    path.write_bytes(broken)
+    shown = list(frames(open_clip(path)))
+    assert len(shown) == COUNT
+    before = shown[-2].rgb
+    shown[-1].native.make_writable()
+    np.frombuffer(shown[-1].native.planes[0], np.uint8)[:] = 16
+    np.testing.assert_array_equal(shown[-2].rgb, before)
+    assert not np.array_equal(shown[-1].rgb, before)
+
+
+def test_facts(plain):
+    clip = open_clip(plain)
+    assert (clip.width, clip.height, clip.rate, clip.rotation) == (96, 64, 25, 0)
+    assert clip.streams == ("video", "audio")
+    assert clip.time_base == Fraction(1, 12800)
+
+
+def test_untagged_hd_is_read_as_709_and_stays_untagged(tmp_path):
+    picture = np.zeros((720, 96, 3), np.uint8)
+    picture[:] = (200, 60, 30)
+    path = make_clip(tmp_path / "hd.mp4", [picture] * 2, sound=False)
+    clip = open_clip(path)
+    assert clip.colour[0] == 2
+    y, u, v = (int(np.frombuffer(plane, np.uint8)[0]) for plane in next(frames(clip)).native.planes)
+    red = 255 / 219 * (y - 16) + 1.5748 * 255 / 224 * (v - 128)
+    blue = 255 / 219 * (y - 16) + 1.8556 * 255 / 224 * (u - 128)
+    np.testing.assert_allclose(next(frames(clip)).rgb[360, 48, [0, 2]], [red, blue], atol=3)  # BT.601 is 14 off
+
+
+def test_ten_bit_and_444_keep_their_format(tmp_path):
+    for name in ("yuv420p10le", "yuv444p", "yuv422p"):
+        clip = open_clip(make_clip(tmp_path / f"{name}.mp4", moving(3), sound=False, pix_fmt=name))
+        assert next(frames(clip)).native.format.name == name
+        assert np.abs(next(frames(clip)).rgb.astype(int) - moving(3)[0]).mean() < 6
+
+
+def test_refusals(tmp_path, plain):
+    empty, text = tmp_path / "empty.mp4", tmp_path / "notes.mp4"
+    empty.touch()
+    text.write_text("this is no video\n" * 50)
+    still = tmp_path / "still.png"
+    av.VideoFrame.from_ndarray(texture(1, 64, 48), format="rgb24").save(str(still))
+    sound = tmp_path / "sound.m4a"
+    with av.open(str(plain)) as source, av.open(str(sound), "w", format="mp4") as target:
+        track = target.add_stream_from_template(source.streams.audio[0])
+        for packet in source.demux(source.streams.audio[0]):
+            if packet.size:
+                packet.stream = track
+                target.mux(packet)
+    headless = tmp_path / "headless.mp4"
+    headless.write_bytes(plain.read_bytes()[:200])
+    wrong = {
+        tmp_path / "missing.mp4": "there is no file", tmp_path: "is a folder", empty: "is empty",
+        text: "cannot be read", still: "is not a video", sound: "no video stream", headless: "cannot be read",
+    }  # fmt: skip
+    for path, message in wrong.items():
+        with pytest.raises(InputError, match=message) as caught:
+            open_clip(path)
+        assert caught.value.hint
+        assert "\n" not in str(caught.value)
+
+
+@given(st.lists(st.integers(-1000, 1000), min_size=1, max_size=60))
+def test_times_become_strictly_increasing_and_hardly_move(times):
+    pts = np.sort(np.array(times, np.int64))
+    fixed, unit = increasing(pts, Fraction(1, 1000))
+    assert np.all(np.diff(fixed) > 0)
+    moved = np.array([int(time) * unit for time in fixed]) - np.array([int(time) * Fraction(1, 1000) for time in pts])
+    assert all(0 <= shift <= len(pts) * Fraction(1, 90000) for shift in moved)
+    if len(set(times)) == len(times):
+        np.testing.assert_array_equal(fixed, pts)
