@@ -17,7 +17,7 @@ GROW = 3  # how far the mask reaches beyond the mesh, in pixels of that picture
 SOFT = 1.5  # width of the mask's edge (sigma), pixels
 THIN = 7  # a covered strip thinner than this is the model's doubt about the outline, pixels
 SMALL = 100  # a covered spot of fewer pixels is a mistake of the model
-CUBIC = 2.0  # magnification up to which pixels are interpolated by cubics
+CUBIC = 1.5  # magnification up to which pixels are interpolated by cubics
 AROUND = 2  # frames before and after, over which what is covered is voted on
 CALMEST = 0.25  # part of a track's frames that its neutral shape is taken from
 CLOSED = 0.012  # gap between resting lips, in distances of the eye corners: the median of synthetic portraits
@@ -87,11 +87,13 @@ def cut(frames: Sequence[Frame], track: Track, window: Span, needs: Needs, neutr
     turns = [geometry.crop_transform(mesh, neutral, needs.size) for mesh in meshes]
     if needs.framing == "steady":
         turns = [_square(turns, needs.size)] * len(turns)
+    # linear blurs by up to half a frame's pixel, which no longer shows where pixels are much enlarged
+    kind = cv2.INTER_CUBIC if np.median([_zoom(turn) for turn in turns]) < CUBIC else cv2.INTER_LINEAR
     rgb = np.empty((len(turns), needs.size, needs.size, 3), np.uint8)
     mask = np.empty(rgb.shape[:3], np.float32)
     for i, (frame, turn, (small, to_frame)) in enumerate(zip(frames, turns, _masks(track, window, neutral))):
         picture = frame.rgb
-        rgb[i] = _sampled(picture, turn, needs.size)
+        rgb[i] = _sampled(picture, turn, needs.size, kind)
         laid = cv2.warpAffine(small, _after(turn, to_frame), mask.shape[1:], flags=cv2.INTER_LINEAR)
         np.multiply(_inside(laid, turn, picture.shape), np.float32(1 / 255), out=mask[i])
     mesh = np.stack([geometry.apply(turn, mesh) for turn, mesh in zip(turns, meshes)])
@@ -115,12 +117,17 @@ def _square(turns: Sequence[Array], size: int) -> Array:
     return np.hstack([zoom * np.eye(2), ((size - 1) / 2 - zoom * (low + high) / 2)[:, None]])
 
 
-def _sampled(picture: Array, turn: Array, size: int) -> Array:
-    """(S, S, 3): the crop of a frame. Where it shrinks, the frame's part is first averaged over areas down to the
-    crop's scale, for a warp alone would skip pixels and alias."""
-    zoom = float(np.sqrt(np.linalg.det(turn[:, :2])))
+def _zoom(turn: Array) -> float:
+    """Crop pixels a frame pixel."""
+    return float(np.sqrt(np.linalg.det(turn[:, :2])))
+
+
+def _sampled(picture: Array, turn: Array, size: int, kind: int) -> Array:
+    """(S, S, 3): the crop of a frame, interpolated as OpenCV's `kind` says. Where it shrinks, the frame's part is first
+    averaged over areas down to the crop's scale, for a warp alone would skip pixels and alias."""
+    zoom = _zoom(turn)
     if zoom > 0.9:
-        return np.asarray(_warped(picture, turn, size))
+        return _warped(picture, turn, size, kind)
     corners = geometry.apply(geometry.invert(turn), np.array([[0, 0], [size, 0], [0, size], [size, size]]) - 0.5)
     limits = np.array(picture.shape[1::-1])
     low = np.clip(np.floor(corners.min(0)) - 2 / zoom, 0, limits - 1).astype(int)
@@ -129,13 +136,11 @@ def _sampled(picture: Array, turn: Array, size: int) -> Array:
     shrunk = cv2.resize(picture[low[1] : high[1], low[0] : high[0]], part.tolist(), interpolation=cv2.INTER_AREA)
     ratio = (high - low) / part
     back = np.hstack([np.diag(ratio), (low + (ratio - 1) / 2)[:, None]])
-    return np.asarray(_warped(shrunk, _after(turn, back), size))
+    return _warped(shrunk, _after(turn, back), size, kind)
 
 
-def _warped(picture: Array, turn: Array, size: int) -> Array:
-    """(S, S, 3): cubic, for linear would blur by up to half a pixel; strongly enlarged that no longer shows."""
-    flags = cv2.INTER_CUBIC if np.linalg.det(turn[:, :2]) < CUBIC**2 else cv2.INTER_LINEAR
-    return np.asarray(cv2.warpAffine(picture, turn, (size, size), flags=flags, borderMode=cv2.BORDER_REPLICATE))
+def _warped(picture: Array, turn: Array, size: int, kind: int) -> Array:
+    return np.asarray(cv2.warpAffine(picture, turn, (size, size), flags=kind, borderMode=cv2.BORDER_REPLICATE))
 
 
 def _inside(mask: Array, turn: Array, shape: tuple[int, ...]) -> Array:
