@@ -94,6 +94,8 @@ class Warp:
         drawing = draw(self.form, with_ring(scene.mesh, scene.actor), len(scene.crop))
         face = texture(self.form, drawing, scene.photo, with_ring(scene.selfie, scene.selfie))
         around = texture(self.form, drawing, scene.crop, with_ring(scene.actor, scene.actor))
+        beyond = cv2.resize(cv2.dilate((drawing.part < 0).astype(np.uint8), np.ones((3, 3))), around.shape[:2]) > 0
+        around[beyond] = scene.crop[beyond]
         return drawing, face, around
 
     def tone(self, scenes: Sequence[Scene]) -> match.Tone:

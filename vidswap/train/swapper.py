@@ -1,0 +1,254 @@
+"""Face images with meshes -> the small diffusion model in models/embedded/swapper, in diffusers' format.
+
+Pairs are reversed (LivingSwap, arXiv 2512.07951): the untouched picture is the target, and what the network is given
+is made from it. A "selfie" is the same face in other light, colours and sharpness, seen from another angle; it is laid
+back into the picture by the very code of the engine `warp`, on a mesh that is a little wrong. So the network learns to
+mend what a warp leaves behind - light, edges, smears, softness, grain - while the person is the one it was given.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, IterableDataset, get_worker_info
+
+from vidswap import geometry
+from vidswap.geometry import Array
+from vidswap.swap import embedded, match, surface, warp
+from vidswap.swap.likeness import Blend, likeness
+from vidswap.train import damage
+from vidswap.train.faces import Faces, load_faces, rotated
+
+LOG = logging.getLogger(__name__)
+SIGMA_MIN, SIGMA_MAX = 0.03, 0.4
+CHANNELS = (64, 128, 192)
+SIZE = embedded.SIDE
+EYES_APART = 110.0  # pixels of the outer eye corners to which larger pictures are shrunk
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Minutes of training, samples a step, side of the random cut-outs they are, learning rate, decay of the averaged
+    weights; processes that make samples."""
+
+    minutes: float = 60.0
+    batch: int = 12
+    side: int = 160
+    rate: float = 5e-4
+    decay: float = 0.998
+    seed: int = 0
+    threads: int = 2
+    workers: int = 1
+
+
+def selfie(picture: Array, rng: np.random.Generator) -> Array:
+    """A picture in other light and colours, (H, W, 3) uint8."""
+    changed = damage.relit(picture, rng) if rng.random() < 0.9 else picture
+    if rng.random() < 0.35:  # coloured light from one side
+        h, w = picture.shape[:2]
+        angle, at = rng.uniform(0, 2 * np.pi), rng.uniform(-0.3, 0.3)
+        y, x = np.mgrid[-0.5 : 0.5 : h * 1j, -0.5 : 0.5 : w * 1j]
+        share = 1 / (1 + np.exp(-(x * np.cos(angle) + y * np.sin(angle) - at) * rng.uniform(6, 30)))
+        tint = rng.uniform(0.5, 1.7, 3)
+        changed = np.clip(changed * (1 + (tint - 1) * share[..., None]), 0, 255).astype(np.uint8)
+    if rng.random() < 0.4:
+        side = rng.uniform(0.3, 0.9)
+        small = cv2.resize(changed, None, fx=side, fy=side, interpolation=cv2.INTER_AREA)
+        changed = cv2.resize(small, changed.shape[1::-1], interpolation=cv2.INTER_LINEAR)
+    if rng.random() < 0.3:
+        changed = damage.compressed(changed, int(rng.integers(25, 85)))
+    return np.asarray(changed)
+
+
+def wobble(mean: Array, amount: float, rng: np.random.Generator) -> Array:
+    """(478, 3) smooth random displacements of a face in its own frame: a mesh that is a little wrong."""
+    knots = rng.choice(468, 10, replace=False)
+    near = np.exp(-(np.linalg.norm(mean[:, None] - mean[None, knots], axis=-1) ** 2) / (2 * rng.uniform(0.1, 0.3) ** 2))
+    return np.asarray(near @ rng.normal(0, amount, (10, 3)), np.float32)
+
+
+def turned(faces: Faces, index: int, form: surface.Surface, rng: np.random.Generator) -> tuple[Array, Array]:
+    """The picture of a face as from another angle, with its mesh: hidden sides are smeared as in a real warp."""
+    picture, mesh = faces.pictures[index], faces.meshes[index]
+    crop = geometry.crop_transform(mesh, faces.mean, SIZE)
+    if rng.random() < 0.35:
+        return cv2.warpAffine(picture, crop, (SIZE, SIZE), borderMode=cv2.BORDER_REPLICATE), geometry.apply(crop, mesh)
+    scale, rotation, shift = geometry.face_pose(geometry.apply(crop, mesh), faces.mean)
+    face = geometry.normalised(geometry.apply(crop, mesh), (scale, rotation, shift))
+    turn = rotated(float(rng.normal(0, 16)), float(rng.normal(0, 8)))
+    other = geometry.posed(face, (scale, turn @ rotation, shift))
+    drawing = surface.draw(form, surface.with_ring(other, other), SIZE)
+    return surface.texture(form, drawing, picture, surface.with_ring(mesh, mesh)), other
+
+
+def footage(faces: Faces, index: int, rng: np.random.Generator) -> tuple[Array, Array]:
+    """The target: a crop as an engine is handed it, as soft, noisy and compressed as films are, and its mesh."""
+    mesh = faces.meshes[index]
+    crop = geometry.crop_transform(mesh, faces.mean, SIZE)
+    zoom, angle = np.exp(rng.normal(0, 0.05)), rng.normal(0, 0.05)
+    turn = zoom * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    middle = np.full(2, (SIZE - 1) / 2)
+    crop = np.hstack([turn @ crop[:, :2], (turn @ (crop[:, 2] - middle) + middle + rng.normal(0, 4, 2))[:, None]])
+    picture = cv2.warpAffine(faces.pictures[index], crop, (SIZE, SIZE), flags=cv2.INTER_AREA, borderMode=cv2.BORDER_REPLICATE)
+    if rng.random() < 0.5:
+        picture = damage.relit(picture, rng)
+    if rng.random() < 0.5:
+        picture = damage.spoilt(picture, rng)
+    return picture, geometry.apply(crop, mesh)
+
+
+@dataclass(frozen=True, eq=False)
+class Pair:
+    """`given` (10, h, w) as the network's conditions, one after the other; `residual` (3, h, w): what is to be found;
+    `weight` (1, h, w). float32."""
+
+    given: Array
+    residual: Array
+    weight: Array
+
+
+def pair(faces: Faces, index: int, base: warp.Warp, rng: np.random.Generator) -> Pair:
+    """One training pair from face `index`."""
+    picture, actor = footage(faces, index, rng)
+    photo, mesh = turned(faces, index, base.form, rng)
+    photo = selfie(photo, rng)
+    scale, rotation, shift = geometry.face_pose(mesh, base.form.mean)
+    mesh = mesh + scale * wobble(base.form.mean, float(rng.uniform(0, 0.03)), rng) @ rotation.T
+    light = match.LightSettings(wide=rng.uniform(0.08, 0.2), narrow=rng.uniform(0.03, 0.06), inside=rng.uniform(0.4, 1.0))
+    engine = replace(base, light=light)
+    scene = warp.Scene(photo, mesh.astype(np.float32), picture, actor, actor, 1.0)
+    alike = match.skin_alike(photo, mesh) if rng.random() < 0.7 else np.ones(photo.shape[:2], np.float32)
+    how = engine.tone([scene]) if rng.random() < 0.4 else match.Tone()
+    how = match.Tone(how.contrast * rng.uniform(0.8, 1.25), how.blur + max(rng.normal(-0.3, 0.6), 0), how.sharpen)
+    drawn = engine.render(scene, alike, how)
+    told = embedded.conditions([drawn], base.form, SIZE)
+    wanted = picture.astype(np.float32).transpose(2, 0, 1) / 127.5 - 1 - told.base[0].numpy()
+    near = cv2.GaussianBlur(cv2.dilate(drawn.alpha, np.ones((9, 9))), (0, 0), 4)[None]
+    given = torch.cat([told.base, told.light, told.mask, told.mesh], 1)[0].numpy()
+    return Pair(given, wanted, 0.05 + near)
+
+
+class Pairs(IterableDataset[tuple[Array, Array, Array]]):
+    """Endless random cut-outs of random pairs."""
+
+    def __init__(self, faces: Faces, base: warp.Warp, recipe: Recipe) -> None:
+        self.faces, self.base, self.recipe = faces, base, recipe
+
+    def __iter__(self) -> Iterator[tuple[Array, Array, Array]]:
+        cv2.setNumThreads(1)
+        torch.set_num_threads(1)
+        worker = get_worker_info()
+        rng = np.random.default_rng([self.recipe.seed, worker.id if worker else 0])
+        side = self.recipe.side
+        while True:
+            made = pair(self.faces, int(rng.integers(len(self.faces))), self.base, rng)
+            x, y = (int(v) for v in rng.integers(0, (SIZE - side) // embedded.PATCH + 1, 2) * embedded.PATCH)
+            flip = slice(None, None, -1 if rng.random() < 0.5 else None)
+            cut = (p[:, y : y + side, x : x + side][:, :, flip] for p in (made.given, made.residual, made.weight))
+            given, residual, weight = (np.ascontiguousarray(p, np.float32) for p in cut)
+            if flip.step == -1:
+                given[7] = -given[7]  # the mesh's x on the mean face
+            yield given, residual, weight
+
+
+def network() -> Any:
+    """The U-Net, 6.8 M parameters, without attention (Ronneberger 2015; Ho et al. 2020)."""
+    from diffusers import UNet2DModel
+
+    return UNet2DModel(
+        in_channels=13 * embedded.PATCH**2,
+        out_channels=3 * embedded.PATCH**2,
+        block_out_channels=CHANNELS,
+        layers_per_block=1,
+        down_block_types=("DownBlock2D",) * 3,
+        up_block_types=("UpBlock2D",) * 3,
+        add_attention=False,
+        norm_num_groups=16,
+    ).to(memory_format=torch.channels_last)
+
+
+def levels(count: int, generator: torch.Generator) -> Tensor:
+    """(count,) noise levels: a third at the level where swapping starts, the rest log-normal below."""
+    sigma = torch.exp(torch.randn(count, generator=generator) * 1.0 + float(np.log(0.1)))
+    start = torch.rand(count, generator=generator) < 0.35
+    return torch.where(start, torch.tensor(SIGMA_MAX), sigma.clamp(SIGMA_MIN / 2, SIGMA_MAX))
+
+
+def loss(net: Any, batch: list[Tensor], generator: torch.Generator) -> Tensor:
+    """Weighted distance of the denoised residual to the true one and of their gradients, in units that make every
+    noise level count alike (EDM's weighting); absolute, not squared, so that edges stay sharp."""
+    given, wanted, weight = batch
+    sigma = levels(len(given), generator)
+    s = sigma.view(-1, 1, 1, 1)
+    noisy = wanted + s * torch.randn(wanted.shape, generator=generator)
+    told = embedded.Conditions(given[:, :3], given[:, 3:6], given[:, 6:7], given[:, 7:10])
+    with torch.autocast("cpu", torch.bfloat16):
+        found = embedded.residual(net, noisy, sigma, told)
+    unit = torch.sqrt(s**2 + embedded.SPREAD**2) / (s * embedded.SPREAD)
+    error = (found - wanted) * unit
+    slope = [error.diff(dim=d).abs() * weight.narrow(d, 1, weight.shape[d] - 1) for d in (2, 3)]
+    return (error.abs() * weight).mean() + 0.5 * (slope[0].mean() + slope[1].mean())
+
+
+def train(data: Path, out: Path, recipe: Recipe = Recipe()) -> Path:
+    """Train on `data` for `recipe.minutes` and write `out`/swapper; a checkpoint every five minutes. Returns the folder."""
+    torch.manual_seed(recipe.seed)
+    torch.set_num_threads(recipe.threads)
+    faces = load_faces(data, detail=EYES_APART)
+    topology = np.load(data / "topology.npz")
+    base = warp.Warp(surface.surface(faces.mean, topology["tri"]), likeness(faces.mean, Blend()))
+    net, mean = network(), network()
+    mean.load_state_dict(net.state_dict())
+    optimiser = torch.optim.AdamW(net.parameters(), lr=recipe.rate, weight_decay=1e-3)
+    loader = DataLoader(Pairs(faces, base, recipe), recipe.batch, num_workers=recipe.workers, prefetch_factor=4)
+    generator = torch.Generator().manual_seed(recipe.seed)
+    started, saved, total = time.monotonic(), 0.0, 0.0
+    for step, batch in enumerate(loader):
+        spent = (time.monotonic() - started) / 60
+        share = min(spent / recipe.minutes, 1.0)
+        for group in optimiser.param_groups:
+            group["lr"] = recipe.rate * min(1.0, (step + 1) / 100) * (0.02 + 0.98 * (1 + np.cos(np.pi * share)) / 2)
+        value = loss(net, batch, generator)
+        optimiser.zero_grad()
+        value.backward()  # type: ignore[no-untyped-call]
+        torch.nn.utils.clip_grad_norm_(net.parameters(), 1.0)
+        optimiser.step()
+        average(mean, net, min(recipe.decay, (step + 1) / (step + 10)))
+        total = 0.98 * total + 0.02 * float(value) if step else float(value)
+        if spent - saved > 3 or share >= 1:
+            saved = spent
+            LOG.info("step %d, %d pairs, %.1f min, loss %.4f", step, (step + 1) * recipe.batch, spent, total)
+            save(mean, out / "swapper")
+        if share >= 1:
+            break
+    return out / "swapper"
+
+
+def average(mean: Any, net: Any, decay: float) -> None:
+    """Move the averaged weights towards the trained ones."""
+    with torch.no_grad():
+        for a, b in zip(mean.parameters(), net.parameters(), strict=True):
+            a.lerp_(b, 1 - decay)
+
+
+def save(net: Any, folder: Path) -> None:
+    """Write weights (16 bit), noise levels and index in diffusers' format."""
+    from diffusers import EDMEulerScheduler
+
+    half = network()
+    half.load_state_dict(net.state_dict())
+    half.half().save_pretrained(folder / "unet", safe_serialization=True)
+    EDMEulerScheduler(sigma_min=SIGMA_MIN, sigma_max=SIGMA_MAX, sigma_data=embedded.SPREAD).save_pretrained(folder / "scheduler")
+    index = {"_class_name": "DDPMPipeline", "_diffusers_version": "0.42.1", "unet": ["diffusers", "UNet2DModel"],
+             "scheduler": ["diffusers", "EDMEulerScheduler"]}  # fmt: skip
+    (folder / "model_index.json").write_text(json.dumps(index, indent=2) + "\n")
