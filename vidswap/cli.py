@@ -244,7 +244,20 @@ def _changes(plan: object, words: Sequence[str]) -> dict[str, object]:
 
 
 def _evaluate(options: argparse.Namespace) -> None:
-    raise NotImplementedError
+    settings = Settings(ReadSettings(face_pack=options.face_pack))
+    from vidswap.evaluate.page import write_page
+    from vidswap.pipeline import evaluate_clip
+
+    with _bars() as report:
+        found = evaluate_clip(options.clip, options.out, options.face, settings=settings, report=report)
+    if options.html:
+        write_page(options.html, found, f"{options.clip.name} and {options.out.name}")
+    if options.json:
+        return _print_json(found.as_dict())
+    for name, value in found.as_dict().items():
+        print(f"{name:<22}{value}")
+    if options.html:
+        print(f"{options.html}: the report")
 
 
 @contextmanager

@@ -18,6 +18,7 @@ import numpy as np
 from vidswap import __version__
 from vidswap.clock import Clock, Report, Stage, quiet
 from vidswap.errors import NoFaceError, UsageError
+from vidswap.evaluate.compare import Evaluation, evaluate
 from vidswap.read.clip import frames, open_clip
 from vidswap.read.crops import cut, neutral_shape
 from vidswap.read.faces import FaceReader, open_faces, watch
@@ -108,6 +109,14 @@ def cast_clip(source: Path, out: Path, *, settings: Settings = Settings(), repor
         rows.append(Row(number, spans, portraits))
     write_picture(out, cast_sheet(rows))
     return rows
+
+
+def evaluate_clip(
+    source: Path, swapped: Path, photos: Path, *, settings: Settings = Settings(), report: Report = quiet
+) -> Evaluation:
+    """Measure the clip `swapped` against the original `source` and the photos of who should be in it. Raises the
+    errors of errors.py."""
+    return evaluate(source, swapped, photos, open_faces(settings.read.face_pack), report)
 
 
 def transcode(source: Path, out: Path, *, settings: Settings = Settings(), report: Report = quiet) -> float:
