@@ -8,6 +8,7 @@ import pytest
 from footage import make_clip, moving, texture
 from hypothesis import given
 from hypothesis import strategies as st
+
 from vidswap.errors import InputError
 from vidswap.read.clip import frames, increasing, open_clip
 

@@ -5,6 +5,7 @@ import pytest
 from footage import moving, texture
 from hypothesis import given
 from hypothesis import strategies as st
+
 from vidswap.read.shots import Cuts, shots_of
 from vidswap.types import Shot
 
