@@ -1,0 +1,1 @@
+"""The second journey: a clip and its swap -> how good the swap is."""
