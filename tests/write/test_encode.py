@@ -22,7 +22,7 @@ def plain(tmp_path_factory):
     return make_clip(tmp_path_factory.mktemp("encode") / "plain.mp4", moving(COUNT))
 
 
-def through(path, out, start=0, stop=None, settings=FAST, labels=None):
+def through(path, out, start=0, stop=None, *, settings=FAST, labels=None):
     """Decode, encode: what the pipeline does without a swap."""
     clip = open_clip(path)
     encode(clip, ((frame.index, frame.native) for frame in frames(clip, start, stop)), out, settings, labels or {})
