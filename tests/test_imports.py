@@ -21,6 +21,7 @@ ALLOWED = {
     "errors": set(),
     "geometry": set(),
     "clock": set(),
+    "relay": {"types"},
     "types": {"errors"},
     "settings": {"errors"},
     "weights": {"errors"},
@@ -30,7 +31,7 @@ ALLOWED = {
     "write": SHARED | {"write"},
     "train": SHARED | {"train", *STAGES},
     "evaluate": SHARED | {"evaluate", "read"},  # the second journey: two clips are read and compared
-    "pipeline": SHARED | {"clock", "evaluate", *STAGES},
+    "pipeline": SHARED | {"clock", "evaluate", "relay", *STAGES},
     "cli": SHARED | {"clock", "bench", "evaluate", "pipeline", "train"},
 }
 # Third-party packages and the modules that may import them.

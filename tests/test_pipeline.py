@@ -1,9 +1,11 @@
 """The journey: the order of windows, what waits, whom to replace; and once from end to end on the sample."""
 
 import weakref
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from fractions import Fraction
+from heapq import merge
 from itertools import pairwise
+from operator import attrgetter
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +17,7 @@ from vidswap import pipeline
 from vidswap.clock import Clock
 from vidswap.errors import NoFaceError, UsageError
 from vidswap.geometry import posed
+from vidswap.relay import Layer, relay
 from vidswap.settings import ReadSettings
 from vidswap.swap.engine import Needs
 from vidswap.types import Clip, Consent, Crops, Frame, Identity, Shot, Swapped, Track
@@ -57,6 +60,11 @@ class Footage:
             yield Frame(index, np.full((SIDE, SIDE, 3), index, np.uint8), lambda native: native)
 
 
+def relayed(footage: Iterable[Frame], tracks: list[Track], engine: Mirror) -> Iterator[tuple[Frame, list[Layer]]]:
+    calls = (pipeline.calls_of(track, engine, SOMEONE, Clock()) for track in tracks)
+    return relay(footage, merge(*calls, key=attrgetter("stop")), engine.needs.window)
+
+
 def clip_of(seconds: list[float]) -> Clip:
     pts = np.round(np.array(seconds) * 1000).astype(np.int64)
     return Clip(Path("a.mp4"), SIDE, SIDE, pts, Fraction(1, 1000), Fraction(25), (1, 1, 1, 1), 0, ("video",), "mp4")
@@ -71,7 +79,7 @@ def test_relay_hands_on_each_frame_once_with_weights_that_sum_to_one(places, win
     overlap = data.draw(st.integers(0, window // 2))
     tracks = [track_of(number, *span) for number, span in enumerate(places)]
     footage, engine = Footage(0, 30), Mirror(window, overlap)
-    for given_back, (frame, layers) in enumerate(pipeline.relay(footage, tracks, engine, SOMEONE, Clock())):
+    for given_back, (frame, layers) in enumerate(relayed(footage, tracks, engine)):
         assert frame.index == given_back
         assert footage.made - given_back <= window + 1, "more than a window's frames wait"
         for track in tracks:
@@ -85,7 +93,7 @@ def test_relay_hands_on_each_frame_once_with_weights_that_sum_to_one(places, win
 def test_engine_is_handed_its_own_answer_to_the_window_before_of_the_same_track():
     engine = Mirror(4, 1)
     tracks = [track_of(0, 0, 10), track_of(1, 2, 9), track_of(2, 10, 12)]
-    list(pipeline.relay(Footage(0, 12), tracks, engine, SOMEONE, Clock()))
+    list(relayed(Footage(0, 12), tracks, engine))
     for number in range(3):
         own = [(crops, previous) for crops, previous in engine.calls if crops.track == number]
         assert own[0][1] is None
@@ -105,7 +113,7 @@ def test_relay_holds_no_more_of_a_long_clip_than_of_a_short_one():
                 alive.add(frame)
                 yield frame
 
-        for _ in pipeline.relay(watched(), [track_of(0, 0, stop - 5)], Mirror(4, 2), SOMEONE, Clock()):
+        for _ in relayed(watched(), [track_of(0, 0, stop - 5)], Mirror(4, 2)):
             most = max(most, len(alive))
         return most
 

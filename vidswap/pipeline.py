@@ -6,10 +6,10 @@ kept is the first pass's facts and the frames of one window, so memory does not 
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from heapq import merge
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +25,9 @@ from vidswap.read.faces import FaceReader, open_faces, watch
 from vidswap.read.identity import load_consent, load_identity
 from vidswap.read.shots import Cuts, shots_of
 from vidswap.read.tracks import find_tracks
+from vidswap.relay import Call, Layer, relay
 from vidswap.settings import ReadSettings, Settings
-from vidswap.swap.engine import Engine, Needs, open_engine
+from vidswap.swap.engine import Engine, open_engine
 from vidswap.swap.windows import Window, windows
 from vidswap.types import Array, Clip, Frame, Identity, Shot, Swapped, Track
 from vidswap.weights import path_to
@@ -39,8 +40,6 @@ from vidswap.write.sheet import sheet
 
 DETECT_EVERY = 8  # frames between detections while faces are followed
 SHEET_ROWS, PORTRAITS = 6, 6
-Layer = tuple[Swapped, int]  # a swapped window, and the row of it that belongs to the frame
-Step = tuple[Window, Track, Array]  # the array: the actor's resting face
 Pair = tuple[int, Array, Array]  # a frame's index, the original and the result (H, W, 3)
 
 
@@ -80,7 +79,8 @@ def swap_clip(
     keep = evenly(covered, SHEET_ROWS if settings.write.sheet else 0)
     pairs: list[Pair] = []
     footage = clock.told("rendering", clock.each("decode", frames(clip, span.start, span.stop)), len(span))
-    pictures = finish(relay(footage, tracks, engine, identity, clock), keep, pairs, clock)
+    calls = merge(*(calls_of(track, engine, identity, clock) for track in tracks), key=attrgetter("stop"))
+    pictures = finish(relay(footage, calls, engine.needs.window), keep, pairs, clock)
     tags = labels(identity, settings.swap.engine, __version__, settings.swap.seed)
     with clock.stage("encode"):
         encode(clip, pictures, out, settings.write, tags)
@@ -159,51 +159,21 @@ def analyse(clip: Clip, span: Shot, reader: FaceReader, clock: Clock) -> list[Tr
         return find_tracks(shots_of(cuts, span.start), faces, span.start)
 
 
-def relay(
-    footage: Iterable[Frame], tracks: Sequence[Track], engine: Engine, identity: Identity, clock: Clock
-) -> Iterator[tuple[Frame, list[Layer]]]:
-    """Every frame in order, with the swapped windows (and the row in each) that cover it.
+def calls_of(track: Track, engine: Engine, identity: Identity, clock: Clock) -> Iterator[Call]:
+    """The windows of a track; with each the engine is handed its own answer to the one before."""
+    needs, neutral = engine.needs, neutral_shape(track, mean_face())
+    previous: Swapped | None = None
+    for window in windows(track.start, track.stop, needs.window, needs.overlap):
 
-    Windows are taken by their last frame, whichever track they are of. The next one, and so all that follow, cannot
-    start more than a window's length before its own end: at most that many frames wait."""
-    footage = iter(footage)
-    held: deque[Frame] = deque()
-    layers: list[Swapped] = []
-    previous: dict[int, Swapped] = {}
-    for window, track, neutral in plan(tracks, engine.needs):
-        while not held or held[-1].index < window.stop - 1:
-            held.append(next(footage))
-            yield from released(held, layers, window.stop - engine.needs.window)
-        layers = [layer for layer in layers if layer.crops.start + len(layer.crops) > held[0].index]
-        with clock.stage("crops"):
-            inside = [frame for frame in held if window.start <= frame.index < window.stop]
-            crops = cut(inside, track, window, engine.needs, neutral)
-        with clock.stage("engine"):
-            layers.append(engine.swap(crops, identity, previous.pop(track.id, None)))
-        if window.stop < track.stop:
-            previous[track.id] = layers[-1]
-    yield from released(held, layers, max(track.stop for track in tracks))
-    yield from ((frame, []) for frame in footage)
+        def swap(inside: Sequence[Frame], window: Window = window) -> Swapped:
+            nonlocal previous
+            with clock.stage("crops"):
+                crops = cut(inside, track, window, needs, neutral)
+            with clock.stage("engine"):
+                previous = engine.swap(crops, identity, previous)
+            return previous
 
-
-def plan(tracks: Sequence[Track], needs: Needs) -> Iterator[Step]:
-    """The windows of all tracks by their last frame, each with its track and the actor's resting face."""
-    mean = mean_face()
-
-    def steps(track: Track) -> Iterator[Step]:
-        neutral = neutral_shape(track, mean)
-        for window in windows(track.start, track.stop, needs.window, needs.overlap):
-            yield window, track, neutral
-
-    return merge(*map(steps, tracks), key=lambda step: step[0].stop)
-
-
-def released(held: deque[Frame], layers: Sequence[Swapped], before: int) -> Iterator[tuple[Frame, list[Layer]]]:
-    """Take the frames before index `before` out of `held`, each with the layers that cover it."""
-    while held and held[0].index < before:
-        frame = held.popleft()
-        rows = [(layer, frame.index - layer.crops.start) for layer in layers]
-        yield frame, [(layer, row) for layer, row in rows if 0 <= row < len(layer.crops)]
+        yield Call(window.start, window.stop, swap)
 
 
 def finish(
