@@ -13,7 +13,7 @@ from vidswap.swap.surface import Drawing
 CHEEKS = np.array([50, 280, 205, 425, 117, 346, 101, 330, 36, 266])
 NOSE = np.array([6, 197, 195, 5, 4, 45, 275, 198, 420])
 LUMA = np.array([0.299, 0.587, 0.114], np.float32)
-CONTRAST = (0.6, 1.15)
+CONTRAST, COLOUR = (0.6, 1.15), (0.35, 1.1)
 BLURS = (0.0, 0.45, 0.7, 1.0, 1.5, 2.0)
 SMALL = 128  # light is matched at this side: it has no detail
 
@@ -58,14 +58,16 @@ def depth_share(drawing: Drawing, reach: float) -> Array:
 class Tone:
     """How a selfie must be toned to sit in the footage, the same for a whole window so that it cannot flicker.
 
-    `contrast`: gain of what is finer than light. `blur`: sigma in frame pixels; `sharpen`: gain of an unsharp mask."""
+    `contrast`: gain of what is finer than light. `colour`: the same of colour differences. `blur`: sigma in frame
+    pixels; `sharpen`: gain of an unsharp mask."""
 
     contrast: float = 1.0
+    colour: float = 1.0
     blur: float = 0.0
     sharpen: float = 0.0
 
 
-def relight(face: Array, actor: Array, drawing: Drawing, settings: LightSettings, contrast: float = 1.0) -> Array:
+def relight(face: Array, actor: Array, drawing: Drawing, settings: LightSettings, how: Tone = Tone()) -> Array:
     """`face` (S, S, 3) uint8 in the light of `actor` (S, S, 3), both drawn on the same geometry: float32.
 
     Luma: low frequencies are the actor's; detail is scaled as the light is (shading multiplies), within limits, and the
@@ -82,8 +84,8 @@ def relight(face: Array, actor: Array, drawing: Drawing, settings: LightSettings
     )
     share = settings.inside + (1 - settings.inside) * rim
     wanted[..., :1] = low[..., :1] + (wanted[..., :1] - low[..., :1]) * share
-    gain = np.clip((wanted[..., :1] + 8) / (low[..., :1] + 8), 0.6, 1.5) * contrast
-    gain = np.concatenate([gain, np.ones_like(low[..., 1:])], -1)
+    gain = np.clip((wanted[..., :1] + 8) / (low[..., :1] + 8), 0.6, 1.5) * how.contrast
+    gain = np.concatenate([gain, np.full_like(low[..., 1:], how.colour)], -1)
     shift = wanted - gain * low
     size = (drawing.size, drawing.size)
     lit = _ycc(face) * cv2.resize(gain, size) + cv2.resize(shift, size)
@@ -119,18 +121,22 @@ def skin_alike(photo: Array, mesh: Array) -> Array:
     return np.asarray(np.clip(2.2 - away, 0, 1), np.float32)
 
 
-def contrast_of(face: Array, actor: Array, drawing: Drawing, settings: LightSettings) -> float:
-    """Gain that gives a relit `face` (S, S, 3) float32 the contrast of `actor` between light and finest detail."""
-    mask = cv2.resize(((drawing.part == 0) | (drawing.part == 1)).astype(np.float32), (SMALL, SMALL), interpolation=cv2.INTER_AREA)
+def contrast_of(face: Array, actor: Array, drawing: Drawing, settings: LightSettings) -> Tone:
+    """The contrast and colour that give a relit `face` (S, S, 3) float32 the variety of `actor`'s between light and
+    finest detail."""
+    parts = ((drawing.part == 0) | (drawing.part == 1)).astype(np.float32)
+    mask = cv2.resize(parts, (SMALL, SMALL), interpolation=cv2.INTER_AREA)
     inner = cv2.erode(mask, np.ones((5, 5))) > 0.99
     if inner.sum() < 64:
-        return 1.0
+        return Tone()
     spread = []
     for picture in (face, actor):
-        luma = cv2.resize(picture.astype(np.float32), (SMALL, SMALL), interpolation=cv2.INTER_AREA) @ LUMA
-        detail = luma[..., None] - _low(luma[..., None], mask, settings.wide * SMALL)
-        spread.append(float(detail[inner].std()))
-    return float(np.clip(spread[1] / max(spread[0], 1e-3), *CONTRAST))
+        small = cv2.resize(np.clip(picture, 0, 255).astype(np.uint8), (SMALL, SMALL), interpolation=cv2.INTER_AREA)
+        detail = (_ycc(small) - _low(_ycc(small), mask, settings.wide * SMALL))[inner].std(0)
+        spread.append((float(detail[0]), float(np.hypot(detail[1], detail[2]))))
+    (own, own_colour), (light, light_colour) = spread
+    contrast = np.clip(light / max(own, 1e-3), *CONTRAST)
+    return Tone(float(contrast), float(np.clip(light_colour / max(own_colour, 1e-3), *COLOUR)))
 
 
 def sharpness_of(face: Array, actor: Array, mask: Array, zoom: float) -> Tone:

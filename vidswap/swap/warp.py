@@ -103,17 +103,16 @@ class Warp:
         tones = []
         for scene in scenes:
             drawing, face, around = self.draw(scene)
-            plain = match.relight(face, around, drawing, self.light)
-            contrast = match.contrast_of(plain, around, drawing, self.light)
-            lit = match.relight(face, around, drawing, self.light, contrast)
+            how = match.contrast_of(match.relight(face, around, drawing, self.light), around, drawing, self.light)
+            lit = match.relight(face, around, drawing, self.light, how)
             fine = match.sharpness_of(lit, around, match.face_alpha(drawing, self.light), scene.zoom)
-            tones.append((contrast, fine.blur, fine.sharpen))
+            tones.append((how.contrast, how.colour, fine.blur, fine.sharpen))
         return match.Tone(*(float(v) for v in np.mean(tones, axis=0)))
 
     def render(self, scene: Scene, alike: Array, how: match.Tone) -> Warped:
         """A scene drawn; `alike` (h, w) tells which pixels of the photo are skin."""
         drawing, face, around = self.draw(scene)
-        lit = match.relight(face, around, drawing, self.light, how.contrast)
+        lit = match.relight(face, around, drawing, self.light, how)
         alpha = self._alpha(drawing, alike, scene.selfie)
         return Warped(match.tone(lit, how, scene.zoom), around, alpha, drawing, scene.mesh)
 

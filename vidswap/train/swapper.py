@@ -129,7 +129,9 @@ def pair(faces: Faces, index: int, base: warp.Warp, rng: np.random.Generator) ->
     scene = warp.Scene(photo, mesh.astype(np.float32), picture, actor, actor, 1.0)
     alike = match.skin_alike(photo, mesh) if rng.random() < 0.7 else np.ones(photo.shape[:2], np.float32)
     how = engine.tone([scene]) if rng.random() < 0.4 else match.Tone()
-    how = match.Tone(how.contrast * rng.uniform(0.8, 1.25), how.blur + max(rng.normal(-0.3, 0.6), 0), how.sharpen)
+    how = match.Tone(
+        how.contrast * rng.uniform(0.8, 1.25), how.colour, how.blur + max(rng.normal(-0.3, 0.6), 0), how.sharpen
+    )
     drawn = engine.render(scene, alike, how)
     told = embedded.conditions([drawn], base.form, SIZE)
     wanted = picture.astype(np.float32).transpose(2, 0, 1) / 127.5 - 1 - told.base[0].numpy()
