@@ -21,7 +21,7 @@ Array = geometry.Array
 HOLES = (geometry.LEFT_EYE, geometry.RIGHT_EYE, geometry.INNER_LIPS)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Faces:
     """Decoded pictures with their meshes, in memory."""
 
@@ -54,7 +54,7 @@ class Recipe:
     mirror: bool = True
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Sample:
     rgb: Array  # (S, S, 3) uint8
     mesh: Array  # (478, 3) float32, crop pixels

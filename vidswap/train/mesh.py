@@ -147,9 +147,9 @@ def batches(stream: Stream, plan: Plan) -> Iterator[tuple[Tensor, ...]]:
 
 
 def shapes(faces: Faces, recipe: Recipe, rank: int, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
-    """Mean (1434,) and scaled principal components (1434, rank) of the meshes of 600 samples."""
-    drawn = [sample(faces, int(rng.integers(len(faces))), recipe, rng).mesh.reshape(-1) for _ in range(600)]
-    meshes = np.stack(drawn)
+    """Mean (1434,) and scaled principal components (1434, rank) of the meshes of 4 `rank` samples."""
+    picks = rng.integers(len(faces), size=4 * rank)
+    meshes = np.stack([sample(faces, int(pick), recipe, rng).mesh.reshape(-1) for pick in picks])
     mean = meshes.mean(0)
     _, spread, axes = np.linalg.svd(meshes - mean, full_matrices=False)
     basis = axes[:rank].T * (spread[:rank] / math.sqrt(len(meshes)))
