@@ -183,7 +183,7 @@ def test_shrinking_is_exact_in_place():
 def test_matrix_of_known_colours():
     native = av.VideoFrame(16, 16, "yuv420p")
     native.colorspace, native.color_range = 1, 1
-    matrix, offset = yuv_matrix(native)
-    np.testing.assert_allclose(matrix @ [255, 255, 255] + offset, [235, 128, 128], atol=1e-3)
-    np.testing.assert_allclose(matrix @ [255, 0, 0] + offset, [62.56, 102.34, 240], atol=0.1)  # BT.709 red
-    np.testing.assert_allclose(matrix @ [0, 0, 255] + offset, [31.81, 240, 117.73], atol=0.1)
+    matrix = yuv_matrix(native)
+    np.testing.assert_allclose(matrix @ [255, 255, 255, 1], [235, 128, 128], atol=1e-3)
+    np.testing.assert_allclose(matrix @ [255, 0, 0, 1], [62.56, 102.34, 240], atol=0.1)  # BT.709 red
+    np.testing.assert_allclose(matrix @ [0, 0, 255, 1], [31.81, 240, 117.73], atol=0.1)

@@ -47,18 +47,13 @@ def _lay(layers: list[Layer], planes: list[Array], native: Any) -> None:
     box = (min(b[0] for b in boxes), min(b[1] for b in boxes), max(b[2] for b in boxes), max(b[3] for b in boxes))
     if box[0] >= box[2] or box[1] >= box[3]:
         return
-    to_yuv, offset = yuv_matrix(native)
-    cover = np.zeros((box[3] - box[1], box[2] - box[0]), np.float32)
-    colour = np.zeros((*cover.shape, 3), np.float32)
-    for swapped, row in layers:
-        alpha, rgb = _warped(swapped, row, box)
-        alpha = alpha * swapped.crops.weight[row]
-        cover += alpha
-        colour += alpha[..., None] * rgb
-    yuv = cv2.transform(colour, to_yuv) + cover[..., None] * offset
-    for plane, channel in zip(planes, cv2.split(np.asarray(yuv, np.float32)), strict=False):
+    to_yuv = yuv_matrix(native)
+    warped = [_warped(swapped, row, box) for swapped, row in layers]
+    cover = np.asarray(sum(alpha for alpha, _ in warped), np.float32)
+    for plane, to_channel in zip(planes, to_yuv, strict=False):
+        colour = sum(alpha * cv2.transform(rgb, to_channel[None]) for alpha, rgb in warped)
         across, down = (-(-full // part) for full, part in zip((width, height), plane.shape[::-1], strict=True))
-        added, taken = _sampled(channel, across, down), _sampled(cover, across, down)
+        added, taken = (_sampled(np.asarray(each), across, down) for each in (colour, cover))
         there = plane[box[1] // down :, box[0] // across :][: added.shape[0], : added.shape[1]]
         mixed = np.rint(there + (added - taken * there))
         there[:] = np.clip(mixed, 0, (1 << native.format.components[0].bits) - 1).astype(plane.dtype)
@@ -70,11 +65,12 @@ def _sampled(full: Array, across: int, down: int) -> Array:
         return full
     height, width = full.shape
     full = cv2.copyMakeBorder(full, 0, -height % down, 0, -width % across, cv2.BORDER_REPLICATE)
-    return np.asarray(full.reshape(full.shape[0] // down, down, full.shape[1] // across, across).mean((1, 3)))
+    size = (full.shape[1] // across, full.shape[0] // down)
+    return np.asarray(cv2.resize(full, size, interpolation=cv2.INTER_AREA))
 
 
 def _warped(swapped: Swapped, row: int, box: Box) -> tuple[Array, Array]:
-    """Alpha (h, w) and RGB (h, w, 3), float32, of one crop in the box of the frame."""
+    """Alpha times weight (h, w) and RGB (h, w, 3), float32, of one crop in the box of the frame."""
     rgb, alpha = swapped.rgb[row], swapped.alpha[row]
     to_frame = swapped.crops.to_frame[row]
     side = rgb.shape[0]
@@ -87,19 +83,18 @@ def _warped(swapped: Swapped, row: int, box: Box) -> tuple[Array, Array]:
         to_frame = np.hstack([to_frame[:, :2] * step, to_frame @ [[(step - 1) / 2], [(step - 1) / 2], [1.0]]])
     to_box = to_frame - np.array([[0.0, 0.0, box[0]], [0.0, 0.0, box[1]]])
     size = (box[2] - box[0], box[3] - box[1])
-    rgb = rgb.astype(np.float32)
     colour = cv2.warpAffine(rgb, to_box, size, flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
     cover = cv2.warpAffine(alpha, to_box, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
-    return cover, np.clip(colour, 0.0, 255.0)
+    return cover * swapped.crops.weight[row], colour.astype(np.float32)
 
 
 def _box(layer: Layer, width: int, height: int) -> Box:
     """The box of the frame that holds all of a layer's alpha above 0, aligned to any chroma sampling; maybe empty."""
     swapped, row = layer
-    ys, xs = np.nonzero(swapped.alpha[row] > 0)
-    if len(xs) == 0:
+    left, top, wide, high = cv2.boundingRect((swapped.alpha[row] > 0).view(np.uint8))
+    if wide == 0:
         return 0, 0, 0, 0
-    x0, x1, y0, y1 = xs.min() - 1, xs.max() + 1, ys.min() - 1, ys.max() + 1
+    x0, x1, y0, y1 = left - 1, left + wide, top - 1, top + high
     corners = np.array([[x0, y0, 1], [x1, y0, 1], [x0, y1, 1], [x1, y1, 1]]) @ swapped.crops.to_frame[row].T
     low = np.floor(corners.min(0) - 2).astype(int) // 4 * 4
     high = -(-np.ceil(corners.max(0) + 3).astype(int) // 4) * 4
@@ -115,8 +110,8 @@ def _planes(native: Any) -> list[Array]:
     ]
 
 
-def yuv_matrix(native: Any) -> tuple[Array, Array]:
-    """(3, 3) and (3,) float32 that take RGB of 0 to 255 to the levels of the picture's matrix, range and depth.
+def yuv_matrix(native: Any) -> Array:
+    """(3, 4) float32 that takes RGB of 0 to 255, and 1, to the levels of the picture's matrix, range and depth.
 
     ITU-T H.273, equations 41 to 58; an untagged picture is BT.601, as swscale has it."""
     red, blue = _LUMA.get(native.colorspace, _LUMA_601)
@@ -124,9 +119,8 @@ def yuv_matrix(native: Any) -> tuple[Array, Array]:
     rows = np.stack([luma, (np.eye(3)[2] - luma) / (2 - 2 * blue), (np.eye(3)[0] - luma) / (2 - 2 * red)]) / 255
     bits = native.format.components[0].bits
     unit = 1 << (bits - 8)
-    full = native.color_range == _FULL_RANGE or native.format.name.startswith("yuvj")
-    if full:
+    if native.color_range == _FULL_RANGE or native.format.name.startswith("yuvj"):
         scale, offset = np.full(3, (1 << bits) - 1.0), np.array([0.0, 128.0, 128.0]) * unit
     else:
         scale, offset = np.array([219.0, 224.0, 224.0]) * unit, np.array([16.0, 128.0, 128.0]) * unit
-    return (rows * scale[:, None]).astype(np.float32), offset.astype(np.float32)
+    return np.hstack([rows * scale[:, None], offset[:, None]]).astype(np.float32)

@@ -9,6 +9,8 @@ from collections.abc import Iterable, Iterator
 from fractions import Fraction
 from typing import Any
 
+from av.stream import Disposition
+
 from vidswap.errors import OutputError
 
 # Tags that the muxer writes anew, or that have no meaning in the result.
@@ -59,9 +61,12 @@ def moved(packets: Iterable[Any], tracks: dict[int, Any], origin: Fraction, trim
         if hidden and not is_cover(packet.stream):
             before[index] = packet
             continue
+        if trimmed and packet.stream.type == "subtitle" and start < origin:
+            _shorten(packet, origin)
         kept = before.pop(index, None)
-        for each in (packet,) if kept is None or (trimmed and matroska) else (kept, packet):
-            yield _readdressed(each, tracks[index], origin)
+        if kept is not None and packet.stream.type == "audio" and not (trimmed and matroska):
+            yield _readdressed(kept, tracks[index], origin)
+        yield _readdressed(packet, tracks[index], origin)
 
 
 def seconds(packet: Any) -> Fraction:
@@ -78,7 +83,7 @@ def _is_carried(stream: Any, target: Any) -> bool:
 
 def is_cover(stream: Any) -> bool:
     """A picture that belongs to the file, not a moving one."""
-    return bool(stream.type == "video" and "attached_pic" in str(stream.disposition))
+    return bool(stream.type == "video" and stream.disposition & Disposition.attached_pic)
 
 
 def _is_filler(packet: Any) -> bool:
@@ -87,6 +92,13 @@ def _is_filler(packet: Any) -> bool:
     stream = packet.stream
     is_text = stream.type == "subtitle" and stream.codec_context.name == "mov_text"
     return bool(is_text and packet.size <= _EMPTY_TEXT)
+
+
+def _shorten(packet: Any, origin: Fraction) -> None:
+    """Let a subtitle that is on when the range begins begin with it."""
+    start = round(origin / packet.time_base)
+    if packet.pts is not None:
+        packet.duration, packet.pts, packet.dts = packet.duration - (start - packet.pts), start, start
 
 
 def _readdressed(packet: Any, track: Any, origin: Fraction) -> Any:
