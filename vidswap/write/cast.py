@@ -10,9 +10,9 @@ import numpy as np
 
 from vidswap import geometry
 from vidswap.types import Array
+from vidswap.write.sheet import INK, MARGIN, PALE, PAPER, inscribe
 
-SIDE, MARGIN, TEXT = 160, 8, 210  # pixels: a portrait, the space around it, the column of words
-PAPER, INK, PALE = 246, (30, 30, 30), (110, 110, 110)
+SIDE, TEXT = 160, 210  # pixels: a portrait, the column of words
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,13 +43,10 @@ def cast_sheet(rows: Sequence[Row]) -> Array:
     columns = max(len(row.portraits) for row in rows)
     page = np.full((len(rows) * step + MARGIN, TEXT + columns * step + MARGIN, 3), PAPER, np.uint8)
     for top, row in zip(range(MARGIN, len(page), step), rows):
-        _write(page, f"person {row.number}", top + 60, 0.8, INK)
-        _write(page, f"{row.seconds:.1f} s on screen", top + 90, 0.5, PALE)
-        _write(page, f"from {row.spans[0][0]:.1f} to {row.spans[-1][1]:.1f} s", top + 112, 0.5, PALE)
+        inscribe(page, f"person {row.number}", (2 * MARGIN, top + 60), 0.8, INK)
+        inscribe(page, f"{row.seconds:.1f} s on screen", (2 * MARGIN, top + 90), 0.5, PALE)
+        inscribe(page, f"from {row.spans[0][0]:.1f} to {row.spans[-1][1]:.1f} s", (2 * MARGIN, top + 112), 0.5, PALE)
         for left, picture in zip(range(TEXT, page.shape[1], step), row.portraits):
             page[top : top + SIDE, left : left + SIDE] = picture
     return page
 
-
-def _write(page: Array, words: str, bottom: int, size: float, colour: tuple[int, int, int]) -> None:
-    cv2.putText(page, words, (2 * MARGIN, bottom), cv2.FONT_HERSHEY_SIMPLEX, size, colour, 1, cv2.LINE_AA)

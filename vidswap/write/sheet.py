@@ -24,10 +24,10 @@ def sheet(rows: Sequence[Moment]) -> Array:
     step = LINE + TALL
     page = np.full((HEAD + len(rows) * step + MARGIN, int(lefts[-1]), 3), PAPER, np.uint8)
     for left, words in zip(lefts, ("original", "swapped", "original, closer", "swapped, closer")):
-        _write(page, words, (int(left), HEAD - 12), 0.55, INK)
+        inscribe(page, words, (int(left), HEAD - 12), 0.55, INK)
     for row, (index, seconds, before, after) in enumerate(rows):
         top = HEAD + row * step
-        _write(page, f"{timecode(seconds)}  frame {index}", (MARGIN, top + LINE - 7), 0.42, PALE)
+        inscribe(page, f"{timecode(seconds)}  frame {index}", (MARGIN, top + LINE - 7), 0.42, PALE)
         x, y, side = changed(before, after)
         closer = [_shown(picture[y : y + side, x : x + side], TALL) for picture in (before, after)]
         for left, picture in zip(lefts, (_shown(before, wide), _shown(after, wide), *closer)):
@@ -62,5 +62,6 @@ def _shown(picture: Array, wide: int) -> Array:
     return np.asarray(cv2.resize(picture, (wide, TALL), interpolation=cv2.INTER_AREA if finer else cv2.INTER_CUBIC))
 
 
-def _write(page: Array, words: str, place: tuple[int, int], size: float, colour: tuple[int, int, int]) -> None:
+def inscribe(page: Array, words: str, place: tuple[int, int], size: float, colour: tuple[int, int, int]) -> None:
+    """Write words on a page (H, W, 3) with their lower left corner at `place` (x, y)."""
     cv2.putText(page, words, place, cv2.FONT_HERSHEY_SIMPLEX, size, colour, 1, cv2.LINE_AA)
