@@ -30,15 +30,16 @@ Array = NDArray[Any]
 HERE = Path(__file__).parent
 SIZE = (768, 432)
 FPS = 25
+MOMENTS = (20, 55, 82, 132)  # frames of the before-and-after picture
 ACTOR = Recipe("1407.jpg", (("0820.jpg", 0.35), ("0865.jpg", 0.30), ("0498.jpg", 0.20)), "0820.jpg")
-SELFIE = Recipe("1590.jpg", (("0203.jpg", 0.35), ("1550.jpg", 0.25), ("0349.jpg", 0.20)), "0203.jpg", light=0.2)
+SELFIE = Recipe("1590.jpg", (("1550.jpg", 0.40), ("0349.jpg", 0.20), ("0098.jpg", 0.20)), "1550.jpg", light=0.2)
 MADE_BY = "Synthetic person, made by samples/make_samples.py of vidswap from SFHQ-T2I faces (MIT)"
 
 
 @dataclass(frozen=True, eq=False)
 class Shot:
-    """Frames [start, stop): who is seen how, before what. `view` is (zoom, x, y): portrait pixels a frame pixel, and the
-    portrait's place of the frame's upper left corner; `keys` are (second, yaw, pitch, roll); `blinks` are seconds."""
+    """Frames [start, stop): who is seen how, before what. `view` is (zoom, x, y): portrait pixels a frame pixel, and
+    the portrait's place of the frame's upper left corner; `keys` are (second, yaw, pitch, roll); `blinks` seconds."""
 
     start: int
     stop: int
@@ -97,11 +98,12 @@ def frames(doll: Puppet, shots: Sequence[Shot], syllables: Sequence[Syllable]) -
 def shots() -> list[Shot]:
     """A medium shot before the street, then a close-up in the room."""
     room = (SIZE[0] + 48, SIZE[1] + 28)
-    first = Shot(0, 90, street_at_dusk(room, 4), Light((0.8, -0.2, -0.6), 0.25, (1.02, 0.98, 0.96)), (1.93, -270, 55),
-                 ((0.0, -5, 1, 0), (0.7, -6, 1, 1), (1.7, 25, 2, 3), (2.2, 24, 4, 2), (3.3, -25, -2, -3), (3.6, -26, -1, -3)),
-                 (1.05, 2.85))  # fmt: skip
-    second = Shot(90, 160, room_with_lamp(room, 8), Light((0.7, -0.5, -0.5), 0.45, (1.10, 1.0, 0.88)), (1.30, -92, 48),
-                  ((3.6, 13, 2, 2), (4.3, 10, 4, 2), (5.2, -12, 0, -2), (5.9, -4, 3, 0), (6.4, 0, 2, 0)), (4.55,))  # fmt: skip
+    dusk, lamp = Light((0.8, -0.2, -0.6), 0.25, (1.02, 0.98, 0.96)), Light((0.7, -0.5, -0.5), 0.45, (1.10, 1.0, 0.88))
+    wide, close = (1.93, -270.0, 55.0), (1.30, -92.0, 48.0)
+    looks = ((0.0, -5, 1, 0), (0.7, -6, 1, 1), (1.7, 25, 2, 3), (2.2, 24, 4, 2), (3.3, -25, -2, -3), (3.6, -26, -1, -3))
+    later = ((3.6, 13, 2, 2), (4.3, 10, 4, 2), (5.2, -12, 0, -2), (5.9, -4, 3, 0), (6.4, 0, 2, 0))
+    first = Shot(0, 90, street_at_dusk(room, 4), dusk, wide, looks, (1.05, 2.85))
+    second = Shot(90, 160, room_with_lamp(room, 8), lamp, close, later, (4.55,))
     return [first, second]
 
 
@@ -109,7 +111,7 @@ def encode(path: Path, pictures: Iterator[Array], sound: Array) -> None:
     """H.264 and AAC in an mp4."""
     with av.open(str(path), "w", options={"movflags": "+faststart"}) as container:
         container.metadata.update({"comment": MADE_BY, "title": "vidswap sample"})
-        video = container.add_stream("libx264", rate=FPS, options={"crf": "23", "preset": "slow"})
+        video = container.add_stream("libx264", rate=FPS, options={"crf": "20", "preset": "slow"})
         video.width, video.height, video.pix_fmt = *SIZE, "yuv420p"
         video.codec_context.color_range, video.codec_context.colorspace = 1, 1
         audio = container.add_stream("aac", rate=RATE, layout="mono", bit_rate=96000)
@@ -149,15 +151,38 @@ def make_clip(data: Path, path: Path) -> None:
     encode(path, frames(doll, scenes, syllables), soundtrack(syllables, scenes[-1].stop / FPS))
 
 
+def before_after(clip: Path, swapped: Path, selfie: Path) -> Array:
+    """(H, W, 3) uint8: the selfie, then moments of the clip above the same of its swap."""
+    side, gap = 300, 6
+    photo = cv2.cvtColor(cv2.imread(str(selfie)), cv2.COLOR_BGR2RGB)
+    page = np.full((2 * side + gap, side + 3 * gap + len(MOMENTS) * (side + gap) - gap, 3), 255, np.uint8)
+    top = (page.shape[0] - side) // 2
+    page[top : top + side, :side] = cv2.resize(photo, (side, side), interpolation=cv2.INTER_AREA)
+    for row, path in enumerate((clip, swapped)):
+        with av.open(str(path)) as container:
+            wanted = {index: frame.to_ndarray(format="rgb24") for index, frame in enumerate(container.decode(video=0))
+                      if index in MOMENTS}  # fmt: skip
+        for column, index in enumerate(MOMENTS):
+            frame = wanted[index]
+            left = (frame.shape[1] - frame.shape[0]) // 2
+            square = cv2.resize(frame[:, left : left + frame.shape[0]], (side, side), interpolation=cv2.INTER_AREA)
+            x = side + 3 * gap + column * (side + gap)
+            page[row * (side + gap) : row * (side + gap) + side, x : x + side] = square
+    return page
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, help="the folder of labelled faces")
+    parser.add_argument("--data", type=Path, help="the folder of labelled faces: make the clip and the selfie")
+    parser.add_argument("--before-after", type=Path, metavar="OUT", help="the swapped clip: make the picture")
     parser.add_argument("--out", type=Path, default=HERE, help="where the samples go")
-    parser.add_argument("--before-after", type=Path, metavar="OUT", help="the swapped clip")
     words = parser.parse_args()
     if words.data:
         save_jpeg(words.out / "selfie.jpg", make_selfie(words.data), 92)
         make_clip(words.data, words.out / "clip.mp4")
+    if words.before_after:
+        page = before_after(HERE / "clip.mp4", words.before_after, HERE / "selfie.jpg")
+        save_jpeg(words.out / "before_after.jpg", page, 88)
 
 
 if __name__ == "__main__":

@@ -95,7 +95,8 @@ def expressed(portrait: Portrait, act: Act) -> Array:
     """The straight portrait's picture with its face speaking and blinking."""
     mesh = portrait.mesh
     x0, y0 = (mesh[OVAL, :2].min(0) - 30).astype(int).clip(0)
-    x1, y1 = (mesh[OVAL, :2].max(0) + (30, 0.4 * np.ptp(mesh[OVAL, 1]))).astype(int)
+    below = 0.4 * np.ptp(mesh[OVAL, 1])
+    x1, y1 = (mesh[OVAL, :2].max(0) + np.array([30, below])).astype(int)
     own = grid_of(portrait.alpha.shape)[y0:y1, x0:x1]
     places = own.copy()
     lift(places, own, mesh, act)
@@ -137,7 +138,8 @@ def shut(places: Array, own: Array, ring: Array, brow: float, amount: float) -> 
     columns, rows = own[0, :, 0], own[..., 1]
     upper, lower = borders(ring, columns)
     low, high = ring[:, 0].min(), ring[:, 0].max()
-    ease = smooth((columns - low) / (0.12 * (high - low)) + 0.4) * smooth((high - columns) / (0.12 * (high - low)) + 0.4)
+    rim = 0.12 * (high - low)
+    ease = smooth((columns - low) / rim + 0.4) * smooth((high - columns) / rim + 0.4)
     upper, lower = upper - 3, np.maximum(lower, upper)
     crease = upper - 0.75 * (upper - brow)
     edge = upper + amount * ease * (lower - 1 - upper)
@@ -157,14 +159,14 @@ def speak(places: Array, own: Array, mesh: Array, act: Act) -> tuple[Array, Arra
     drop = 0.17 * wide * act.jaw
     opening = drop * np.clip(1 - across**2, 0, 1) ** 0.8
     jaw = 0.8 * drop * np.exp(-((across / 2.1) ** 4))
-    for i, x in enumerate(range(len(columns))):
+    for i in range(len(columns)):
         below = rows - seam[i]
         fall = opening[i] + (jaw[i] - opening[i]) * smooth(below / (0.7 * (chin - seam[i])))
         fall = fall * (1 - smooth((rows - chin) / (0.5 * (chin - mesh[1, 1]))))
         rise = -0.16 * opening[i] * (1 - smooth(-below / (0.8 * (seam[i] - mesh[2, 1]))))
         move = np.where(below >= 0, fall, rise)
         moved = np.interp(rows, rows + move, rows)
-        places[:, x, 1] += (moved - rows).astype(np.float32)
+        places[:, i, 1] += (moved - rows).astype(np.float32)
     top, bottom = seam - 0.16 * opening, seam + opening
     gap = np.clip((own[..., 1] - top) / 2 + 0.2, 0, 1) * np.clip((bottom - own[..., 1]) / 2 + 0.2, 0, 1)
     gap = np.where(opening > 1.5, gap, 0).astype(np.float32)
@@ -179,7 +181,7 @@ def inside_mouth(own: Array, across: Array, top: Array, bottom: Array) -> Array:
     teeth = np.clip((np.minimum(0.5 * height, 15) * arch**0.5 - depth) / 3, 0, 1) * arch
     grooves = 1 - 0.10 * np.cos(np.pi * across / 0.24) ** 8
     tongue = smooth((depth / height - 0.62) / 0.35) * arch * np.clip((height - 14) / 20, 0, 1)
-    colour = np.zeros((*own.shape[:2], 3)) + (0.13, 0.045, 0.045)
+    colour = np.full((*own.shape[:2], 3), (0.13, 0.045, 0.045))
     colour = colour + tongue[..., None] * (np.array([0.44, 0.19, 0.18]) - colour)
     shade = (0.55 + 0.45 * np.clip(depth / 8, 0, 1)) * grooves
     colour = colour + teeth[..., None] * (np.array([0.74, 0.70, 0.65]) * shade[..., None] - colour)

@@ -18,7 +18,10 @@ from vidswap.geometry import INNER_LIPS, IRISES, LEFT_EYE, OVAL, RIGHT_EYE, RIGI
 
 Array = NDArray[Any]
 LIPS = np.array([61, 185, 40, 39, 37, 0, 267, 269, 270, 409, 291, 375, 321, 405, 314, 17, 84, 181, 91, 146])
-BROWS = (np.array([70, 63, 105, 66, 107, 55, 65, 52, 53, 46]), np.array([336, 296, 334, 293, 300, 276, 283, 282, 295, 285]))
+BROWS = (
+    np.array([70, 63, 105, 66, 107, 55, 65, 52, 53, 46]),
+    np.array([336, 296, 334, 293, 300, 276, 283, 282, 295, 285]),
+)
 FEATURES = (LEFT_EYE, RIGHT_EYE, LIPS, *BROWS)
 
 
@@ -96,7 +99,7 @@ def grid_of(shape: tuple[int, int]) -> Array:
 
 
 def lookup(target: Array, source: Array, triangles: Array, shape: tuple[int, int]) -> Array:
-    """(H, W, 2): for a pixel of the target mesh its place in the source mesh, triangle by triangle; elsewhere its own."""
+    """(H, W, 2): a pixel's place in the source mesh, triangle by triangle of the target; outside of it its own."""
     places = grid_of(shape)
     for triangle in triangles:
         corners = target[triangle, :2].astype(np.float32)
@@ -120,12 +123,14 @@ def face_mask(mesh: Array, shape: tuple[int, int], inset: float) -> Array:
     cv2.fillPoly(mask, [np.round(mesh[OVAL, :2]).astype(np.int32)], 255)
     reach = max(1.0, float(np.ptp(mesh[OVAL, 0])) * inset)
     inner = cv2.distanceTransform(mask, cv2.DIST_L2, 5)
-    return np.asarray(np.clip(inner / (2 * reach), 0, 1) ** 2 * (3 - 2 * np.clip(inner / (2 * reach), 0, 1)), np.float32)
+    depth = np.clip(inner / (2 * reach), 0, 1)
+    return np.asarray(depth**2 * (3 - 2 * depth), np.float32)
 
 
 def without_holes(triangles: Array) -> Array:
     """The mesh's triangles (K, 3) and those that close its eyes and its mouth."""
-    eyes = [(iris[0], a, b) for iris, ring in zip(IRISES, (LEFT_EYE, RIGHT_EYE)) for a, b in zip(ring, np.roll(ring, -1))]
+    rings = zip(IRISES, (LEFT_EYE, RIGHT_EYE))
+    eyes = [(iris[0], a, b) for iris, ring in rings for a, b in zip(ring, np.roll(ring, -1))]
     upper, lower = INNER_LIPS[:11], np.append(INNER_LIPS[0], INNER_LIPS[:9:-1])
     lips = [t for i in range(10) for t in ((upper[i], upper[i + 1], lower[i]), (lower[i], upper[i + 1], lower[i + 1]))]
     return np.vstack([triangles, eyes, lips])
@@ -144,8 +149,8 @@ def features(mesh: Array, shape: tuple[int, int], grow: float, rings: Sequence[A
 def mix(recipe: Recipe, data: Path, side: int = 960) -> tuple[Array, Array]:
     """The new person, still before the host's backdrop: rgb, mesh.
 
-    Shape: the weighted mean of all. Skin tone and light: the host's low frequencies, so that face, ears and neck agree.
-    Features: the faces' weighted mean above them; the finest band and the eyes from one face, so that they stay sharp."""
+    Shape: the weighted mean of all. Skin tone and light: the host's low frequencies, so that face, ears and neck
+    agree. Features: the faces' weighted mean above them; the finest band and the eyes from one face, to stay sharp."""
     triangles = without_holes(np.load(data / "topology.npz")["tri"])
     host, host_mesh = load(data, recipe.host, side)
     shape = host.shape[:2]
@@ -224,7 +229,8 @@ def seeds(mesh: Array, shape: tuple[int, int]) -> Array:
     guess = np.full(shape, cv2.GC_PR_BGD, np.uint8)
     x0, y0, x1, y1 = *mesh[OVAL, :2].min(0), *mesh[OVAL, :2].max(0)
     wide, tall, middle = x1 - x0, y1 - y0, int((x0 + x1) / 2)
-    cv2.ellipse(guess, (middle, int(y0 + 0.4 * tall)), (int(0.85 * wide), int(0.95 * tall)), 0, 0, 360, cv2.GC_PR_FGD, -1)
+    axes = (int(0.85 * wide), int(0.95 * tall))
+    cv2.ellipse(guess, (middle, int(y0 + 0.4 * tall)), axes, 0, 0, 360, cv2.GC_PR_FGD, -1)
     chest = np.array([(middle - 0.4 * wide, y1), (middle + 0.4 * wide, y1), (middle + 1.7 * wide, shape[0]),
                       (middle - 1.7 * wide, shape[0])])  # fmt: skip
     cv2.fillConvexPoly(guess, chest.astype(np.int32), cv2.GC_PR_FGD)

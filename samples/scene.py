@@ -14,6 +14,8 @@ from portrait import blur, grid_of
 
 Array = NDArray[Any]
 Colour = tuple[float, float, float]
+LAMPS = ((1.0, 0.60, 0.25), (1.0, 0.76, 0.45), (0.95, 0.40, 0.22), (0.35, 0.60, 0.75), (1.0, 0.68, 0.38))
+BOOKS = ((0.42, 0.16, 0.10), (0.14, 0.22, 0.26), (0.48, 0.38, 0.24), (0.20, 0.24, 0.16), (0.10, 0.09, 0.10))
 
 
 @dataclass(frozen=True)
@@ -28,7 +30,8 @@ class Light:
 def lit(doll: Puppet, light: Light) -> Array:
     """The portrait's picture under another light, by the slope of its depth (a diffuse surface, Lambert)."""
     size = doll.depth.shape
-    small = cv2.GaussianBlur(cv2.resize(doll.depth, None, fx=0.125, fy=0.125, interpolation=cv2.INTER_AREA), (0, 0), 3.5)
+    small = cv2.resize(doll.depth, None, fx=0.125, fy=0.125, interpolation=cv2.INTER_AREA)
+    small = cv2.GaussianBlur(small, (0, 0), 3.5)
     down, across = (side / 8 for side in np.gradient(small))
     normal = np.dstack([across, down, -np.ones_like(small)])
     normal = normal / np.linalg.norm(normal, axis=-1, keepdims=True)
@@ -51,7 +54,7 @@ def street_at_dusk(size: tuple[int, int], seed: int) -> Array:
     """A street's lights far out of focus behind a window."""
     draw = np.random.default_rng(seed)
     picture = gradient(size, ((0.07, 0.13, 0.20), (0.16, 0.17, 0.20), (0.06, 0.08, 0.11), (0.20, 0.13, 0.09)))
-    colours = np.array([(1.0, 0.60, 0.25), (1.0, 0.76, 0.45), (0.95, 0.40, 0.22), (0.35, 0.60, 0.75), (1.0, 0.68, 0.38)])
+    colours = np.array(LAMPS)
     place = grid_of(size[::-1])
     for _ in range(46):
         centre = (draw.uniform(0, size[0]), size[1] * float(np.clip(draw.normal(0.45, 0.2), 0.05, 0.95)))
@@ -69,22 +72,21 @@ def room_with_lamp(size: tuple[int, int], seed: int) -> Array:
     """A wall, a shelf of books and a lamp, out of focus."""
     draw = np.random.default_rng(seed)
     picture = gradient(size, ((0.30, 0.22, 0.15), (0.50, 0.36, 0.22), (0.16, 0.12, 0.10), (0.26, 0.18, 0.12)))
-    floors = (0.16, 0.47, 0.80)
-    for floor in floors:
-        x = 0.0
+    for floor in (0.16, 0.47, 0.80):
+        bottom, x = int(floor * size[1]), 0.0
         while x < 0.46 * size[0]:
-            width = draw.uniform(0.012, 0.035) * size[0]
-            top = (floor - draw.uniform(0.17, 0.25)) * size[1]
-            colour = np.array([(0.42, 0.16, 0.10), (0.14, 0.22, 0.26), (0.48, 0.38, 0.24), (0.20, 0.24, 0.16), (0.1, 0.09, 0.1)])
-            cv2.rectangle(picture, (int(x), int(top)), (int(x + width), int(floor * size[1])),
-                          tuple(float(v) for v in colour[draw.integers(5)] * draw.uniform(0.6, 1.1)), -1)  # fmt: skip
+            width, top = draw.uniform(0.012, 0.035) * size[0], int((floor - draw.uniform(0.17, 0.25)) * size[1])
+            colour = tuple(float(part) * draw.uniform(0.6, 1.1) for part in BOOKS[draw.integers(len(BOOKS))])
+            cv2.rectangle(picture, (int(x), top), (int(x + width), bottom), colour, -1)
             x += width + draw.uniform(0, 3)
-        cv2.rectangle(picture, (0, int(floor * size[1])), (int(0.48 * size[0]), int((floor + 0.03) * size[1])), (0.16, 0.09, 0.05), -1)
+        board = int((floor + 0.03) * size[1])
+        cv2.rectangle(picture, (0, bottom), (int(0.48 * size[0]), board), (0.16, 0.09, 0.05), -1)
     picture = blur(picture, 0.011 * size[0])
     place = grid_of(size[::-1]) / size
     shade = smooth(1.6 - np.hypot((place[..., 0] - 0.84) / 0.075, (place[..., 1] - 0.34) / 0.14) ** 2)
     glow = np.exp(-(((place[..., 0] - 0.84) / 0.28) ** 2 + ((place[..., 1] - 0.40) / 0.5) ** 2))
-    picture += glow[..., None] * np.array((0.34, 0.21, 0.09)) + blur(shade.astype(np.float32), 13)[..., None] * (0.62, 0.52, 0.36)
+    lamp = blur(shade.astype(np.float32), 13)
+    picture += glow[..., None] * np.array((0.34, 0.21, 0.09)) + lamp[..., None] * np.array((0.62, 0.52, 0.36))
     return np.clip(picture, 0, 1).astype(np.float32)
 
 
