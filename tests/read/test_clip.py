@@ -150,6 +150,42 @@ def test_ten_bit_and_444_keep_their_format(tmp_path):
         assert np.abs(next(frames(clip)).rgb.astype(int) - moving(3)[0]).mean() < 6
 
 
+def test_what_an_edit_list_hides_is_no_frame(plain, tmp_path):
+    """The first ten pictures are in the file, for the decoder, but not in the film."""
+    path = tmp_path / "edited.mp4"
+    with av.open(str(plain)) as source, av.open(str(path), "w") as target:
+        track = target.add_stream_from_template(source.streams.video[0])
+        for packet in source.demux(video=0):
+            if packet.size:
+                packet.pts, packet.dts, packet.stream = packet.pts - 10 * 512, packet.dts - 10 * 512, track
+                target.mux(packet)
+    clip = open_clip(path)
+    shown = [frame.rgb for frame in frames(clip)]
+    assert len(shown) == len(clip) == COUNT - 10
+    for mine, original in zip(shown, frames(open_clip(plain), 10), strict=True):
+        np.testing.assert_array_equal(mine, original.rgb)
+
+
+def test_raw_stream_whose_size_changes(tmp_path):
+    parts = [make_clip(tmp_path / f"{size}.h264", moving(8, *size), sound=False) for size in ((96, 64), (64, 96))]
+    path = tmp_path / "both.h264"
+    path.write_bytes(b"".join(part.read_bytes() for part in parts))
+    clip = open_clip(path)
+    assert [frame.rgb.shape for frame in frames(clip)] == [(64, 96, 3)] * 16
+    assert seconds(clip) == [Fraction(i, 25) for i in range(16)]
+
+
+def test_packed_pixels_become_planar(tmp_path):
+    """Codecs that keep RGB or one byte a palette entry are converted when they are read."""
+    kinds = (("a.mov", "png", "rgb24"), ("b.mov", "png", "ya8"), ("c.mov", "qtrle", "argb"), ("d.mkv", "ffv1", "bgr0"))
+    for name, codec, pix_fmt in kinds:
+        choices = {"codec": codec, "pix_fmt": pix_fmt, "options": {}}
+        path = make_clip(tmp_path / name, moving(3), unit=Fraction(1, 1000), sound=False, **choices)
+        frame = list(frames(open_clip(path)))[2]
+        assert frame.native.format.name == "yuv420p"
+        assert np.abs(frame.rgb.mean(-1) - moving(3)[2].mean(-1)).mean() < 12
+
+
 def test_refusals(tmp_path, plain):
     empty, text = tmp_path / "empty.mp4", tmp_path / "notes.mp4"
     empty.touch()

@@ -189,7 +189,7 @@ def _placed(clip: Clip, start: int, stop: int) -> Iterator[tuple[int, Any]]:
             if index >= stop:
                 return
             if index >= start:
-                yield index, _planar(native, reformatter)
+                yield index, _sized(_planar(native, reformatter), clip, reformatter)
 
 
 def _from(container: Any, stream: Any, target: int) -> Iterator[Any]:
@@ -235,9 +235,7 @@ def _planar(native: Any, reformatter: VideoReformatter) -> Any:
     """The frame itself, tagged, if it is planar YUV or grey; else converted: 4:2:0 for players, 4:4:4 if its size is
     odd, because x264 takes no odd 4:2:0."""
     matrix = _BT709 if native.height >= _HD_LINES else _BT601
-    shape = native.format
-    planes = [part.plane for part in shape.components if not part.is_alpha]
-    if not (shape.is_rgb or shape.has_palette or shape.is_big_endian) and planes in ([0], [0, 1, 2]):
+    if _is_planar_yuv(native.format):
         if native.colorspace == _UNTAGGED and matrix == _BT709:
             native.colorspace = _BT709
         return native
@@ -247,6 +245,19 @@ def _planar(native: Any, reformatter: VideoReformatter) -> Any:
     planar.colorspace, planar.color_range = matrix, _LIMITED
     planar.pts, planar.time_base, planar.duration = native.pts, native.time_base, native.duration
     return planar
+
+
+def _sized(native: Any, clip: Clip, reformatter: VideoReformatter) -> Any:
+    """A picture whose size changes in the middle of a stream, brought back to the clip's."""
+    if (native.width, native.height) == (clip.width, clip.height):
+        return native
+    return reformatter.reformat(native, clip.width, clip.height, interpolation=_EXACT, threads=1)
+
+
+def _is_planar_yuv(shape: Any) -> bool:
+    planes, bits = [part.plane for part in shape.components], shape.components[0].bits
+    alone = planes in ([0], [0, 1, 2], [0, 1, 2, 3])  # each component has a plane to itself; the fourth is alpha
+    return alone and 8 <= bits <= 16 and not (shape.is_rgb or shape.has_palette or shape.is_big_endian)
 
 
 def _rgb(reformatter: VideoReformatter, native: Any) -> Array:
