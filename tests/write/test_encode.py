@@ -256,3 +256,52 @@ def test_a_full_disk_is_told(plain, tmp_path):
         signal.signal(signal.SIGXFSZ, handler)
     assert "space" in caught.value.hint
     assert left_in(tmp_path) == []
+
+
+def rich(path, plain):
+    """`plain` with a cover, a second sound in Italian, and two subtitles at 0.3 and 0.9 s, each 0.4 s long."""
+    cover = path.with_suffix(".jpg")
+    av.VideoFrame.from_ndarray(texture(3, 64, 64), format="rgb24").save(str(cover))
+    with av.open(str(plain)) as source, av.open(str(cover)) as picture, av.open(str(path), "w") as target:
+        tracks = [target.add_stream_from_template(source.streams[i]) for i in (0, 1, 1)]
+        tracks[2].metadata["language"] = "ita"
+        text = target.add_stream("mov_text")
+        text.codec_context.subtitle_header = b"[Script Info]\n"
+        front = target.add_stream_from_template(picture.streams.video[0], opaque=True)
+        front.disposition = av.stream.Disposition.attached_pic
+        target.start_encoding()
+        for packet in [each for each in picture.demux() if each.size]:
+            packet.stream = front
+            target.mux(packet)
+        for copy in (0, 1):
+            source.seek(0)
+            for packet in [each for each in source.demux() if each.size and (copy == 0 or each.stream.index == 1)]:
+                packet.stream = tracks[packet.stream.index + copy]
+                target.mux(packet)
+        for start, words in ((300, b"hello"), (900, b"world")):
+            packet = av.Packet(struct.pack(">H", len(words)) + words)
+            packet.time_base, packet.pts, packet.dts, packet.duration = Fraction(1, 1000), start, start, 400
+            packet.is_keyframe, packet.stream = True, text
+            target.mux(packet)
+    return path
+
+
+@pytest.mark.parametrize(("start", "wanted"), [(0, [0.3, 0.9]), (15, [0.0, 0.3])])
+def test_cover_subtitles_and_all_sound_come_along(plain, tmp_path, start, wanted):
+    source = rich(tmp_path / "rich.mp4", plain)
+    out = through(source, tmp_path / "out.mp4", start)
+    with av.open(str(source)) as before, av.open(str(out)) as after:
+        assert [each.type for each in after.streams] == [each.type for each in before.streams]
+        assert [each.metadata.get("language") for each in after.streams.audio] == ["und", "ita"]
+        assert after.streams[4].disposition & av.stream.Disposition.attached_pic
+        covers = [next(bytes(each) for each in one.demux(one.streams[4]) if each.size) for one in (before, after)]
+        assert covers[0] == covers[1]
+    said = [(float(time), payload[2:]) for time, payload in packets_of(out, "subtitle") if len(payload) > 2]
+    assert said == [(pytest.approx(wanted[0], abs=0.001), b"hello"), (pytest.approx(wanted[1], abs=0.001), b"world")]
+
+
+def test_fields_stay_fields(tmp_path):
+    options = {"flags": "+ildct+ilme", "x264-params": "tff=1"}
+    source = make_clip(tmp_path / "a.mp4", moving(6), sound=False, options=options)
+    with av.open(str(through(source, tmp_path / "out.mp4"))) as made:
+        assert all(frame.interlaced_frame for frame in made.decode(video=0))
