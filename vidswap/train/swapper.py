@@ -206,13 +206,14 @@ def train(data: Path, out: Path, recipe: Recipe = Recipe()) -> Path:
     """Train on `data` for `recipe.minutes` and write `out`/swapper; a checkpoint every five minutes. Returns the folder."""
     torch.manual_seed(recipe.seed)
     torch.set_num_threads(recipe.threads)
+    cv2.setNumThreads(1)  # before the first use: a thread pool does not survive the fork of the loader's processes
     faces = load_faces(data, detail=EYES_APART)
     topology = np.load(data / "topology.npz")
     base = warp.Warp(surface.surface(faces.mean, topology["tri"]), likeness(faces.mean, Blend()))
     net, mean = network(), network()
     mean.load_state_dict(net.state_dict())
     optimiser = torch.optim.AdamW(net.parameters(), lr=recipe.rate, weight_decay=1e-3)
-    loader = DataLoader(Pairs(faces, base, recipe), recipe.batch, num_workers=recipe.workers, prefetch_factor=4)
+    loader = DataLoader(Pairs(faces, base, recipe), recipe.batch, num_workers=recipe.workers)
     generator = torch.Generator().manual_seed(recipe.seed)
     started, saved, total = time.monotonic(), 0.0, 0.0
     for step, batch in enumerate(loader):

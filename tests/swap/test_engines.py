@@ -1,0 +1,88 @@
+"""The contract of vidswap.swap.engine, held over every engine."""
+
+import numpy as np
+import pytest
+
+from vidswap.errors import UsageError
+from vidswap.settings import SwapSettings
+from vidswap.swap.engine import ENGINES, Needs, open_engine
+
+
+@pytest.fixture(scope="module", params=sorted(ENGINES))
+def opened(request):
+    return open_engine(SwapSettings(engine=request.param))
+
+
+@pytest.fixture(scope="module")
+def answer(opened, window, identity):
+    crops = window(3, size=opened.needs.size)
+    return crops, opened.swap(crops, identity, None)
+
+
+def test_same_frames_size_and_order(answer):
+    crops, swapped = answer
+    assert swapped.crops is crops
+    assert swapped.rgb.shape == crops.rgb.shape
+    assert swapped.alpha.min() >= 0
+    assert swapped.alpha.max() <= 1
+    # each answer lies on its own frame: elsewhere than the face, nothing moved
+    corner = np.s_[:, :40, :40]
+    assert np.abs(swapped.rgb[corner].astype(int) - crops.rgb[corner]).max() <= 2
+    assert swapped.alpha[corner].max() == 0
+
+
+def test_inputs_stay_untouched(opened, window, identity):
+    crops = window(1, size=opened.needs.size)
+    parts = {name: getattr(crops, name).copy() for name in ("rgb", "mesh", "mask", "to_frame", "weight", "neutral")}
+    photo, mesh = identity.photos[0].copy(), identity.meshes[0].copy()
+    opened.swap(crops, identity, None)
+    assert all(np.array_equal(getattr(crops, name), kept) for name, kept in parts.items())
+    assert np.array_equal(identity.photos[0], photo)
+    assert np.array_equal(identity.meshes[0], mesh)
+
+
+def test_equal_arguments_give_equal_results(opened, answer, identity):
+    crops, swapped = answer
+    again = opened.swap(crops, identity, None)
+    assert np.array_equal(again.rgb, swapped.rgb)
+    assert np.array_equal(again.alpha, swapped.alpha)
+
+
+def test_the_face_becomes_another(answer):
+    """The middle of the face changes; towards the crop's edge the actor's picture stays."""
+    crops, swapped = answer
+    size = crops.rgb.shape[1]
+    middle = np.s_[:, size // 3 : 2 * size // 3, size // 3 : 2 * size // 3]
+    changed = np.abs(swapped.rgb[middle].astype(int) - crops.rgb[middle])
+    assert changed.mean() > 1.0
+    assert (swapped.alpha[middle] > 0.9).mean() > 0.95
+
+
+def test_memory_is_the_window_before(opened, window, identity):
+    """A second window may depend on `previous`, and on nothing that the engine keeps."""
+    size = opened.needs.size
+    first, second = window(2, size=size), window(2, start=1, size=size)
+    before = opened.swap(first, identity, None)
+    alone = opened.swap(second, identity, None)
+    after = opened.swap(second, identity, before)
+    assert after.rgb.shape == alone.rgb.shape
+    assert np.array_equal(opened.swap(second, identity, None).rgb, alone.rgb)
+
+
+def test_what_covers_the_face_stays(opened, window, identity):
+    crops = window(1, size=opened.needs.size)
+    size = crops.rgb.shape[1]
+    hole = np.s_[:, size // 2 : size // 2 + size // 6, size // 2 - size // 12 : size // 2 + size // 12]
+    crops.mask[hole] = 0.0
+    assert opened.swap(crops, identity, None).alpha[hole].mean() < 0.1
+
+
+def test_unknown_engines_are_named_with_the_known_ones():
+    with pytest.raises(UsageError, match="embedded"):
+        open_engine(SwapSettings(engine="nothing"))
+
+
+@pytest.mark.parametrize("wrong", [{"size": 8}, {"window": 0}, {"window": 8, "overlap": 5}])
+def test_needs_refuse_what_cannot_be(wrong):
+    with pytest.raises(ValueError, match="Needs"):
+        Needs(**{"size": 64, "framing": "aligned", "window": 8, "overlap": 2, **wrong})
