@@ -192,6 +192,26 @@ def test_json_is_one_object(capsys):
     assert all(row["licence"] and row["files"] for row in rows.values())
 
 
+def test_training_is_handed_what_its_trainer_takes(capsys, tmp_path, monkeypatch):
+    from vidswap.train import detector
+
+    handed: list[dict[str, object]] = []
+
+    def train(data: Path, out: Path, *, seed: int = 0, plan: detector.Plan) -> Path:
+        handed.append({"data": data, "seed": seed, "plan": plan})
+        return out
+
+    monkeypatch.setattr(detector, "train", train)
+    words = ["train", "detector", "--data", str(tmp_path), "--out", str(tmp_path), "--seed", "7", "--set"]
+    assert cli.main([*words, "steps=3"]) == errors.UsageError.code, "no labels there"
+    (tmp_path / "labels.npz").touch()
+    assert cli.main([*words, "steps=3", "rate=0.5"]) == 0
+    assert handed[0]["seed"] == 7
+    assert (handed[0]["plan"].steps, handed[0]["plan"].rate) == (3, 0.5)
+    assert cli.main([*words, "stps=3"]) == errors.UsageError.code
+    assert "stps" in capsys.readouterr().err
+
+
 def test_reader_that_goes_away_is_no_error():
     pipe = subprocess.run(["bash", "-c", f"set -o pipefail; {sys.executable} -m vidswap models | true"],
                           capture_output=True, text=True, check=False)  # fmt: skip

@@ -11,9 +11,9 @@ import os
 import signal
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from importlib import import_module
 from inspect import signature
 from pathlib import Path
@@ -218,14 +218,16 @@ def _bench(options: argparse.Namespace) -> None:
 
 
 def _train(options: argparse.Namespace) -> None:
+    if not (options.data / "labels.npz").is_file():
+        raise UsageError(f"{options.data} has no labels.npz", "--data is a folder of faces with labels.npz beside them")
     trainer = import_module(f"vidswap.train.{options.model}")
     accepted = signature(trainer.train).parameters
-    offered: dict[str, Callable[[], object]] = {
-        "scenes": lambda: options.scenes,
-        "plan": lambda: trainer.Plan(**_changes(trainer.Plan(), options.set), seed=options.seed),
-        "say": lambda: print,
-    }
-    made = trainer.train(options.data, options.out, **{name: offered[name]() for name in accepted if name in offered})
+    offered: dict[str, object] = {"scenes": options.scenes, "seed": options.seed, "say": print}
+    for name in {"plan", "recipe"} & accepted.keys():  # how long and how hard: each trainer's own dataclass
+        kind = getattr(trainer, name.capitalize())
+        known = {"seed": options.seed} if "seed" in vars(kind()) else {}
+        offered[name] = replace(kind(), **known, **_changes(kind(), options.set))
+    made = trainer.train(options.data, options.out, **{name: offered[name] for name in accepted if name in offered})
     if options.out.resolve() == (weights.ROOT / "embedded").resolve():
         weights.seal({"face" if options.model == "shape" else options.model})
     print(f"{made}: trained")
