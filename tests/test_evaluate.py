@@ -116,16 +116,16 @@ def repainted(_index: int, picture: np.ndarray, area: np.ndarray) -> np.ndarray:
     return changed
 
 
-def write(path: Path, change: Change = same, late: int = 0, note: float | None = 440.0) -> Path:
-    """A lossless clip with sound; from frame 5 on it is `late` milliseconds late."""
+def write(path: Path, change: Change = same, late: int = 0, note: float | None = 440.0, start: int = 0) -> Path:
+    """A lossless clip with sound, of the frames from `start` on; from frame 5 on it is `late` milliseconds late."""
     with av.open(str(path), "w") as container:
         video = container.add_stream("ffv1", rate=25)
         video.width, video.height, video.pix_fmt = WIDTH, HEIGHT, "yuv444p"
         video.time_base = video.codec_context.time_base = Fraction(1, 1000)
         audio = container.add_stream("pcm_s16le", rate=8000, layout="mono") if note else None
-        for index in range(COUNT):
+        for index in range(start, COUNT):
             frame = av.VideoFrame.from_ndarray(change(index, drawn(index), area_at(index)), "rgb24")
-            frame.pts, frame.time_base = 40 * index + (late if index >= 5 else 0), Fraction(1, 1000)
+            frame.pts, frame.time_base = 40 * (index - start) + (late if index >= 5 else 0), Fraction(1, 1000)
             container.mux(video.encode(frame.reformat(format="yuv444p")))
         container.mux(video.encode())
         if audio:
@@ -211,6 +211,16 @@ def test_a_change_away_from_the_face_is_seen(spoilt: Spoilt) -> None:
 
 def test_frames_that_come_late_are_seen(spoilt: Spoilt) -> None:
     assert spoilt(late=7).figures["timing_ms"] == pytest.approx(7.0)
+
+
+def test_a_part_is_compared_with_the_part_it_is_of(spoilt: Spoilt) -> None:
+    result = spoilt(start=6)
+    assert (result.frames, result.faces) == ((COUNT, COUNT - 6), COUNT - 6)
+    assert result.figures["timing_ms"] == 0
+    assert len(result.moments) == 6
+    assert result.moments[0].second > 0.24
+    assert result.figures["background_db"] == BEST_DB
+    assert result.figures["sharpness"] == pytest.approx(1)
 
 
 @pytest.mark.parametrize(("note", "word"), [(440.0, "same"), (660.0, "changed"), (None, "missing")])

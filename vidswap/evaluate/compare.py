@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from fractions import Fraction
 from pathlib import Path
 from typing import Protocol
 
@@ -73,7 +72,8 @@ class Evaluation:
 
 
 def evaluate(original: Path, swapped: Path, photos: Path, reader: Reader, told: Told | None = None) -> Evaluation:
-    """Compare a clip with its swap and with the photos (file or folder) of who should be in it.
+    """Compare a clip with its swap and with the photos (file or folder) of who should be in it. A swap that is shorter
+    is compared with the part of the clip that it starts with.
 
     Raises InputError (unreadable, or the pictures differ in size), IdentityError, NoFaceError, ModelError."""
     before, after = open_clip(original), open_clip(swapped)
@@ -81,29 +81,45 @@ def evaluate(original: Path, swapped: Path, photos: Path, reader: Reader, told: 
         sizes = f"{before.width}x{before.height} and {after.width}x{after.height}"
         raise InputError(f"the two clips differ in size: {sizes}", "evaluate the swap that was made of this clip")
     wanted = load_identity(photos, Consent("measured, not swapped"), reader)
-    watched = _Watch(reader, wanted, np.asarray(np.load(path_to("face"))["mean"]), before)
-    count = min(len(before), len(after))
-    for done, (index, a, b) in enumerate(_side_by_side(before, after, count), 1):
+    first = 0 if len(before) <= len(after) else first_match(before, after)
+    count = min(len(before) - first, len(after))
+    kept = np.linspace(first, first + count - 1, STRIPS + 2).round()[1:-1].astype(int)
+    watched = _Watch(reader, wanted, before, frozenset(kept.tolist()))
+    for done, (index, a, b) in enumerate(_side_by_side(before, after, first, count), 1):
         watched.see(index, a, b)
         if told:
             told("evaluation", done, count)
     if not watched.faces:
         raise NoFaceError("nobody's face was found in the original clip", "a face should be at least 40 pixels wide")
-    figures = {**watched.figures(), "timing_ms": timing(before, after)}
+    figures = {**watched.figures(), "timing_ms": timing(before, after, first)}
     heard = compare_sound(sound(original), sound(swapped))
     lengths, moments = (len(before), len(after)), tuple(watched.moments)
     return Evaluation(lengths, watched.faces, watched.lost, figures, heard, watched.curves(), moments)
 
 
-def _side_by_side(before: Clip, after: Clip, count: int) -> Iterator[tuple[int, Array, Array]]:
-    for a, b in zip(frames(before, 0, count), frames(after, 0, count), strict=True):
+def _side_by_side(before: Clip, after: Clip, first: int, count: int) -> Iterator[tuple[int, Array, Array]]:
+    for a, b in zip(frames(before, first, first + count), frames(after, 0, count), strict=True):
         yield a.index, a.rgb, b.rgb
 
 
-def timing(before: Clip, after: Clip) -> float:
-    """The largest difference of the times at which two clips show the same frame, in milliseconds."""
-    pairs = zip(before.pts.tolist(), after.pts.tolist())  # as integers: no rounding
-    return float(max(abs(a * before.time_base - b * after.time_base) for a, b in pairs) * Fraction(1000))
+def first_match(before: Clip, after: Clip) -> int:
+    """The frame of the longer clip `before` that looks most like the first one of `after`."""
+
+    def small(rgb: Array) -> Array:
+        return np.asarray(cv2.resize(rgb, (48, 48), interpolation=cv2.INTER_AREA), np.float32)
+
+    wanted = small(next(frames(after, 0, 1)).rgb)
+    last = len(before) - len(after)
+    differences = [float(np.abs(small(frame.rgb) - wanted).mean()) for frame in frames(before, 0, last + 1)]
+    return int(np.argmin(differences))
+
+
+def timing(before: Clip, after: Clip, first: int) -> float:
+    """The largest difference of the times at which two clips show the same frame, in milliseconds; counted from their
+    first common frame where that is not the first of `before`."""
+    starts = (int(before.pts[first]), int(after.pts[0])) if first else (0, 0)
+    pairs = zip((before.pts[first:] - starts[0]).tolist(), (after.pts - starts[1]).tolist())  # integers: no rounding
+    return float(max(abs(a * before.time_base - b * after.time_base) for a, b in pairs) * 1000)
 
 
 def compare_sound(before: str | None, after: str | None) -> str:
@@ -116,16 +132,16 @@ def compare_sound(before: str | None, after: str | None) -> str:
 class _Watch:
     """Follows the swapped face through both clips and books what is measured, by name and second."""
 
-    def __init__(self, reader: Reader, wanted: Identity, mean: Array, clip: Clip) -> None:
+    def __init__(self, reader: Reader, wanted: Identity, clip: Clip, keep: frozenset[int]) -> None:
         self.faces, self.lost = 0, 0
         self.moments: list[Moment] = []
-        self._reader, self._wanted, self._mean, self._clip = reader, wanted, mean, clip
+        self._reader, self._wanted, self._clip, self._keep = reader, wanted, clip, keep
+        self._mean = np.asarray(np.load(path_to("face"))["mean"])
         self._is_cut = Cuts()
         self._mesh: Array | None = None
         self._looked = DETECT_EVERY
         self._steady: list[tuple[Array, Array]] = []
         self._booked: dict[str, list[tuple[float, float]]] = {}
-        self._keep = set(np.linspace(0, len(clip) - 1, STRIPS + 2).astype(int)[1:-1].tolist())
 
     def see(self, index: int, before: Array, after: Array) -> None:
         """The next frame of both clips."""

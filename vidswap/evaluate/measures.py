@@ -15,6 +15,7 @@ MOVING = np.array([61, 291, 13, 14, 78, 308, 0, 17, 37, 267, 84, 314,  # lips
                    33, 133, 159, 145, 263, 362, 386, 374,  # eyes
                    70, 63, 105, 66, 107, 336, 296, 334, 293, 300])  # brows  # fmt: skip
 SIDE = 128  # of the crop in which flicker is seen
+LIGHT_SIDE = 64  # ... and in which its light is
 PATCH = 16  # side of the patches whose spectrum is taken
 BANDS = ((0.125, 0.25), (0.25, 0.5))  # cycles a pixel: texture, grain
 BEST_DB = 99.0  # what identical pictures get
@@ -74,16 +75,19 @@ def sharpness(rgb: Array, area: Array) -> float:
 
 
 def light_difference(before: Array, after: Array, area: Array) -> float:
-    """Colour difference (CIE 1976 dE) of the low frequencies inside an area."""
-    sigma = max(2.0, 0.12 * float(np.sqrt(area.sum())))
-    inside = area.astype(np.float32)
+    """Colour difference (CIE 1976 dE) of the low frequencies inside an area; seen small, for they are low."""
+    size = np.maximum(np.array(area.shape[::-1]) * min(1.0, LIGHT_SIDE / max(area.shape)), 1).astype(int).tolist()
+    inside = cv2.resize(area.astype(np.float32), size, interpolation=cv2.INTER_AREA)
+    sigma = max(1.0, 0.12 * float(np.sqrt(inside.sum())))
     share = cv2.GaussianBlur(inside, (0, 0), sigma) + 1e-3
 
     def low(rgb: Array) -> Array:
-        lab = cv2.cvtColor(rgb.astype(np.float32) / 255, cv2.COLOR_RGB2LAB)
-        return np.asarray(cv2.GaussianBlur(lab * inside[..., None], (0, 0), sigma) / share[..., None])
+        small = cv2.resize(rgb, size, interpolation=cv2.INTER_AREA).astype(np.float32) / 255
+        lab = cv2.cvtColor(small, cv2.COLOR_RGB2LAB) * inside[..., None]
+        return np.asarray(cv2.GaussianBlur(lab, (0, 0), sigma) / share[..., None])
 
-    return float(np.linalg.norm(low(before) - low(after), axis=-1)[area].mean())
+    difference = np.linalg.norm(low(before) - low(after), axis=-1)
+    return float((difference * inside).sum() / max(float(inside.sum()), 1e-6))
 
 
 def band_energies(rgb: Array, area: Array) -> Array | None:
@@ -101,9 +105,8 @@ def band_energies(rgb: Array, area: Array) -> Array | None:
 
 
 def psnr(before: Array, after: Array, area: Array) -> float:
-    """Peak signal to noise ratio inside an area, dB; BEST_DB where the area is empty or the same."""
-    error = ((before.astype(np.float32) - after) ** 2)[area]
-    mean = float(error.mean()) if error.size else 0.0
+    """Peak signal to noise ratio inside an area (H, W) bool, dB; BEST_DB where the area is empty or the same."""
+    mean = cv2.norm(before, after, cv2.NORM_L2SQR, area.astype(np.uint8)) / max(3 * int(area.sum()), 1)
     return min(BEST_DB, 10 * float(np.log10(255**2 / max(mean, 1e-9))))
 
 
