@@ -145,10 +145,12 @@ def open(settings: SwapSettings) -> Embedded:
 
     folder = path_to("swapper")
     try:
-        network = UNet2DModel.from_pretrained(folder / "unet", local_files_only=True, use_safetensors=True)
+        network = UNet2DModel.from_pretrained(
+            folder / "unet", dtype=torch.bfloat16, local_files_only=True, use_safetensors=True
+        )
         levels = EDMEulerScheduler.from_pretrained(folder / "scheduler", local_files_only=True).config
     except (OSError, ValueError) as error:
         raise ModelError(f"the swapper cannot be loaded: {error}", "run `vidswap models verify`") from error
-    network = network.to(torch.bfloat16, memory_format=torch.channels_last).eval()
+    network = network.to(memory_format=torch.channels_last).eval()
     sigmas = schedule(levels.sigma_max, levels.sigma_min, settings.steps or STEPS)
     return Embedded(warp.open(settings), network, tuple(sigmas), settings)

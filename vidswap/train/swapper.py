@@ -8,6 +8,7 @@ mend what a warp leaves behind - light, edges, smears, softness, grain - while t
 
 from __future__ import annotations
 
+import copy
 import json
 import logging
 import time
@@ -33,6 +34,7 @@ LOG = logging.getLogger(__name__)
 SIGMA_MIN, SIGMA_MAX = 0.03, 0.4
 CHANNELS = (64, 128, 192)
 SIZE = embedded.SIDE
+CUTS = 2  # a pair costs as much as a step on it: each is used twice
 EYES_APART = 110.0  # pixels of the outer eye corners to which larger pictures are shrunk
 
 
@@ -154,13 +156,19 @@ class Pairs(IterableDataset[tuple[Array, Array, Array]]):
         side = self.recipe.side
         while True:
             made = pair(self.faces, int(rng.integers(len(self.faces))), self.base, rng)
-            x, y = (int(v) for v in rng.integers(0, (SIZE - side) // embedded.PATCH + 1, 2) * embedded.PATCH)
-            flip = slice(None, None, -1 if rng.random() < 0.5 else None)
-            cut = (p[:, y : y + side, x : x + side][:, :, flip] for p in (made.given, made.residual, made.weight))
-            given, residual, weight = (np.ascontiguousarray(p, np.float32) for p in cut)
-            if flip.step == -1:
-                given[7] = -given[7]  # the mesh's x on the mean face
-            yield given, residual, weight
+            for _ in range(CUTS):
+                yield cut_out(made, side, rng)
+
+
+def cut_out(made: Pair, side: int, rng: np.random.Generator) -> tuple[Array, Array, Array]:
+    """A random square of a pair, perhaps mirrored."""
+    x, y = (int(v) for v in rng.integers(0, (SIZE - side) // embedded.PATCH + 1, 2) * embedded.PATCH)
+    flip = slice(None, None, -1 if rng.random() < 0.5 else None)
+    cut = (p[:, y : y + side, x : x + side][:, :, flip] for p in (made.given, made.residual, made.weight))
+    given, residual, weight = (np.ascontiguousarray(p, np.float32) for p in cut)
+    if flip.step == -1:
+        given[7] = -given[7]  # the mesh's x on the mean face
+    return given, residual, weight
 
 
 def network() -> Any:
@@ -227,7 +235,7 @@ def train(data: Path, out: Path, recipe: Recipe = Recipe()) -> Path:
         torch.nn.utils.clip_grad_norm_(net.parameters(), 1.0)
         optimiser.step()
         average(mean, net, min(recipe.decay, (step + 1) / (step + 10)))
-        total = 0.98 * total + 0.02 * float(value) if step else float(value)
+        total += (float(value.detach()) - total) * max(0.02, 1 / (step + 1))
         if spent - saved > 3 or share >= 1:
             saved = spent
             LOG.info("step %d, %d pairs, %.1f min, loss %.4f", step, (step + 1) * recipe.batch, spent, total)
@@ -248,9 +256,10 @@ def save(net: Any, folder: Path) -> None:
     """Write weights (16 bit), noise levels and index in diffusers' format."""
     from diffusers import EDMEulerScheduler
 
-    half = network()
-    half.load_state_dict(net.state_dict())
-    half.half().save_pretrained(folder / "unet", safe_serialization=True)
+    half = copy.deepcopy(net)
+    for weights in half.parameters():
+        weights.data = weights.data.half()
+    half.save_pretrained(folder / "unet", safe_serialization=True)
     EDMEulerScheduler(sigma_min=SIGMA_MIN, sigma_max=SIGMA_MAX, sigma_data=embedded.SPREAD).save_pretrained(folder / "scheduler")
     index = {"_class_name": "DDPMPipeline", "_diffusers_version": "0.42.1", "unet": ["diffusers", "UNet2DModel"],
              "scheduler": ["diffusers", "EDMEulerScheduler"]}  # fmt: skip
