@@ -37,10 +37,12 @@ class Line:
 
 NONE, ANY = -1e9, 1e9
 LINES = (
-    Line("identity", "Likeness to the photo", 0.45, ANY, "Cosine between the new face and the photo, as the face "
-         "recogniser sees them: 1 is the same picture, about 0 are strangers. The mean over the clip."),
-    Line("identity_least", "Likeness, worst moment", 0.25, ANY, "The same, where it is lowest."),
-    Line("leak", "Likeness to the actor", NONE, 0.35, "How much of the original actor still shines through."),
+    Line("identity", "Likeness to the photo", 0.6, ANY, "Cosine between the new face and the photo, as the face "
+         "recogniser sees them: 1 is the same picture; one pair of strangers in twenty gets more than 0.45. The mean "
+         "over the clip."),
+    Line("identity_least", "Likeness, worst moment", 0.4, ANY, "The same, where it is lowest."),
+    Line("leak", "Likeness to the actor", NONE, 0.6, "How much of the original actor still shines through: it should "
+         "come near to how alike actor and photo were before."),
     Line("identity_before", "Actor and photo", NONE, ANY, "How alike the two were before: for comparison."),
     Line("pose_deg", "Head pose", NONE, 4.0, "Degrees by which the head is turned otherwise than the actor's."),
     Line("expression", "Expression", NONE, 0.05, "How far lips, eyes and brows lie from the actor's, as a share of the "
