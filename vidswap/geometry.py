@@ -123,7 +123,7 @@ def sampling_map(seen: Array, target: Array, source: Array, triangles: Array) ->
     affine = np.linalg.solve(corners, source[:, :2][triangles].astype(np.float64))
     affine[thin] = 0.0
     affine[thin, 2] = source[triangles[thin], :2].mean(1)
-    affine = np.concatenate([affine, [[[0.0, 0.0], [0.0, 0.0], [-1.0, -1.0]]]]).astype(np.float32)
-    each = affine[seen]
+    nowhere = np.array([[[0.0, 0.0], [0.0, 0.0], [-1.0, -1.0]]])
+    each: Array = np.concatenate([affine, nowhere]).astype(np.float32)[seen]
     y, x = np.indices(seen.shape, np.float32)
     return np.asarray(each[..., 0, :] * x[..., None] + each[..., 1, :] * y[..., None] + each[..., 2, :], np.float32)

@@ -39,7 +39,8 @@ class _Shapes:
         def show(value: object) -> str:
             return f"{value.dtype}{value.shape}" if isinstance(value, np.ndarray) else repr(value)
 
-        shown = ", ".join(f"{f.name}={show(getattr(self, f.name))}" for f in fields(self) if f.repr)  # type: ignore[arg-type]
+        names = [f.name for f in fields(self) if f.repr]  # type: ignore[arg-type]
+        shown = ", ".join(f"{name}={show(getattr(self, name))}" for name in names)
         return f"{type(self).__name__}({shown})"
 
 

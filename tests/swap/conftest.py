@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from vidswap import geometry
-from vidswap.swap import surface, warp
 from vidswap.settings import SwapSettings
+from vidswap.swap import surface, warp
 from vidswap.types import Consent, Crops, Identity
 
 

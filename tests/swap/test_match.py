@@ -30,7 +30,9 @@ def face(paint, mesh):
 def test_the_light_becomes_the_actors(face, drawing, cast):
     actor = np.clip(face * np.array(cast), 0, 255).astype(np.uint8)
     before = np.abs(face.astype(float) - actor)[drawing_mask(drawing)].mean()
-    after = np.abs(match.relight(face, actor, drawing, match.LightSettings(inside=1.0)) - actor)[drawing_mask(drawing)].mean()
+    after = np.abs(match.relight(face, actor, drawing, match.LightSettings(inside=1.0)) - actor)[
+        drawing_mask(drawing)
+    ].mean()
     assert after < 0.25 * before
 
 

@@ -1,5 +1,7 @@
 """One sampler: exact steps, noise that hangs on frames, steadiness along time."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 import torch
@@ -15,7 +17,7 @@ def test_noise_levels_fall_from_the_largest_to_nothing(largest, steps):
     assert len(sigmas) == steps + 1
     assert sigmas[0] == pytest.approx(largest)
     assert sigmas[-1] == 0
-    assert all(a > b for a, b in zip(sigmas, sigmas[1:]))
+    assert all(a > b for a, b in pairwise(sigmas))
 
 
 @given(st.integers(1, 12), st.integers(0, 2**31))

@@ -60,7 +60,9 @@ def conditions(frames: list[warp.Warped], form: Surface, side: int) -> Condition
     light = np.stack([blurred(small(f.around), side) for f in frames]) / 127.5 - 1
     mask = np.stack([small(f.alpha) for f in frames])[..., None]
     mesh = np.stack([places(f, form, side) for f in frames])
-    return Conditions(*(torch.from_numpy(np.ascontiguousarray(p.transpose(0, 3, 1, 2))) for p in (base, light, mask, mesh)))
+    return Conditions(
+        *(torch.from_numpy(np.ascontiguousarray(p.transpose(0, 3, 1, 2))) for p in (base, light, mask, mesh))
+    )
 
 
 def blurred(picture: Array, side: int) -> Array:
@@ -104,9 +106,7 @@ class Embedded:
         given = conditions(frames, self.base.form, SIDE)
         shape = (3, SIDE, SIDE)
         start = torch.stack([noise(self.settings.seed, crops.track, crops.start + t, shape) for t in range(len(crops))])
-        x = start * self.sigmas[0]
-        for x in sample(self._denoise(given, _before(crops, previous)), x, self.sigmas):
-            pass
+        *_, x = sample(self._denoise(given, _before(crops, previous)), start * self.sigmas[0], self.sigmas)
         alpha = np.stack([self.base.cover(crops, row, frame) for row, frame in enumerate(frames)])
         rgb = np.stack([finished(frame, x[row]) for row, frame in enumerate(frames)])
         return Swapped(crops, rgb, alpha, low_band(x, BLUR).numpy())

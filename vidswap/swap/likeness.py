@@ -51,13 +51,18 @@ def likeness(mean: Array, blend: Blend) -> Likeness:
 
 def _own_shape(mean: Array, blend: Blend) -> Array:
     eyes = np.concatenate([*(np.concatenate(pair) for pair in LIDS), *geometry.IRISES])
-    parts = ((MOUTH, blend.mouth, 0.16), (eyes, blend.eyes, 0.10), (BROWS, blend.brows, 0.10), (geometry.OVAL, blend.outline, 0.15))
+    parts = (
+        (MOUTH, blend.mouth, 0.16),
+        (eyes, blend.eyes, 0.10),
+        (BROWS, blend.brows, 0.10),
+        (geometry.OVAL, blend.outline, 0.15),
+    )
     total, weight = np.full(478, blend.rest * 0.15), np.full(478, 0.15)
     for points, share, reach in parts:
         distance = np.linalg.norm(mean[:, None, :2] - mean[None, points, :2], axis=-1).min(1)
         near = np.exp(-((distance / reach) ** 2))
         total, weight = total + near * share, weight + near
-    return (total / weight)[:, None].astype(np.float32)
+    return np.asarray((total / weight)[:, None], np.float32)
 
 
 def _lip_spread(mean: Array) -> Array:
@@ -77,7 +82,7 @@ def _lip_spread(mean: Array) -> Array:
         weight[points, half] = np.eye(9)
     weight[upper, 9:] = 0.0
     weight[lower, :9] = 0.0
-    return weight.astype(np.float32)
+    return np.asarray(weight, np.float32)
 
 
 def perform(person: Likeness, selfie: Array, neutral: Array, actor: Array) -> Array:
@@ -107,7 +112,7 @@ def _part_lips(face: Array, spread: Array, actor: Array) -> Array:
     wanted = (actor[upper] - actor[lower]) / 2
     middle = (face[upper] + face[lower]) / 2
     pull = np.concatenate([middle + wanted - face[upper], middle - wanted - face[lower]])
-    return face + spread @ pull
+    return np.asarray(face + spread @ pull)
 
 
 def _look(face: Array, shape: Array, actor: Array) -> Array:

@@ -9,6 +9,7 @@ predicted x0 along time and leaves the high band to each frame.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -29,7 +30,7 @@ def schedule(largest: float, smallest: float, steps: int, rho: float = 7.0) -> l
 
 def sample(denoise: Denoise, x: Tensor, sigmas: Sequence[float]) -> Iterator[Tensor]:
     """Euler steps (Karras et al. 2022, algorithm 1 without the correction): yields x at each next sigma."""
-    for sigma, after in zip(sigmas[:-1], sigmas[1:], strict=True):
+    for sigma, after in pairwise(sigmas):
         x0 = denoise(x, sigma)
         x = x0 if after == 0 else x0 + (x - x0) * (after / sigma)
         yield x
@@ -48,8 +49,8 @@ def low_band(x: Tensor, factor: int) -> Tensor:
 
 
 def steadied(x0: Tensor, before: Tensor | None, smooth: float, factor: int = 8) -> Tensor:
-    """`x0` (T, C, H, W) with its low band filtered along time: each frame's becomes the mean over its neighbours, nearer
-    ones and more alike ones counting more (bilateral, so that what really changes is not dragged along).
+    """`x0` (T, C, H, W) with its low band filtered along time: each frame's becomes the mean over its neighbours,
+    nearer ones and more alike ones counting more (bilateral, so that what really changes is not dragged along).
 
     `before` (K, C, H / factor, W / factor) are low bands of the frames just before, already filtered; `smooth` 0 to 1.
     """

@@ -41,12 +41,12 @@ def _fill(mean: Array, points: Array, contour: Array) -> Array:
     flat = mean[points, :2] * 1000 + 2000
     plane = cv2.Subdiv2D((0, 0, 4000, 4000))
     plane.insert(flat.astype(np.float32))
-    corners = plane.getTriangleList().reshape(-1, 3, 2)
+    corners = np.asarray(plane.getTriangleList()).reshape(-1, 3, 2)
     nearest = np.linalg.norm(corners[:, :, None] - flat[None, None], axis=-1)
     keep = nearest.min(-1).max(-1) < 1.0
     outline = (mean[contour, :2] * 1000 + 2000).astype(np.float32)
     inside = [cv2.pointPolygonTest(outline, (float(c[0]), float(c[1])), False) >= 0 for c in corners.mean(1)]
-    return points[nearest.argmin(-1)[keep & np.array(inside)]].astype(np.int32)
+    return np.asarray(points[nearest.argmin(-1)[keep & np.array(inside)]], np.int32)
 
 
 def _strip(lips: Array) -> Array:

@@ -23,13 +23,14 @@ from vidswap.swap.surface import Drawing, Surface, draw, surface, texture, with_
 from vidswap.types import Crops, Identity, Swapped
 from vidswap.weights import path_to
 
+LIGHT = match.LightSettings()
 NEEDS = Needs(size=512, framing="aligned", window=16, overlap=4)
 
 
 @dataclass(frozen=True, eq=False)
 class Scene:
-    """One frame to be drawn: `photo` with its mesh `selfie`, `crop` with its mesh `actor`, `mesh` (478, 3) where the
-    photo's face goes in the crop, `zoom` crop pixels a frame pixel."""
+    """One frame to be drawn: `photo` (see with_skin) with its mesh `selfie`, `crop` with its mesh `actor`, `mesh`
+    (478, 3) where the photo's face goes in the crop, `zoom` crop pixels a frame pixel."""
 
     photo: Array
     selfie: Array
@@ -63,7 +64,7 @@ class Warp:
 
     form: Surface
     person: Likeness
-    light: match.LightSettings = match.LightSettings()
+    light: match.LightSettings = LIGHT
     needs: Needs = NEEDS
 
     def swap(self, crops: Crops, identity: Identity, previous: Swapped | None) -> Swapped:
@@ -75,53 +76,53 @@ class Warp:
 
     def frames(self, crops: Crops, identity: Identity) -> list[Warped]:
         """Every row of a window, warped, relit and toned; one tone for all."""
-        scenes = [self.scene(crops, row, identity) for row in range(len(crops))]
-        alike = match.skin_alike(identity.photos[0], identity.meshes[0])
+        photo = with_skin(identity.photos[0], match.skin_alike(identity.photos[0], identity.meshes[0]))
+        scenes = [self.scene(crops, row, photo, identity.meshes[0]) for row in range(len(crops))]
         how = self.tone(scenes[:: max(1, len(scenes) // 4)])
-        return [self.render(scene, alike, how) for scene in scenes]
+        return [self.render(scene, how) for scene in scenes]
 
-    def scene(self, crops: Crops, row: int, identity: Identity) -> Scene:
+    def scene(self, crops: Crops, row: int, photo: Array, selfie: Array) -> Scene:
         """Who is to be drawn where in row `row` of a window."""
-        selfie, actor = identity.meshes[0], crops.mesh[row]
+        actor = crops.mesh[row]
         pose = geometry.face_pose(actor, self.form.mean)
         own = geometry.normalised(selfie, geometry.face_pose(selfie, self.form.mean))
         face = perform(self.person, own, crops.neutral, geometry.normalised(actor, pose))
         zoom = 1 / float(np.sqrt(abs(np.linalg.det(crops.to_frame[row][:, :2]))))
-        return Scene(identity.photos[0], selfie, crops.rgb[row], actor, geometry.posed(face, pose), zoom)
+        return Scene(photo, selfie, crops.rgb[row], actor, geometry.posed(face, pose), zoom)
 
-    def draw(self, scene: Scene) -> tuple[Drawing, Array, Array]:
-        """The drawing, the photo on it and the actor's picture on it, (S, S, 3) uint8 each."""
+    def draw(self, scene: Scene) -> tuple[Drawing, Array, Array, Array]:
+        """The drawing, the photo on it, which of it is skin (S, S), and the actor's picture on it; uint8."""
         drawing = draw(self.form, with_ring(scene.mesh, scene.actor), len(scene.crop))
         face = texture(self.form, drawing, scene.photo, with_ring(scene.selfie, scene.selfie))
         around = texture(self.form, drawing, scene.crop, with_ring(scene.actor, scene.actor))
         beyond = cv2.resize(cv2.dilate((drawing.part < 0).astype(np.uint8), np.ones((3, 3))), around.shape[:2]) > 0
         around[beyond] = scene.crop[beyond]
-        return drawing, face, around
+        return drawing, np.ascontiguousarray(face[..., :3]), face[..., 3], around
 
     def tone(self, scenes: Sequence[Scene]) -> match.Tone:
         """The mean tone that sets the photo into these scenes."""
         tones = []
         for scene in scenes:
-            drawing, face, around = self.draw(scene)
+            drawing, face, _, around = self.draw(scene)
             how = match.contrast_of(match.relight(face, around, drawing, self.light), around, drawing, self.light)
             lit = match.relight(face, around, drawing, self.light, how)
             fine = match.sharpness_of(lit, around, match.face_alpha(drawing, self.light), scene.zoom)
             tones.append((how.contrast, how.colour, fine.blur, fine.sharpen))
         return match.Tone(*(float(v) for v in np.mean(tones, axis=0)))
 
-    def render(self, scene: Scene, alike: Array, how: match.Tone) -> Warped:
-        """A scene drawn; `alike` (h, w) tells which pixels of the photo are skin."""
-        drawing, face, around = self.draw(scene)
+    def render(self, scene: Scene, how: match.Tone) -> Warped:
+        """A scene drawn, relit and toned."""
+        drawing, face, skin, around = self.draw(scene)
         lit = match.relight(face, around, drawing, self.light, how)
-        alpha = self._alpha(drawing, alike, scene.selfie)
+        alpha = self._alpha(drawing, skin)
         return Warped(match.tone(lit, how, scene.zoom), around, alpha, drawing, scene.mesh)
 
-    def _alpha(self, drawing: Drawing, alike: Array, selfie: Array) -> Array:
+    def _alpha(self, drawing: Drawing, skin: Array) -> Array:
         """Opacity of the face; towards its outline, what is not skin in the photo (hair, a hat) is left out."""
         alpha = match.face_alpha(drawing, self.light)
-        alike = texture(self.form, drawing, alike, with_ring(selfie, selfie))
         inner = match.depth_share(drawing, 0.12)
-        return np.asarray(alpha * (inner + (1 - inner) * cv2.GaussianBlur(alike, (0, 0), len(alpha) / 128)), np.float32)
+        alike = cv2.GaussianBlur(skin, (0, 0), len(alpha) / 128).astype(np.float32) / 255
+        return np.asarray(alpha * (inner + (1 - inner) * alike), np.float32)
 
     def cover(self, crops: Crops, row: int, warped: Warped) -> Array:
         """(S, S) float32: how much of the crop to lay over the frame: all that was drawn, but not over what covers
@@ -131,6 +132,11 @@ class Warp:
         size = (crops.rgb.shape[1],) * 2
         rim = cv2.resize(np.clip(depth / 6 - 0.3, 0, 1), size, interpolation=cv2.INTER_LINEAR)
         return np.asarray(rim * (1 - covered(crops.mask[row], crops.mesh[row])), np.float32)
+
+
+def with_skin(photo: Array, alike: Array) -> Array:
+    """A photo with a fourth channel: 255 where a pixel is skin, by `alike` (h, w) in 0 to 1."""
+    return np.dstack([photo, np.rint(alike * 255).astype(np.uint8)])
 
 
 def covered(mask: Array, mesh: Array) -> Array:

@@ -26,7 +26,7 @@ def upright(mean: geometry.Array) -> geometry.Array:
     x = x / np.linalg.norm(x)
     y = y - x * (x @ y)
     y = y / np.linalg.norm(y)
-    return (mean @ np.stack([x, y, np.cross(x, y)]).T).astype(np.float32)
+    return np.asarray(mean @ np.stack([x, y, np.cross(x, y)]).T, np.float32)
 
 
 def train(data: Path, out: Path) -> Path:

@@ -101,7 +101,9 @@ def footage(faces: Faces, index: int, rng: np.random.Generator) -> tuple[Array, 
     turn = zoom * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
     middle = np.full(2, (SIZE - 1) / 2)
     crop = np.hstack([turn @ crop[:, :2], (turn @ (crop[:, 2] - middle) + middle + rng.normal(0, 4, 2))[:, None]])
-    picture = cv2.warpAffine(faces.pictures[index], crop, (SIZE, SIZE), flags=cv2.INTER_AREA, borderMode=cv2.BORDER_REPLICATE)
+    picture = cv2.warpAffine(
+        faces.pictures[index], crop, (SIZE, SIZE), flags=cv2.INTER_AREA, borderMode=cv2.BORDER_REPLICATE
+    )
     if rng.random() < 0.5:
         picture = damage.relit(picture, rng)
     if rng.random() < 0.5:
@@ -124,17 +126,19 @@ def pair(faces: Faces, index: int, base: warp.Warp, rng: np.random.Generator) ->
     picture, actor = footage(faces, index, rng)
     photo, mesh = turned(faces, index, base.form, rng)
     photo = selfie(photo, rng)
-    scale, rotation, shift = geometry.face_pose(mesh, base.form.mean)
+    scale, rotation, _ = geometry.face_pose(mesh, base.form.mean)
     mesh = mesh + scale * wobble(base.form.mean, float(rng.uniform(0, 0.03)), rng) @ rotation.T
-    light = match.LightSettings(wide=rng.uniform(0.08, 0.2), narrow=rng.uniform(0.03, 0.06), inside=rng.uniform(0.4, 1.0))
+    light = match.LightSettings(
+        wide=rng.uniform(0.08, 0.2), narrow=rng.uniform(0.03, 0.06), inside=rng.uniform(0.4, 1.0)
+    )
     engine = replace(base, light=light)
-    scene = warp.Scene(photo, mesh.astype(np.float32), picture, actor, actor, 1.0)
     alike = match.skin_alike(photo, mesh) if rng.random() < 0.7 else np.ones(photo.shape[:2], np.float32)
+    scene = warp.Scene(warp.with_skin(photo, alike), mesh.astype(np.float32), picture, actor, actor, 1.0)
     how = engine.tone([scene]) if rng.random() < 0.4 else match.Tone()
     how = match.Tone(
         how.contrast * rng.uniform(0.8, 1.25), how.colour, how.blur + max(rng.normal(-0.3, 0.6), 0), how.sharpen
     )
-    drawn = engine.render(scene, alike, how)
+    drawn = engine.render(scene, how)
     told = embedded.conditions([drawn], base.form, SIZE)
     wanted = picture.astype(np.float32).transpose(2, 0, 1) / 127.5 - 1 - told.base[0].numpy()
     near = cv2.GaussianBlur(cv2.dilate(drawn.alpha, np.ones((9, 9))), (0, 0), 4)[None]
@@ -211,7 +215,7 @@ def loss(net: Any, batch: list[Tensor], generator: torch.Generator) -> Tensor:
 
 
 def train(data: Path, out: Path, recipe: Recipe = Recipe()) -> Path:
-    """Train on `data` for `recipe.minutes` and write `out`/swapper; a checkpoint every five minutes. Returns the folder."""
+    """Train on `data` for `recipe.minutes`; writes `out`/swapper, every three minutes anew, and returns it."""
     torch.manual_seed(recipe.seed)
     torch.set_num_threads(recipe.threads)
     cv2.setNumThreads(1)  # before the first use: a thread pool does not survive the fork of the loader's processes
@@ -260,7 +264,8 @@ def save(net: Any, folder: Path) -> None:
     for weights in half.parameters():
         weights.data = weights.data.half()
     half.save_pretrained(folder / "unet", safe_serialization=True)
-    EDMEulerScheduler(sigma_min=SIGMA_MIN, sigma_max=SIGMA_MAX, sigma_data=embedded.SPREAD).save_pretrained(folder / "scheduler")
+    levels = EDMEulerScheduler(sigma_min=SIGMA_MIN, sigma_max=SIGMA_MAX, sigma_data=embedded.SPREAD)
+    levels.save_pretrained(folder / "scheduler")
     index = {"_class_name": "DDPMPipeline", "_diffusers_version": "0.42.1", "unet": ["diffusers", "UNet2DModel"],
              "scheduler": ["diffusers", "EDMEulerScheduler"]}  # fmt: skip
     (folder / "model_index.json").write_text(json.dumps(index, indent=2) + "\n")
