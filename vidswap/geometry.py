@@ -125,5 +125,5 @@ def sampling_map(seen: Array, target: Array, source: Array, triangles: Array) ->
     affine[thin, 2] = source[triangles[thin], :2].mean(1)
     nowhere = np.array([[[0.0, 0.0], [0.0, 0.0], [-1.0, -1.0]]])
     each: Array = np.concatenate([affine, nowhere]).astype(np.float32)[seen]
-    y, x = np.indices(seen.shape, np.float32)
+    x, y = np.meshgrid(*(np.arange(side, dtype=np.float32) for side in seen.shape[::-1]))
     return np.asarray(each[..., 0, :] * x[..., None] + each[..., 1, :] * y[..., None] + each[..., 2, :], np.float32)

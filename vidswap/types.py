@@ -49,7 +49,7 @@ class Clip(_Shapes):
     """A video file's facts, found by a scan of its packets; no pixels.
 
     `pts` are strictly increasing, in `time_base` seconds, one a shown frame. `colour` holds FFmpeg's numbers
-    (colorspace, color_range, color_primaries, color_trc). `streams` lists the kinds of all streams ("video", "audio" ...).
+    (colorspace, color_range, color_primaries, color_trc). `streams` are the kinds of all streams ("video", "audio"...).
     `container` is FFmpeg's format name ("mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", "gif" ...).
     """
 

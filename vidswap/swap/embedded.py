@@ -81,7 +81,7 @@ def places(frame: warp.Warped, form: Surface, side: int) -> Array:
 
 
 def residual(network: Any, noisy: Tensor, sigma: Tensor, given: Conditions) -> Tensor:
-    """The network's guess of the clean residual (T, 3, h, w), given `noisy` = residual + sigma * noise, `sigma` (T,)."""
+    """The network's guess of the clean residual (T, 3, h, w); `noisy` is the residual + sigma * noise, `sigma` (T,)."""
     s = sigma.view(-1, 1, 1, 1)
     total = torch.sqrt(s**2 + SPREAD**2)
     seen = torch.cat([noisy / total, given.base, given.light, given.mask, given.mesh], 1)
