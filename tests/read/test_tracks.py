@@ -161,6 +161,10 @@ def test_a_flash_of_a_face_is_dropped_but_a_short_shot_is_kept():
     assert len(find_tracks([Shot(0, 2)], across(2, 100, 0), 0)) == 1
 
 
+def test_what_is_covered_all_the_time_is_no_track():
+    assert find_tracks([Shot(0, 20)], across(20, 100, 0, visible=20), 0) == []
+
+
 @given(st.data())
 @settings(max_examples=30, deadline=None)
 def test_however_faces_come_and_go_every_frame_has_a_face_in_one_track_at_most(data):

@@ -18,9 +18,10 @@ GAP = 20  # frames without the face after which a track ends
 REACH = 0.5  # how far, in sizes of the face, its points may lie from where they are expected
 DRIFT = 0.03  # more of that for every frame it was not seen
 OTHER = 0.05  # cosine below which two embeddings are surely not one person
-SAME = 0.35  # cosine from which two tracks are one person
+SAME = 0.6  # cosine from which two tracks are one person: strangers in the same light reach more than in photos
 TWICE = 0.25  # two meshes nearer than this, in sizes of the face, are one face found twice
 EVIDENCE = 2.5  # sum of scores that makes a track worth having
+SHOWN = 0.15  # part of the map of what is visible that is face, half of the usual: with less there is nothing to swap
 
 
 @dataclass(frozen=True, eq=False)
@@ -139,8 +140,10 @@ def _distance(points: Array, others: Array, size: float) -> float:
 
 
 def _counts(path: _Path, shot: Shot) -> bool:
-    """Whether there is enough of a path to be a face: seen well a few times, or through the whole of a short shot."""
-    return sum(sight.face.score for sight in path.sights) >= min(EVIDENCE, 0.5 * len(shot))
+    """Whether there is enough of a path to be a face: seen well a few times, or through the whole of a short shot, and
+    not covered nearly all the time."""
+    shown = np.median([sight.face.visible.mean() for sight in path.sights]) / 255
+    return shown >= SHOWN and sum(sight.face.score for sight in path.sights) >= min(EVIDENCE, 0.5 * len(shot))
 
 
 def _frontal(sight: _Sight) -> float:
