@@ -162,12 +162,13 @@ def test_a_hand_before_the_face_is_left_out_of_the_mask():
 
 
 def test_a_spot_or_a_thin_rim_is_not_taken_for_a_hand():
-    spot, rim = covered((15, 17, 15, 17)), np.zeros((9, GRID, GRID), np.uint8)
+    spot, island = covered((15, 17, 15, 17)), covered((14, 18, 14, 19))
+    rim = np.zeros((9, GRID, GRID), np.uint8)
     hull = cv2.convexHull((MEAN[:468, :2] - MEAN[:468, :2].mean(0)) * (GRID / 3) * 0.94 + GRID / 2)
     for picture in rim:
         cv2.fillConvexPoly(picture, np.rint(hull).astype(np.int32), 255)
     bare = cut_all(track_of(still())).mask[4]
-    for doubt in (spot, rim):
+    for doubt in (spot, island, rim):
         np.testing.assert_allclose(cut_all(track_of(still(), doubt)).mask[4], bare, atol=0.02)
 
 

@@ -17,6 +17,7 @@ GROW = 3  # how far the mask reaches beyond the mesh, in pixels of that picture
 SOFT = 1.5  # width of the mask's edge (sigma), pixels
 THIN = 7  # a covered strip thinner than this is the model's doubt about the outline, pixels
 SMALL = 100  # a covered spot of fewer pixels is a mistake of the model
+INNER = 0.15  # as much as that does a pixel count of a spot that does not come from outside the face, as hands do
 CUBIC = 1.5  # magnification up to which pixels are interpolated by cubics
 AROUND = 2  # frames before and after, over which what is covered is voted on
 CALMEST = 0.25  # part of a track's frames that its neutral shape is taken from
@@ -180,12 +181,15 @@ def _hidden(visible: Array, turn: Array) -> Array:
 
 def _mask(points: Array, covered: Array) -> Array:
     """(MASK, MASK) uint8: the hull of a face's points (468, 2), grown a little, without what is covered, its edge
-    soft. Small spots and thin strips of `covered` (uint8, 0 or 1) are the model's doubts, not things before a face."""
+    soft. Thin strips, and small or inner spots, of `covered` (uint8, 0 or 1) are the model's doubts, not things before
+    a face."""
     hull = np.zeros((MASK, MASK), np.uint8)
     cv2.fillConvexPoly(hull, np.rint(cv2.convexHull(points)).astype(np.int32), 1)
     within = cv2.morphologyEx(covered & hull, cv2.MORPH_OPEN, _disc(THIN))
     count, labels, facts, _ = cv2.connectedComponentsWithStats(within)
-    things = np.isin(labels, [k for k in range(1, count) if facts[k, cv2.CC_STAT_AREA] >= SMALL]).astype(np.uint8)
+    rim = hull - cv2.erode(hull, _disc(THIN))
+    areas = {k: facts[k, cv2.CC_STAT_AREA] * (1 if rim[labels == k].any() else INNER) for k in range(1, count)}
+    things = np.isin(labels, [k for k, area in areas.items() if area >= SMALL]).astype(np.uint8)
     # a thing goes on beyond the hull, where the model sees no face anyway, and into the corners that opening rounds
     things = cv2.dilate(things, _disc(2 * GROW + THIN)) & covered
     free = cv2.dilate(hull, _disc(2 * GROW + 1)) & (1 - things)
