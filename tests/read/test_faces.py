@@ -135,6 +135,20 @@ def test_a_picture_without_a_face_has_none(reader: faces.FaceReader) -> None:
     assert reader.detect(picture()) == []
 
 
+def test_the_detector_looks_from_afar_first_and_tells_each_face_once(reader: faces.FaceReader) -> None:
+    sizes: list[tuple[int, int]] = []
+    known = reader._pack.det_model.detect
+
+    def spied(bgr: Array, input_size: tuple[int, int]) -> tuple[Array, Array]:
+        sizes.append(input_size)
+        return known(bgr, input_size=input_size)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(reader._pack.det_model, "detect", spied)
+        assert len(reader.detect(picture((96, 64)))) == 1
+    assert sizes == [(256, 192), (480, 320)]
+
+
 def test_the_mesh_overrules_the_detector(pack: Path, reader: faces.FaceReader) -> None:
     rgb = picture((96, 64))
     assert len(reader.detect(rgb)) == 1
@@ -333,6 +347,14 @@ def test_a_shrunk_crop_averages() -> None:
     stripes[:, ::2] = 255
     crop = faces.cut(stripes, np.array([[0.25, 0, 0], [0, 0.25, 0]]), 48)
     assert np.abs(crop.astype(float) - 127.5).max() < 8
+
+
+def test_a_part_of_a_face_lies_inside_it() -> None:
+    face = np.array([100, 100, 300, 300], np.float32)
+    assert faces.inside(np.array([120, 150, 180, 200], np.float32), face)
+    assert faces.inside(np.array([80, 150, 180, 200, 0.9], np.float32), face)
+    assert not faces.inside(np.array([20, 150, 120, 200], np.float32), face)
+    assert not faces.inside(np.array([0, 0, 400, 400], np.float32), face)
 
 
 boxes = st.tuples(st.floats(0, 50), st.floats(0, 50), st.floats(1, 50), st.floats(1, 50))

@@ -165,6 +165,18 @@ def test_a_mirrored_scene_mirrored_is_the_scene(data: Path) -> None:
     assert (scenes.mirrored(scene).points[:, 0, 0] < scenes.mirrored(scene).points[:, 1, 0]).all()
 
 
+def test_prints_are_no_faces(data: Path) -> None:
+    plain, printed = scenes.Scenes(data, 128, 5), scenes.Scenes(data, 128, 5, prints=1.0)
+    rgb = np.full((128, 128, 3), 100, np.uint8)
+    for _ in range(8):
+        shown, mask = printed.printed(rgb, np.array([64, 64]), 40)
+        assert mask.max() > 0.3
+        assert np.array_equal(shown[mask == 0], rgb[mask == 0])
+        assert (shown[mask > 0.5] != 100).any()
+    counts = [sum(int(maker.scene().counts.sum()) for _ in range(30)) for maker in (plain, printed)]
+    assert 0 < counts[1] <= counts[0] * 1.5
+
+
 def test_a_turned_head_turns(data: Path) -> None:
     rgb, mesh = scenes.Tiles(data).read(0, 100)
     turned, moved = scenes.turned(rgb, mesh, 0.5, 0.0)
@@ -175,7 +187,7 @@ def test_a_turned_head_turns(data: Path) -> None:
 
 def test_training_writes_a_detector_that_insightface_opens(data: Path, tmp_path: Path) -> None:
     lines: list[str] = []
-    plan = detector.Plan(steps=6, batch=4, size=64, every=3)
+    plan = detector.Plan(steps=4, batch=4, size=64, every=2)
     path = detector.train(data, tmp_path, seed=1, plan=plan, say=lines.append)
     assert len(lines) == 2
     reader = SCRFD(model_file=str(path))

@@ -25,8 +25,8 @@ from vidswap.errors import ModelError
 from vidswap.types import Array, Face
 
 VERSION = 1
-DETECT_SIDE = 640  # the longer side of what the detector sees, pixels
-SURE = 0.5  # a detection's least score
+CLOSE_SIDE, DETECT_SIDE = 256, 640  # the longer side of what the detector sees: for close faces, for all others
+SURE, SURE_EMBEDDED = 0.5, 0.65  # a detection's least score: insightface's own choice, and ours for our pack
 IS_FACE = 0.5  # the mesh model's least score: its word decides
 SAME = 0.45  # boxes that overlap more (IoU) are one face
 INSIGHTFACE_HOME = Path("~/.insightface/models")
@@ -72,12 +72,17 @@ class FaceReader:
         self._pack, self._mesh = pack, mesh
 
     def detect(self, rgb: Array) -> list[Face]:
-        """All faces, the surest first, without embeddings."""
-        picture = np.ascontiguousarray(rgb[..., ::-1])
-        boxes, points = self._pack.det_model.detect(picture, input_size=detector_size(*rgb.shape[:2]))
-        five = [None] * len(boxes) if points is None else points
-        guesses = (placed(self._mesh.mean, box[:4], known) for box, known in zip(boxes, five))
-        return distinct(face for face in (self._settled(rgb, guess) for guess in guesses) if face)
+        """All faces, without embeddings: those found in the picture made small first (a face that fills the picture is
+        too large for the detector at full size, which then takes its parts for faces), the surest first."""
+        picture, (height, width) = np.ascontiguousarray(rgb[..., ::-1]), rgb.shape[:2]
+        found: list[Face] = []
+        for side in (CLOSE_SIDE, DETECT_SIDE):
+            boxes, points = self._pack.det_model.detect(picture, input_size=detector_size(height, width, side))
+            five = [None] * len(boxes) if points is None else points
+            new = [(box, known) for box, known in zip(boxes, five) if not any(inside(box, old.box) for old in found)]
+            guesses = (placed(self._mesh.mean, box[:4], known) for box, known in new)
+            found += [face for face in (self._settled(rgb, guess) for guess in guesses) if face]
+        return distinct(found)
 
     def follow(self, rgb: Array, mesh: Array) -> Face | None:
         """The face that was at `mesh` (478, 3) in the frame before; None when it is not there any more."""
@@ -108,14 +113,16 @@ def open_faces(pack: str, threads: int = 1) -> FaceReader:
     home, or a folder with .onnx files. `threads` of each model. Nothing is downloaded. Raises ModelError."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
-    return FaceReader(open_pack(find_pack(pack), options), open_mesh(options), licence_of(pack))
+    app = open_pack(find_pack(pack), options, SURE_EMBEDDED if pack == "embedded" else SURE)
+    return FaceReader(app, open_mesh(options), licence_of(pack))
 
 
-def open_pack(folder: Path, options: onnxruntime.SessionOptions) -> FaceAnalysis:
-    """The detector and the recogniser in a folder, as insightface loads them. Raises ModelError."""
+def open_pack(folder: Path, options: onnxruntime.SessionOptions, sure: float = SURE) -> FaceAnalysis:
+    """The detector and the recogniser in a folder, as insightface loads them; `sure` is a detection's least score.
+    Raises ModelError."""
     with translated(f"the face models in {folder} cannot be used"), redirect_stdout(io.StringIO()):
         app = FaceAnalysis(str(folder), allowed_modules=["detection", "recognition"], sess_options=options)
-        app.prepare(ctx_id=0, det_thresh=SURE, det_size=(DETECT_SIDE, DETECT_SIDE))
+        app.prepare(ctx_id=0, det_thresh=sure, det_size=(DETECT_SIDE, DETECT_SIDE))
     if "recognition" not in app.models:
         raise ModelError(f"the face models in {folder} lack a recogniser", "add the pack's 112 x 112 model")
     return app
@@ -179,12 +186,13 @@ def watch(frames: Iterable[tuple[int, Array, bool]], reader: FaceReader, every: 
         yield faces
 
 
-def detector_size(height: int, width: int) -> tuple[int, int]:
-    """(width, height) of the detector's input for a picture: its shape, DETECT_SIDE long at most, in steps of 32. A
-    picture that is smaller still gets half of DETECT_SIDE."""
-    longest = min(max(height, width, DETECT_SIDE // 2), DETECT_SIDE)
+def detector_size(height: int, width: int, side: int = DETECT_SIDE) -> tuple[int, int]:
+    """(width, height) of the detector's input for a picture: its shape, `side` long at most, in steps of 32. A picture
+    that is smaller still gets half of DETECT_SIDE, or `side` if that is less."""
+    longest = min(max(height, width, DETECT_SIDE // 2), side)
     zoom = longest / max(height, width)
-    return int(np.ceil(width * zoom / 32)) * 32, int(np.ceil(height * zoom / 32)) * 32
+    across, down = (max(1, int(np.ceil(round(edge * zoom, 3) / 32))) for edge in (width, height))
+    return 32 * across, 32 * down
 
 
 def placed(mean: Array, box: Array, five: Array | None) -> Array:
@@ -220,6 +228,12 @@ def overlap(a: Array, b: Array) -> float:
     sides = np.minimum(a[2:], b[2:]) - np.maximum(a[:2], b[:2])
     both = float(np.prod(np.maximum(sides, 0)))
     return both / max(float(np.prod(a[2:] - a[:2]) + np.prod(b[2:] - b[:2])) - both, 1e-9)
+
+
+def inside(box: Array, other: Array) -> bool:
+    """Whether most of a box (4 or more,) lies in another."""
+    sides = np.minimum(box[2:4], other[2:]) - np.maximum(box[:2], other[:2])
+    return float(np.prod(np.maximum(sides, 0))) > 0.6 * float(np.prod(box[2:4] - box[:2]))
 
 
 def distinct(faces: Iterable[Face]) -> list[Face]:

@@ -13,7 +13,7 @@ import warnings
 from collections import deque
 from collections.abc import Callable, Iterator
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -39,13 +39,16 @@ def quiet(_line: str) -> None:
 
 @dataclass(frozen=True)
 class Plan:
-    """How long to learn: `steps` of `batch` scenes of side `size`, or `minutes`, whichever ends first."""
+    """How long to learn: `steps` of `batch` scenes of side `size`, or `minutes`, whichever ends first. `prints`: see
+    Scenes. `settled` norms keep their statistics."""
 
-    steps: int = 4000
+    steps: int = 2400
     minutes: float = 60.0
     batch: int = 16
     size: int = 256
     rate: float = 2e-3
+    prints: float = 0.0
+    settled: bool = False
     every: int = 100  # steps between reports, each with an export
 
 
@@ -224,7 +227,7 @@ class Batches(IterableDataset[tuple[torch.Tensor, list[torch.Tensor]]]):
         torch.set_num_threads(1)
         worker = torch.utils.data.get_worker_info()
         number = worker.id if worker else 0
-        scenes = iter(Scenes(self.data, self.plan.size, self.seed + number))
+        scenes = iter(Scenes(self.data, self.plan.size, self.seed + number, self.plan.prints))
         seen = deque((next(scenes) for _ in range(64)), maxlen=64)
         while True:
             fresh = [next(scenes) for _ in range(self.plan.batch // 2)]
@@ -247,13 +250,25 @@ def rate_at(step: int, share: float, plan: Plan) -> float:
 
 def train(data: Path, out: Path, seed: int = 0, plan: Plan = Plan(), say: Say = quiet) -> Path:
     """Train on `data`/*.jpg with labels.npz (and the pictures without faces in the folder `backgrounds` beside it), and
-    write `out`/det_plain.onnx. Equal seeds give equal scenes. `say` hears a line of progress at each export."""
+    write `out`/det_plain.onnx. Equal seeds give equal scenes. `say` hears a line of progress at each export.
+
+    A second, shorter part teaches that faces on shirts and posters are nobody's."""
     torch.manual_seed(seed)
+    target = out / NAME
+    net = learn(Detector(), Batches(data, plan, seed), target, say)
+    finer = replace(plan, steps=max(1, plan.steps // 4), minutes=plan.minutes / 4, rate=plan.rate / 4)
+    learn(net, Batches(data, replace(finer, prints=0.35, settled=True), seed + 1), target, say)
+    return target
+
+
+def learn(net: Detector, source: Batches, target: Path, say: Say) -> Detector:
+    """Train a copy of `net` as the plan of `source` says; returns the running mean of its weights, exported too."""
+    plan = source.plan
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    net = Detector().to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    mean, fused = deepcopy(net).eval(), device.type == "cuda"
-    optimiser = torch.optim.AdamW(net.parameters(), lr=plan.rate, weight_decay=0.02, fused=fused)
-    batches: Any = DataLoader(Batches(data, plan, seed), batch_size=None, num_workers=1, prefetch_factor=4)
+    net = deepcopy(net).train(not plan.settled).to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    mean = deepcopy(net).eval()
+    optimiser = torch.optim.AdamW(net.parameters(), lr=plan.rate, weight_decay=0.02)
+    batches: Any = DataLoader(source, batch_size=None, num_workers=1, prefetch_factor=4)
     began, total = time.monotonic(), 0.0
     for step, (rgb, levels) in zip(range(plan.steps), batches):
         share = max(step / plan.steps, (time.monotonic() - began) / 60 / plan.minutes)
@@ -270,11 +285,11 @@ def train(data: Path, out: Path, seed: int = 0, plan: Plan = Plan(), say: Say = 
         follow(mean, net, min(0.995, (step + 1) / (step + 10)))
         total += value.item()
         if (step + 1) % plan.every == 0:
-            export(mean, out / NAME)
+            export(mean, target)
             say(f"{step + 1} of {plan.steps}: loss {total / plan.every:.3f}, {time.monotonic() - began:.0f} s")
             total = 0.0
-    export(mean, out / NAME)
-    return out / NAME
+    export(mean, target)
+    return mean
 
 
 @torch.no_grad()

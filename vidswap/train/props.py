@@ -86,6 +86,43 @@ def skin(rgb: Array, mesh: Array, size: int, rng: Random) -> Array:
     return np.asarray(np.clip(tone * shade[..., None], 0, 255), np.uint8)
 
 
+def emblem(side: int, rng: Random) -> tuple[Array, Array]:
+    """A face as it is drawn on shirts and posters, no person's: a skull, a mask, a smiley. (side, side, 3) uint8 and
+    where it is (side, side) float32."""
+    paper, ink = rng.uniform(120, 255, 3), rng.uniform(0, 90, 3)
+    if rng.random() < 0.3:
+        paper, ink = ink, paper
+    image = np.empty((side, side, 3), np.uint8)
+    image[:] = paper
+    mask = np.zeros((side, side), np.uint8)
+    middle, dark = side // 2, ink.tolist()
+    cv2.ellipse(mask, (middle, middle), (int(side * rng.uniform(0.3, 0.48)), int(side * 0.47)), 0, 0, 360, 255, -1)
+    apart, high = side * rng.uniform(0.13, 0.22), int(side * rng.uniform(0.36, 0.46))
+    eye = (max(1, int(side * rng.uniform(0.04, 0.15))), max(1, int(side * rng.uniform(0.04, 0.12))))
+    for way in (-1, 1):
+        cv2.ellipse(image, (int(middle + way * apart), high), eye, way * rng.uniform(-20, 20), 0, 360, dark, -1)
+    low, wide, thin = int(side * rng.uniform(0.68, 0.8)), side * rng.uniform(0.12, 0.26), max(1, side // 40)
+    if rng.random() < 0.7:
+        nose = np.array([[0, -0.1], [-0.06, 0.04], [0.06, 0.04]]) * side + [middle, 0.58 * side]
+        cv2.fillPoly(image, [nose.astype(np.int32)], dark)
+    if rng.random() < 0.5:
+        for x in np.linspace(middle - wide, middle + wide, int(rng.integers(4, 9))).astype(int).tolist():
+            cv2.line(image, (x, low - 3 * thin), (x, low + 3 * thin), dark, thin)
+    cv2.ellipse(image, (middle, low), (int(wide), int(side * rng.uniform(0.01, 0.08)) + 1), 0, 0, 180, dark, thin)
+    for _ in range(int(rng.integers(0, 4))):
+        ends = rng.integers(0, side, 4).tolist()
+        cv2.line(image, (ends[0], ends[1]), (ends[2], ends[3]), dark, int(rng.integers(1, 2 + side // 12)))
+    return image, soften(mask, side * 0.02)
+
+
+def stencil(rgb: Array, rng: Random) -> tuple[Array, Array]:
+    """A photograph as a print in two inks, and where the brighter ink is: (H, W, 3) uint8, (H, W) float32."""
+    grey = cv2.GaussianBlur(cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY), (0, 0), 0.015 * len(rgb) + 0.3)
+    bright = grey > np.quantile(grey, rng.uniform(0.35, 0.65))
+    inks = rng.uniform(0, 255, (2, 3))
+    return np.asarray(np.where(bright[..., None], inks[0], inks[1]), np.uint8), np.asarray(bright, np.float32)
+
+
 def shift_colours(rgb: Array, rng: Random) -> Array:
     """Another exposure, contrast, colour of the light."""
     levels = np.arange(256, dtype=np.float32)[:, None] / 255

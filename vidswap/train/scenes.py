@@ -17,7 +17,20 @@ from scipy.interpolate import LinearNDInterpolator  # type: ignore[import-untype
 
 from vidswap import geometry
 from vidswap.geometry import Array
-from vidswap.train.props import Random, blob, clouds, cut, degrade, hand, read_backgrounds, shift_colours, skin, soften
+from vidswap.train.props import (
+    Random,
+    blob,
+    clouds,
+    cut,
+    degrade,
+    emblem,
+    hand,
+    read_backgrounds,
+    shift_colours,
+    skin,
+    soften,
+    stencil,
+)  # fmt: skip
 
 # Tiles with further people in them or a label beside the face, as a second detector (YuNet) told.
 CROWDED = frozenset([37, 48, 97, 100, 210, 231, 275, 299, 316, 341, 346, 403, 422, 440, 447, 496, 499, 512, 526, 640,
@@ -107,10 +120,11 @@ def _stretch(height: int, width: int, cells: int) -> tuple[Array, Array]:
 
 class Scenes:
     """Endless scenes of side `size`; equal seeds give equal scenes. `data` holds the tiles, and beside it lies
-    `backgrounds` with pictures without faces (without it, colours and stripes serve)."""
+    `backgrounds` with pictures without faces (without it, colours and stripes serve). `prints` is how often a drawn or
+    printed face, which is nobody's, is in the picture, and as often again under a face, as on a shirt."""
 
-    def __init__(self, data: Path, size: int, seed: int) -> None:
-        self.tiles, self.size = Tiles(data), size
+    def __init__(self, data: Path, size: int, seed: int, prints: float = 0.0) -> None:
+        self.tiles, self.size, self.prints = Tiles(data), size, prints
         self.backgrounds = read_backgrounds(data.parent / "backgrounds")
         self.rng = np.random.default_rng(seed)
         cv2.setNumThreads(1)
@@ -123,6 +137,8 @@ class Scenes:
         """One picture with 0 to 5 faces, the largest first."""
         rng = self.rng
         rgb = self.background()
+        if rng.random() < self.prints:
+            rgb, _ = self.printed(rgb, rng.uniform(0, self.size, 2), float(np.exp(rng.uniform(3, 5.2))))
         count = rng.choice([0, 1, 2, 3, 5], p=[0.08, 0.34, 0.28, 0.18, 0.12])
         top = np.log(LARGEST * self.size / (1 if count < 3 else 2))
         sides = np.sort(np.exp(rng.uniform(np.log(SMALLEST), top, count)))[::-1]
@@ -131,6 +147,10 @@ class Scenes:
             rgb, mask, mesh, seen = self.add(rgb, float(side))
             faces = [(points, part * (1 - _share(mask, points))) for points, part in faces]
             faces.append((mesh, seen))
+            if rng.random() < self.prints:
+                under = geometry.five_points(mesh)[2] + side * np.array([rng.normal(0, 0.4), rng.uniform(1.2, 2.2)])
+                rgb, mask = self.printed(rgb, under, side * float(rng.uniform(0.4, 1.8)))
+                faces = [(points, part * (1 - _share(mask, points))) for points, part in faces]
         return self.labelled(degrade(rgb, rng), faces)
 
     def background(self) -> Array:
@@ -183,6 +203,24 @@ class Scenes:
         out = (rgb * (1 - mask[..., None]) + laid * mask[..., None]).astype(np.uint8)
         out, seen = self.cover(out, tile, mesh, points)
         return out, mask, points, 0.0 if gone else seen
+
+    def printed(self, rgb: Array, middle: Array, side: float) -> tuple[Array, Array]:
+        """Lay a drawn or stencilled face of a side about `middle` over the picture: the picture, what it covers."""
+        rng = self.rng
+        if rng.random() < 0.6:
+            art, where = emblem(max(24, int(side)), rng)
+        else:
+            tile, mesh = self.tiles.read(int(rng.integers(len(self.tiles))), side)
+            x0, y0, x1, y1 = np.clip(face_box(mesh), 0, None).astype(int)
+            art, where = stencil(tile[y0:y1, x0:x1], rng)
+            where = where if rng.random() < 0.7 else np.ones_like(where)
+        zoom, roll = side / len(art), rng.normal(0, 0.2)
+        turn = zoom * np.array([[np.cos(roll), -np.sin(roll)], [np.sin(roll), np.cos(roll)]])
+        matrix = np.hstack([turn, (middle - turn @ (np.array(art.shape[1::-1]) / 2))[:, None]])
+        wide = (self.size, self.size)
+        art = cv2.warpAffine(art, matrix, wide)
+        mask = cv2.warpAffine(where, matrix, wide) * rng.uniform(0.6, 1.0)
+        return np.asarray(rgb * (1 - mask[..., None]) + art * mask[..., None], np.uint8), np.asarray(mask)
 
     def place(self, mesh: Array, side: float) -> Array:
         """(2, 3): tile -> picture; rolled, at times squeezed; the face mostly inside."""
