@@ -52,10 +52,10 @@ def test_sharpness_is_found_and_given(face, drawing):
     soft = cv2.GaussianBlur(sharp, (0, 0), 0.8)
     mask = match.face_alpha(drawing, match.LightSettings())
     how = match.sharpness_of(sharp, soft, mask, 1.0)
-    assert how.blur == pytest.approx(0.8, abs=0.25)
+    assert how.blur == pytest.approx(0.8, abs=0.3)
     assert how.sharpen == 0
     assert match.sharpness_of(soft, sharp, mask, 1.0).sharpen > 0.5
-    assert match.sharpness_of(sharp, sharp, mask, 1.0).blur == pytest.approx(0, abs=0.05)
+    assert match.sharpness_of(sharp, sharp, mask, 1.0).blur == pytest.approx(0, abs=0.15)
 
 
 def test_contrast_of_hazy_footage_is_taken_over(face, drawing):

@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.functional import interpolate, pixel_shuffle, pixel_unshuffle
+from torch.nn.functional import pixel_shuffle, pixel_unshuffle
 
 from vidswap.errors import ModelError
 from vidswap.geometry import Array
@@ -125,9 +125,11 @@ class Embedded:
 def finished(frame: warp.Warped, change: Tensor) -> Array:
     """The warp at full size plus the change found at half size, near the face only: (S, S, 3) uint8."""
     size = len(frame.alpha)
-    grown = cv2.GaussianBlur(cv2.dilate(frame.alpha, np.ones((size // 32 | 1,) * 2)), (0, 0), size / 64)
-    full = interpolate(change[None].float(), size=(size, size), mode="bilinear", align_corners=False)[0]
-    added = full.permute(1, 2, 0).numpy() * 127.5 * grown[..., None]
+    small = cv2.resize(frame.alpha, (size // 4, size // 4), interpolation=cv2.INTER_AREA)
+    near = cv2.GaussianBlur(cv2.dilate(small, np.ones((5, 5))), (0, 0), 2.0)
+    grown = cv2.resize(near, (size, size), interpolation=cv2.INTER_LINEAR)
+    full = cv2.resize(change.permute(1, 2, 0).contiguous().numpy(), (size, size), interpolation=cv2.INTER_LINEAR)
+    added = full * (127.5 * grown[..., None])
     return np.asarray(np.clip(np.rint(frame.picture + added), 0, 255).astype(np.uint8))
 
 

@@ -13,6 +13,7 @@ from vidswap.swap.surface import Drawing
 CHEEKS = np.array([50, 280, 205, 425, 117, 346, 101, 330, 36, 266])
 NOSE = np.array([6, 197, 195, 5, 4, 45, 275, 198, 420])
 LUMA = np.array([0.299, 0.587, 0.114], np.float32)
+LOST_ON_THE_WAY = 1.08  # detail that the way back into the frame costs
 CONTRAST, COLOUR = (0.6, 1.15), (0.35, 1.1)
 BLURS = (0.0, 0.45, 0.7, 1.0, 1.5, 2.0)
 SMALL = 128  # light is matched at this side: it has no detail
@@ -142,16 +143,20 @@ def contrast_of(face: Array, actor: Array, drawing: Drawing, settings: LightSett
 def sharpness_of(face: Array, actor: Array, mask: Array, zoom: float) -> Tone:
     """The blur or sharpening that gives `face` (S, S, 3) float32 the finest detail of `actor` within `mask`, both seen
     at the footage's own resolution (`zoom` crop pixels a frame pixel)."""
-    wanted = _detail(actor.astype(np.float32), mask, zoom)
-    found = [_detail(tone(face, Tone(blur=sigma), zoom), mask, zoom) for sigma in BLURS]
+    own, light, mask = (_native(picture, zoom) for picture in (face @ LUMA, actor @ LUMA, mask))
+    inside = mask > 0.9
+    if inside.sum() < 16:
+        return Tone()
+    wanted = _detail(light, inside) * LOST_ON_THE_WAY
+    found = [_detail(tone(own, Tone(blur=sigma), 1.0), inside) for sigma in BLURS]
     if found[0] < wanted:
-        gained = _detail(tone(face, Tone(sharpen=1.0), zoom), mask, zoom) - found[0]
-        return Tone(sharpen=float(np.clip((wanted - found[0]) / max(gained, 1e-6), 0, 1)))
+        gained = _detail(tone(own, Tone(sharpen=1.0), 1.0), inside) - found[0]
+        return Tone(sharpen=float(np.clip((wanted - found[0]) / max(gained, 1e-6), 0, 1.5)))
     return Tone(blur=float(np.interp(-wanted, -np.array(found), BLURS)))
 
 
 def tone(face: Array, how: Tone, zoom: float) -> Array:
-    """`face` (S, S, 3) float32 blurred or sharpened; contrast is part of `relight`."""
+    """`face` (S, S) or (S, S, 3) float32 blurred or sharpened; contrast is part of `relight`."""
     scale = max(zoom, 1.0)
     if how.blur * scale > 0.3:
         face = cv2.GaussianBlur(face, (0, 0), how.blur * scale)
@@ -160,11 +165,12 @@ def tone(face: Array, how: Tone, zoom: float) -> Array:
     return np.asarray(face, np.float32)
 
 
-def _detail(picture: Array, mask: Array, zoom: float) -> float:
-    """Standard deviation of the Laplacian of luma within the mask, at the footage's resolution."""
-    luma = picture @ LUMA
-    if zoom > 1:
-        side = max(round(len(luma) / zoom), 16)
-        luma, mask = (cv2.resize(p, (side, side), interpolation=cv2.INTER_AREA) for p in (luma, mask))
-    inside = mask > 0.9
-    return float(cv2.Laplacian(luma, cv2.CV_32F)[inside].std()) if inside.sum() > 16 else 0.0
+def _native(plane: Array, zoom: float) -> Array:
+    """A plane (S, S) at the footage's own resolution, `zoom` crop pixels a frame pixel; never enlarged."""
+    side = round(len(plane) / max(zoom, 1.0))
+    return np.asarray(cv2.resize(plane, (side, side), interpolation=cv2.INTER_AREA), np.float32)
+
+
+def _detail(luma: Array, inside: Array) -> float:
+    """Standard deviation of the Laplacian where `inside` is true."""
+    return float(cv2.Laplacian(luma, cv2.CV_32F)[inside].std())

@@ -42,20 +42,15 @@ class Scene:
 
 @dataclass(frozen=True, eq=False)
 class Warped:
-    """One frame: `face` (S, S, 3) float32 relit selfie, `around` (S, S, 3) uint8 the actor's picture on the new
-    geometry, `alpha` (S, S) float32 of the face over it, `drawing` what was drawn where, `mesh` (478, 3) as drawn."""
+    """One frame: `picture` (S, S, 3) float32 the relit selfie over its surroundings, `around` (S, S, 3) uint8 those
+    alone (the actor's picture on the new geometry), `alpha` (S, S) float32 of the selfie over them, `drawing` what was
+    drawn where, `mesh` (478, 3) as drawn."""
 
-    face: Array
+    picture: Array
     around: Array
     alpha: Array
     drawing: Drawing
     mesh: Array
-
-    @property
-    def picture(self) -> Array:
-        """(S, S, 3) float32: the face over its surroundings."""
-        alpha = self.alpha[..., None]
-        return np.asarray(self.face * alpha + self.around * (1 - alpha))
 
 
 @dataclass(frozen=True)
@@ -95,8 +90,8 @@ class Warp:
         drawing = draw(self.form, with_ring(scene.mesh, scene.actor), len(scene.crop))
         face = texture(self.form, drawing, scene.photo, with_ring(scene.selfie, scene.selfie))
         around = texture(self.form, drawing, scene.crop, with_ring(scene.actor, scene.actor))
-        beyond = cv2.resize(cv2.dilate((drawing.part < 0).astype(np.uint8), np.ones((3, 3))), around.shape[:2]) > 0
-        around[beyond] = scene.crop[beyond]
+        beyond = cv2.resize(cv2.dilate((drawing.part < 0).astype(np.uint8), np.ones((3, 3))), around.shape[:2])
+        around = cv2.copyTo(scene.crop, beyond, around)
         return drawing, np.ascontiguousarray(face[..., :3]), face[..., 3], around
 
     def tone(self, scenes: Sequence[Scene]) -> match.Tone:
@@ -115,7 +110,8 @@ class Warp:
         drawing, face, skin, around = self.draw(scene)
         lit = match.relight(face, around, drawing, self.light, how)
         alpha = self._alpha(drawing, skin)
-        return Warped(match.tone(lit, how, scene.zoom), around, alpha, drawing, scene.mesh)
+        picture = cv2.blendLinear(match.tone(lit, how, scene.zoom), around.astype(np.float32), alpha, 1 - alpha)
+        return Warped(picture, around, alpha, drawing, scene.mesh)
 
     def _alpha(self, drawing: Drawing, skin: Array) -> Array:
         """Opacity of the face; towards its outline, what is not skin in the photo (hair, a hat) is left out."""
