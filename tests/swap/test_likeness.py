@@ -57,3 +57,11 @@ def test_eyes_look_where_the_actor_looks(person, mean):
     moved = perform(person, mean, mean, aside) - perform(person, mean, mean, mean)
     for iris in geometry.IRISES:
         assert np.allclose(moved[iris, 0], 0.03, atol=2e-3)
+
+
+def test_a_laughing_selfie_does_not_laugh_on_a_calm_actor(person, mean):
+    laughing = mean.copy()
+    laughing[[61, 291], 1] -= 0.1
+    laughing[LIPS[1], 1] += 0.15
+    calm, laugh = (perform(person, selfie, mean, mean)[[61, 291], 1].mean() for selfie in (mean, laughing))
+    assert abs(laugh - calm) < 0.02

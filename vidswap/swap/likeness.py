@@ -21,6 +21,7 @@ LIPS = (np.array([191, 80, 81, 82, 13, 312, 311, 310, 415]), np.array([95, 88, 1
 MOUTH = np.array([61, 291, 0, 17, 39, 269, 181, 405, 13, 14, 78, 308])
 BROWS = np.array([70, 63, 105, 66, 107, 336, 296, 334, 293, 300])
 MOUTH_CORNERS = (61, 291)
+SMILING = 0.85  # share of the mouth's own shape that a laughing selfie loses
 
 
 @dataclass(frozen=True)
@@ -36,17 +37,21 @@ class Blend:
 
 @dataclass(frozen=True, eq=False)
 class Likeness:
-    """A selfie's resting shape meets an actor's: `own` (478, 1) share of the selfie's shape at each point, `spread`
-    (478, 18) how far the inner lips (upper, then lower) draw their neighbours along."""
+    """A selfie's resting shape meets an actor's: `own` (478, 1) share of the selfie's shape at each point, `mouth`
+    (478, 1) how near each is to the mouth, `spread` (478, 18) how far the inner lips (upper, then lower) draw their
+    neighbours along."""
 
     mean: Array
     own: Array
+    mouth: Array
     spread: Array
 
 
 def likeness(mean: Array, blend: Blend) -> Likeness:
     """Weights fall off smoothly from the features named in `blend` over the mean face (478, 3)."""
-    return Likeness(mean, _own_shape(mean, blend), _lip_spread(mean))
+    away = np.linalg.norm(mean[:, None, :2] - mean[None, MOUTH, :2], axis=-1).min(1)
+    mouth = np.exp(-((away / 0.2) ** 2))[:, None].astype(np.float32)
+    return Likeness(mean, _own_shape(mean, blend), mouth, _lip_spread(mean))
 
 
 def _own_shape(mean: Array, blend: Blend) -> Array:
@@ -87,11 +92,18 @@ def _lip_spread(mean: Array) -> Array:
 
 def perform(person: Likeness, selfie: Array, neutral: Array, actor: Array) -> Array:
     """The selfie (478, 3) with the expression that takes the actor from `neutral` to `actor`: (478, 3) float32."""
-    shape = person.own * selfie + (1 - person.own) * neutral
+    own = person.own * (1 - SMILING * _smile(selfie) * person.mouth)
+    shape = own * selfie + (1 - own) * neutral
     face = shape + (actor - neutral)
     face = _open_lids(face, shape, neutral, actor)
     face = _part_lips(face, person.spread, actor)
     return _look(face, shape, actor).astype(np.float32)
+
+
+def _smile(selfie: Array) -> float:
+    """0 for closed lips to 1 for a laugh: how little of a selfie's mouth is its resting shape."""
+    gap = np.linalg.norm(selfie[LIPS[0], :2] - selfie[LIPS[1], :2], axis=1).mean()
+    return float(np.clip((gap - 0.02) / 0.12, 0, 1))
 
 
 def _open_lids(face: Array, shape: Array, neutral: Array, actor: Array) -> Array:
