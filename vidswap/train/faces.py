@@ -192,12 +192,11 @@ def expressed(face: Array, mean: Array, rng: np.random.Generator) -> tuple[Array
     jaw = rng.uniform(0, 0.32) * (rng.random() < 0.55)
     for brow in ([105, 66, 107], [334, 296, 336]):
         face += near(mean, mean[brow].mean(0), 0.17) * [rng.normal(0, 0.012), rng.normal(-0.01, 0.03), 0]
-    width, height = rng.normal(0, 0.03), rng.normal(0, 0.03)
-    for corner, side in ((61, -1), (291, 1)):
-        face += near(mean, mean[corner], 0.16) * [side * width, height + rng.normal(0, 0.01), 0.3 * abs(width)]
+    face += lips(mean, rng)
     shut = rng.choice([rng.uniform(-0.35, 0.35), rng.uniform(0.5, 1.0)], p=[0.65, 0.35])
     for eye in (geometry.LEFT_EYE, geometry.RIGHT_EYE):
-        face += lids(face, mean, eye, float(np.clip(shut + rng.normal(0, 0.05), -0.4, 1.0)))
+        wink = rng.uniform(0, 0.8) * (rng.random() < 0.08)
+        face += lids(face, mean, eye, float(np.clip(shut + wink + rng.normal(0, 0.05), -0.4, 1.0)))
     face += jaw_drop(mean, jaw)
     return face.astype(np.float32), bool(jaw > 0.03)
 
@@ -205,6 +204,24 @@ def expressed(face: Array, mean: Array, rng: np.random.Generator) -> tuple[Array
 def near(mean: Array, point: Array, reach: float) -> Array:
     """(478, 1) weight, 1 at a point of the mean face and fading with the distance."""
     return np.asarray(np.exp(-((mean - point) ** 2).sum(1, keepdims=True) / (2 * reach**2)))
+
+
+def lips(mean: Array, rng: np.random.Generator) -> Array:
+    """(478, 3) displacement: corners drawn out, in, up and down, each a little on its own; the mouth pushed aside, the
+    upper lip raised, the lips pressed together or out."""
+    moved = np.zeros((478, 3))
+    width, height = rng.normal(0, 0.03) - rng.uniform(0, 0.08) * (rng.random() < 0.12), rng.normal(0, 0.03)
+    for corner, side in ((61, -1), (291, 1)):
+        out, rise = width + rng.normal(0, 0.015), height + rng.normal(0, 0.018)
+        moved += near(mean, mean[corner], 0.16) * [side * out, rise, 0.3 * out]
+    middle = mean[[13, 14]].mean(0)
+    moved += near(mean, middle, 0.25) * [rng.normal(0, 0.018), 0, 0]
+    raised = rng.uniform(0, 0.05) * (rng.random() < 0.3)
+    moved[:, 1] -= raised * np.where(mean[:, 1] < middle[1], near(mean, mean[0], 0.11)[:, 0], 0)
+    pressed = rng.uniform(-0.25, 0.6) * (rng.random() < 0.3)
+    flat = near(mean * [0.5, 1, 0.5], middle * [0.5, 1, 0.5], 0.13)[:, 0]
+    moved[:, 1] -= pressed * flat * (mean[:, 1] - middle[1])
+    return moved
 
 
 def jaw_drop(mean: Array, amount: float) -> Array:
