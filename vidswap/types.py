@@ -37,6 +37,8 @@ class _Shapes:
 
     def __repr__(self) -> str:
         def show(value: object) -> str:
+            if isinstance(value, tuple):
+                return f"({', '.join(map(show, value))})"
             return f"{value.dtype}{value.shape}" if isinstance(value, np.ndarray) else repr(value)
 
         names = [f.name for f in fields(self) if f.repr]  # type: ignore[arg-type]
