@@ -7,6 +7,7 @@ import socket
 from collections.abc import Iterator
 from pathlib import Path
 
+import cv2
 import numpy as np
 import onnx
 import onnxruntime
@@ -366,3 +367,53 @@ def test_overlap_is_symmetric_and_one_only_with_itself(a: tuple[float, ...], b: 
     assert 0 <= faces.overlap(first, second) <= 1
     assert faces.overlap(first, second) == pytest.approx(faces.overlap(second, first))
     assert faces.overlap(first, first) == pytest.approx(1)
+
+
+# --- the pack that ships --------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def embedded() -> faces.FaceReader:
+    return faces.open_faces("embedded")
+
+
+@pytest.fixture(scope="module")
+def selfie() -> Array:
+    bgr = cv2.imread(str(Path(__file__).parents[2] / "samples" / "selfie.jpg"))
+    assert bgr is not None
+    return np.ascontiguousarray(bgr[..., ::-1])
+
+
+def within(picture: Array, zoom: float, at: tuple[int, int]) -> Array:
+    """A grey (720, 1280) frame with the picture in it."""
+    small = cv2.resize(picture, None, fx=zoom, fy=zoom, interpolation=cv2.INTER_AREA)
+    frame = np.full((720, 1280, 3), GREY, np.uint8)
+    frame[at[1] : at[1] + small.shape[0], at[0] : at[0] + small.shape[1]] = small
+    return frame
+
+
+def test_the_pack_that_ships_finds_a_face_near_and_far(embedded: faces.FaceReader, selfie: Array) -> None:
+    near = embedded.detect(selfie)
+    assert len(near) == 1
+    side = float(np.ptp(near[0].mesh[:, 0]))
+    for wanted, at in ((60, (700, 100)), (200, (200, 150))):
+        zoom = wanted / side
+        far = embedded.detect(within(selfie, zoom, at))
+        assert len(far) == 1
+        off = far[0].mesh[:, :2] - (near[0].mesh[:, :2] * zoom + at)
+        assert np.linalg.norm(off, axis=1).mean() < 0.06 * wanted
+        assert far[0].score > 0.9
+
+
+def test_the_pack_that_ships_finds_nobody_in_noise(embedded: faces.FaceReader) -> None:
+    noise = np.random.default_rng(0).integers(0, 255, (360, 640, 3)).astype(np.uint8)
+    assert embedded.detect(noise) == []
+    assert embedded.detect(np.zeros((360, 640, 3), np.uint8)) == []
+
+
+def test_the_pack_that_ships_knows_a_person_again(embedded: faces.FaceReader, selfie: Array) -> None:
+    mesh = embedded.detect(selfie)[0].mesh
+    darker = (selfie * 0.7).astype(np.uint8)
+    again = embedded.follow(darker, mesh)
+    assert again is not None
+    assert embedded.embed(selfie, mesh) @ embedded.embed(darker, again.mesh) > 0.7

@@ -26,7 +26,8 @@ from vidswap.types import Array, Face
 
 VERSION = 1
 CLOSE_SIDE, DETECT_SIDE = 256, 640  # the longer side of what the detector sees: for close faces, for all others
-SURE, SURE_EMBEDDED = 0.5, 0.65  # a detection's least score: insightface's own choice, and ours for our pack
+CLOSE = 0.3  # a close face's side, of the picture's longer one; at 256 pixels smaller ones are less sure than at 640
+SURE, SURE_EMBEDDED = 0.5, 0.6  # a detection's least score: insightface's own choice, and ours for our pack
 IS_FACE = 0.5  # the mesh model's least score: its word decides
 SAME = 0.45  # boxes that overlap more (IoU) are one face
 INSIGHTFACE_HOME = Path("~/.insightface/models")
@@ -72,16 +73,16 @@ class FaceReader:
         self._pack, self._mesh = pack, mesh
 
     def detect(self, rgb: Array) -> list[Face]:
-        """All faces, without embeddings: those found in the picture made small first (a face that fills the picture is
-        too large for the detector at full size, which then takes its parts for faces), the surest first."""
-        picture, (height, width) = np.ascontiguousarray(rgb[..., ::-1]), rgb.shape[:2]
-        found: list[Face] = []
-        for side in (CLOSE_SIDE, DETECT_SIDE):
+        """All faces, without embeddings. Those that fill the picture are looked for first, in it made small: they are
+        too large for the detector at full size, which takes their parts for faces."""
+        height, width = rgb.shape[:2]
+        picture, found = np.ascontiguousarray(rgb[..., ::-1]), list[Face]()
+        for side, least in ((CLOSE_SIDE, CLOSE * max(height, width)), (DETECT_SIDE, 0.0)):
             boxes, points = self._pack.det_model.detect(picture, input_size=detector_size(height, width, side))
             five = [None] * len(boxes) if points is None else points
-            new = [(box, known) for box, known in zip(boxes, five) if not any(inside(box, old.box) for old in found)]
-            guesses = (placed(self._mesh.mean, box[:4], known) for box, known in new)
-            found += [face for face in (self._settled(rgb, guess) for guess in guesses) if face]
+            large = [(box[:4], known) for box, known in zip(boxes, five) if area(box) >= least**2]
+            new = [one for one in large if not any(inside(one[0], old.box) for old in found)]
+            found += [face for face in (self._settled(rgb, placed(self._mesh.mean, *one)) for one in new) if face]
         return distinct(found)
 
     def follow(self, rgb: Array, mesh: Array) -> Face | None:
@@ -223,17 +224,25 @@ def cut(rgb: Array, transform: Array, size: int) -> Array:
     return np.asarray(cv2.warpAffine(small, transform @ back, (size, size), borderMode=cv2.BORDER_REPLICATE))
 
 
+def area(box: Array) -> float:
+    """Of a box (4 or more,)."""
+    return float(np.prod(np.maximum(box[2:4] - box[:2], 0)))
+
+
+def shared(a: Array, b: Array) -> float:
+    """The area that two boxes (4 or more,) have in common."""
+    return area(np.concatenate([np.maximum(a[:2], b[:2]), np.minimum(a[2:4], b[2:4])]))
+
+
 def overlap(a: Array, b: Array) -> float:
     """Intersection over union of two boxes (4,), 0 to 1."""
-    sides = np.minimum(a[2:], b[2:]) - np.maximum(a[:2], b[:2])
-    both = float(np.prod(np.maximum(sides, 0)))
-    return both / max(float(np.prod(a[2:] - a[:2]) + np.prod(b[2:] - b[:2])) - both, 1e-9)
+    both = shared(a, b)
+    return both / max(area(a) + area(b) - both, 1e-9)
 
 
 def inside(box: Array, other: Array) -> bool:
     """Whether most of a box (4 or more,) lies in another."""
-    sides = np.minimum(box[2:4], other[2:]) - np.maximum(box[:2], other[:2])
-    return float(np.prod(np.maximum(sides, 0))) > 0.6 * float(np.prod(box[2:4] - box[:2]))
+    return shared(box, other) > 0.6 * area(box)
 
 
 def distinct(faces: Iterable[Face]) -> list[Face]:
