@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 
 from vidswap import geometry
+from vidswap.errors import InputError
 from vidswap.train import damage, redraw
 from vidswap.train.shape import mean_face
 
@@ -81,10 +82,10 @@ def load_faces(data: Path, scenes: Path | None = None, detail: float = 72.0) -> 
 
 
 def read(path: Path) -> Array:
-    """A picture, (H, W, 3) uint8 RGB. Raises FileNotFoundError."""
+    """A picture, (H, W, 3) uint8 RGB. Raises InputError."""
     picture = cv2.imread(str(path), cv2.IMREAD_COLOR)
     if picture is None:
-        raise FileNotFoundError(path)
+        raise InputError(f"{path} is not a picture that can be read", "labels.npz names the pictures beside it")
     return np.asarray(cv2.cvtColor(picture, cv2.COLOR_BGR2RGB))
 
 
