@@ -130,7 +130,7 @@ class Stream(IterableDataset[tuple[Tensor, ...]]):
         return picture, torch.from_numpy(mesh), torch.from_numpy(visible), torch.tensor([face])
 
 
-def batches(stream: Stream, plan: Plan) -> Iterator[tuple[Tensor, ...]]:
+def batches(stream: IterableDataset[tuple[Tensor, ...]], plan: Plan) -> Iterator[tuple[Tensor, ...]]:
     """Batches drawn from the samples kept, of which `plan.fresh` a step are new: making samples is the slow part."""
     chance = torch.Generator().manual_seed(plan.seed)
     kept: list[Tensor] = []

@@ -1,0 +1,115 @@
+"""A face's mesh -> the same with eyes, brows and lips where the picture shows them.
+
+The mesh model sees the whole face in 128 pixels, an eye in a dozen. Here each feature is looked at anew, in a patch
+cut from the picture at its own resolution; the skin around is drawn along. No model is known here: a feature's net
+comes as a callable.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from vidswap import geometry
+from vidswap.types import Array, Face
+
+Net = Callable[[Array], Array]  # (B, 3, S, S) float32 in [0, 1] -> (B, K, 2) pixels of the patch
+SIZE = 64  # side of a patch, pixels
+EYE_WIDE, MOUTH_WIDE = 0.75, 0.95  # side of a patch, eye distances
+OUTER_LIPS = np.array([61, 185, 40, 39, 37, 0, 267, 269, 270, 409, 291, 375, 321, 405, 314, 17, 84, 181, 91, 146])
+BROW = np.array([70, 63, 105, 66, 107, 46, 53, 52, 65, 55])
+OTHER_BROW = np.array([300, 293, 334, 296, 336, 276, 283, 282, 295, 285])
+# The picture's left eye, then the right one in the order of its mirror image: contour (16), brow (10), iris (5).
+EYES = (np.concatenate([geometry.LEFT_EYE, BROW, geometry.IRISES[0]]),
+        np.concatenate([np.roll(geometry.RIGHT_EYE[::-1], -7), OTHER_BROW, [473, 476, 475, 474, 477]]))  # fmt: skip
+MOUTH = np.concatenate([geometry.INNER_LIPS, OUTER_LIPS])
+SKIN = np.concatenate([EYES[0][:26], EYES[1][:26], MOUTH])  # what draws its neighbours along: all but the irises
+REACH = 0.1  # eye distances over which the pull of a feature falls to a third
+COVERED, SEEN = 0.35, 0.75  # a feature less visible than this stays as the mesh model has it; from that on it is moved
+
+
+@dataclass(frozen=True, eq=False)
+class Refiner:
+    """`eye` (31 points of EYES) and `mouth` (40 points of MOUTH) find a feature's points in its patch; `mean` is the
+    mean face (478, 3), `spread` how its features draw all points along."""
+
+    eye: Net
+    mouth: Net
+    mean: Array
+    spread: Array
+
+    def refine(self, rgb: Array, face: Face) -> Array:
+        """The face's mesh (478, 3) with its features where `rgb` (H, W, 3) shows them. A covered feature keeps what the
+        mesh model made of the whole face."""
+        mesh, goal, seen = face.mesh, face.mesh.copy(), visibility(face)
+        places = [(part, patch_transform(mesh, self.mean, part, EYE_WIDE, k == 1)) for k, part in enumerate(EYES)]
+        places.append((MOUTH, patch_transform(mesh, self.mean, MOUTH, MOUTH_WIDE)))
+        eyes, mouth = np.split(np.concatenate([picture(rgb, to_patch) for _, to_patch in places]), [2])
+        for (part, to_patch), points in zip(places, [*self.eye(eyes), *self.mouth(mouth)], strict=True):
+            trust = np.clip((seen[part].mean() - COVERED) / (SEEN - COVERED), 0, 1)
+            goal[part, :2] += trust * (geometry.apply(geometry.invert(to_patch), points) - mesh[part, :2])
+        return drawn_along(mesh, goal, self.spread)
+
+
+def refiner(eye: Net, mouth: Net, mean: Array) -> Refiner:
+    """The refiner of these nets for the mesh whose mean face (478, 3) is `mean`."""
+    return Refiner(eye, mouth, mean, pull(mean))
+
+
+def visibility(face: Face) -> Array:
+    """(478,) float32, 0 to 1: how much each point of a face is seen."""
+    places = geometry.apply(geometry.invert(face.visible_to_frame), face.mesh[:, :2])[:, None]
+    seen = cv2.remap(face.visible, places, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    return np.asarray(seen[:, 0] / 255, np.float32)
+
+
+def patch_transform(mesh: Array, mean: Array, part: Array, wide: float, flip: bool = False) -> Array:
+    """(2, 3) float64: frame pixel -> pixel of a feature's patch, `wide` eye distances a side: upright and scaled as the
+    face's aligned crop is, the mean of the points `part` in the middle; mirrored left-right if `flip`."""
+    turn = geometry.crop_transform(mesh, mean, SIZE)[:, :2] / (geometry.FACE_IN_CROP * wide)
+    if flip:
+        turn = np.array([[-1.0], [1.0]]) * turn
+    return np.hstack([turn, ((SIZE - 1) / 2 - turn @ mesh[part, :2].mean(0))[:, None]])
+
+
+def picture(rgb: Array, to_patch: Array) -> Array:
+    """(1, 3, S, S) float32 in [0, 1]: what a feature's net sees."""
+    return cut(rgb, to_patch, SIZE).transpose(2, 0, 1)[None].astype(np.float32) / 255
+
+
+def pull(mean: Array) -> Array:
+    """(478, 92): how far each point goes along with those of SKIN. They are matched exactly; between and around them a
+    radial basis interpolation (Hardy 1971, with an exponential kernel) that fades with the distance."""
+    away = np.linalg.norm(mean[:, None, :2] - mean[None, SKIN, :2], axis=2)
+    kernel = np.exp(-away / REACH)
+    weight = np.linalg.solve(kernel[SKIN] + 1e-3 * np.eye(len(SKIN)), kernel.T).T
+    weight[SKIN] = np.eye(len(SKIN))
+    return np.asarray(np.where(away.min(1, keepdims=True) < 5 * REACH, weight, 0), np.float32)
+
+
+def drawn_along(mesh: Array, goal: Array, spread: Array) -> Array:
+    """`mesh` (478, 3) with the points of its features as in `goal` and their neighbours drawn along."""
+    moved = mesh + spread @ (goal - mesh)[SKIN]
+    for part in EYES:
+        moved[part[26:]] = goal[part[26:]]
+    return np.asarray(moved, np.float32)
+
+
+def cut(rgb: Array, transform: Array, size: int) -> Array:
+    """(S, S, 3) uint8: the crop that a (2, 3) frame -> crop transform names; areas are averaged where it shrinks."""
+    shrink = int(1 / np.sqrt(abs(np.linalg.det(transform[:, :2]))) + 0.5)
+    if shrink < 2:
+        return np.asarray(cv2.warpAffine(rgb, transform, (size, size), borderMode=cv2.BORDER_REPLICATE))
+    corners = geometry.apply(geometry.invert(transform), np.array([[0, 0], [size, 0], [0, size], [size, size]]))
+    limits = np.array(rgb.shape[1::-1])
+    low = np.clip(np.floor(corners.min(0)) - shrink, 0, limits - 1).astype(int)
+    high = np.clip(np.ceil(corners.max(0)) + shrink, low + 1, limits).astype(int)
+    part = rgb[low[1] : high[1], low[0] : high[0]]
+    whole = np.maximum((high - low) // shrink, 1)
+    small = cv2.resize(part, whole.tolist(), interpolation=cv2.INTER_AREA)
+    ratio = (high - low) / whole
+    back = np.array([[ratio[0], 0, (ratio[0] - 1) / 2 + low[0]], [0, ratio[1], (ratio[1] - 1) / 2 + low[1]], [0, 0, 1]])
+    return np.asarray(cv2.warpAffine(small, transform @ back, (size, size), borderMode=cv2.BORDER_REPLICATE))

@@ -1,0 +1,247 @@
+"""Labelled faces -> models/embedded/features/{eye,mouth}.onnx: fine points in patches at the footage's resolution.
+
+Input `rgb` (B, 3, 64, 64) float32 in [0, 1], a patch of read.features.patch_transform; output `points` (B, K, 2) in
+patch pixels: 31 of an eye with its brow (the second eye mirrored), 40 of the lips. The nets are small residual ones (He
+et al., CVPR 2016) that regress the points; the loss is the wing loss (Feng et al., CVPR 2018) on the points and on the
+gaps between them, which are the expression.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+import time
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.utils.data import IterableDataset
+
+from vidswap import geometry
+from vidswap.read.features import EYE_WIDE, EYES, MOUTH, MOUTH_WIDE, SIZE, patch_transform
+from vidswap.train import damage, redraw
+from vidswap.train.faces import Array, Faces, Recipe, load_faces, moved, near
+from vidswap.train.mesh import Plan as MeshPlan
+from vidswap.train.mesh import Residual, batches, wing
+
+DETAIL = 110.0  # pixels between the eyes of the pictures kept: a patch is at most a little finer
+# Places in EYES[0]: lids above one another, corners, brow over lid; in MOUTH: lips above one another, corners.
+EYE_GAPS = np.array([*((k, 16 - k) for k in range(1, 8)), (0, 8), (18, 4), (17, 2), (19, 6), (23, 4), (16, 0), (20, 8)])
+MOUTH_GAPS = np.array([*((k, 20 - k) for k in range(1, 10)), *((20 + k, 40 - k) for k in range(1, 10)), (0, 10),
+                       (20, 30), (5, 25), (15, 35)])  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Plan(MeshPlan):
+    """How long to learn: as for the mesh; a sample is two eyes and a mouth."""
+
+    steps: int = 20000
+    minutes: float = 32.0
+
+
+class PatchNet(nn.Module):
+    """(B, 3, 64, 64) in [0, 1] -> (B, K, 2) patch pixels, from the mean points (K, 2) on."""
+
+    def __init__(self, mean: Tensor) -> None:
+        super().__init__()
+        self.body = nn.Sequential(
+            nn.Conv2d(3, 24, 5, 2, 2, bias=False), nn.BatchNorm2d(24), nn.ReLU(),
+            Residual(24, 48, 2), Residual(48, 64, 2), Residual(64, 64),
+            nn.Conv2d(64, 32, 1, bias=False), nn.BatchNorm2d(32), nn.ReLU(),
+            nn.Flatten(), nn.Linear(32 * (SIZE // 8) ** 2, 64), nn.ReLU(),
+        )  # fmt: skip
+        self.points = nn.Linear(64, mean.numel())
+        self.points.bias.data = mean.flatten().clone()
+
+    def forward(self, rgb: Tensor) -> Tensor:
+        found: Tensor = self.points(self.body(2 * rgb - 1))
+        return found.reshape(len(rgb), -1, 2)
+
+
+class Stream(IterableDataset[tuple[Tensor, ...]]):
+    """Endless samples: eyes (2, 3, S, S) uint8, the second mirrored, their points (2, 31, 2); mouth (3, S, S) uint8,
+    its points (40, 2)."""
+
+    def __init__(self, faces: Faces, recipe: Recipe, seed: int) -> None:
+        self.faces, self.recipe, self.seed = faces, recipe, seed
+
+    def __iter__(self) -> Iterator[tuple[Tensor, ...]]:
+        rng = np.random.default_rng(self.seed)
+        while True:
+            for index in rng.permutation(len(self.faces)):
+                yield self.one(int(index), rng)
+
+    def one(self, index: int, rng: np.random.Generator) -> tuple[Tensor, ...]:
+        """Patches of one face with one expression; each is framed, lit and spoilt on its own."""
+        mesh, mean = self.faces.meshes[index], self.faces.mean
+        target, opened = moved(squinted(mesh, mean, rng), mean, self.recipe, rng)
+        views = []
+        for part, wide, flip in ((EYES[0], EYE_WIDE, False), (EYES[1], EYE_WIDE, True), (MOUTH, MOUTH_WIDE, None)):
+            mirror = bool(rng.random() < 0.5) if flip is None else flip
+            plain = patch_transform(target, mean, part, wide, mirror)
+            to_patch = erred(plain, wide, rng)
+            points = geometry.apply(to_patch, target)
+            rgb = patch(self.faces, index, points, to_patch, rng)
+            if opened and flip is None:
+                rgb = damage.mouth(rgb, points[geometry.INNER_LIPS, :2], rng)
+            rgb, points = shown(rgb, points, self.faces, rng), points[:, :2]
+            views.append((rgb, points[self.faces.mirror][MOUTH] if mirror and flip is None else points[part]))
+        eyes, spots = (np.stack(parts) for parts in zip(*views[:2]))
+        whole = (eyes.transpose(0, 3, 1, 2), spots, views[2][0].transpose(2, 0, 1), views[2][1])
+        return tuple(torch.from_numpy(np.ascontiguousarray(part)) for part in whole)
+
+
+def squinted(mesh: Array, mean: Array, rng: np.random.Generator) -> Array:
+    """The mesh (478, 3) with lower lids pushed up as cheeks do, in some draws; in its picture's pixels."""
+    if rng.random() < 0.6:
+        return mesh
+    pose = geometry.face_pose(mesh, mean)
+    face = geometry.normalised(mesh, pose)
+    share = rng.uniform(-0.1, 0.5)
+    for eye in (geometry.LEFT_EYE, geometry.RIGHT_EYE):
+        upper, lower = eye[1:8], eye[:8:-1]
+        lift = share * np.linalg.norm(face[upper] - face[lower], axis=1).mean()
+        below = np.where(mean[:, 1] > mean[eye[[0, 8]], 1].mean(), near(mean, mean[lower].mean(0), 0.1)[:, 0], 0)
+        face[:, 1] -= lift * below
+    return geometry.posed(face, pose)
+
+
+def patch(faces: Faces, index: int, points: Array, to_patch: Array, rng: np.random.Generator) -> Array:
+    """Face `index` moved to where its mesh is `points` (478, 3) in a patch, (S, S, 3) uint8; `to_patch` tells where
+    all around it lies."""
+    around = geometry.invert(to_patch)
+    fetch, _ = redraw.fetch_map(faces.meshes[index], points, faces.triangles, around, SIZE)
+    return redraw.fetched(faces.pictures[index], fetch, damage.patch(faces.scenes, SIZE, rng))
+
+
+def erred(to_patch: Array, wide: float, rng: np.random.Generator) -> Array:
+    """A patch transform (2, 3) as it comes from a mesh that errs: shifted, zoomed and rolled about the middle."""
+    roll, zoom = np.radians(rng.normal(0, 4)), np.exp(rng.normal(0, 0.07))
+    turn = zoom * np.array([[np.cos(roll), -np.sin(roll)], [np.sin(roll), np.cos(roll)]])
+    middle = np.full(2, (SIZE - 1) / 2)
+    shift = middle + np.clip(rng.normal(0, 0.04, 2), -0.1, 0.1) * SIZE / wide - turn @ middle
+    return np.hstack([turn @ to_patch[:, :2], (turn @ to_patch[:, 2] + shift)[:, None]])
+
+
+def shown(rgb: Array, points: Array, faces: Faces, rng: np.random.Generator) -> Array:
+    """A patch as footage shows it: now and then glasses or something in front, other light, few pixels, blocks."""
+    if rng.random() < 0.12:
+        rgb = glasses(rgb, points, rng)
+    if rng.random() < 0.12:
+        rgb, _ = damage.covered(rgb, points, faces.scenes, rng)
+    if rng.random() < 0.8:
+        rgb = damage.relit(rgb, rng)
+    side = int(SIZE * rng.uniform(0.4, 0.9)) if rng.random() < 0.35 else SIZE
+    if side < SIZE:
+        rgb = cv2.resize(rgb, (side, side), interpolation=cv2.INTER_AREA)
+    if rng.random() < 0.75:
+        rgb = damage.spoilt(rgb, rng)
+    return np.asarray(cv2.resize(rgb, (SIZE, SIZE), interpolation=cv2.INTER_LINEAR) if side < SIZE else rgb)
+
+
+def glasses(rgb: Array, points: Array, rng: np.random.Generator) -> Array:
+    """Rims around both eyes, (S, S, 3) uint8, and at times a tint or a reflection in the glass."""
+    rim, glass = np.zeros((2, SIZE, SIZE), np.uint8)
+    unit = float(np.linalg.norm(points[33, :2] - points[263, :2]))
+    axes = unit * np.array([rng.uniform(0.22, 0.32), rng.uniform(0.13, 0.25)])
+    drop = unit * np.array([0, rng.uniform(-0.02, 0.08)])
+    thick = max(1, round(unit * rng.uniform(0.01, 0.06)))
+    for eye in (geometry.LEFT_EYE, geometry.RIGHT_EYE):
+        middle = points[eye, :2].mean(0) + drop
+        box = (tuple(map(float, middle)), tuple(map(float, 2 * axes)), 0.0)
+        cv2.ellipse(glass, box, 255, -1, cv2.LINE_AA)
+        cv2.ellipse(rim, box, 255, thick, cv2.LINE_AA)
+    shine = cv2.resize(rng.uniform(0, 1, (3, 3)).astype(np.float32) ** 3, (SIZE, SIZE), interpolation=cv2.INTER_CUBIC)
+    tint = np.full(3, rng.uniform(60, 255)) if rng.random() < 0.5 else rng.uniform(0, 90, 3)
+    rgb = damage.blend(rgb, tint, glass / np.float32(255) * np.clip(shine, 0, 1) * rng.uniform(0, 0.5))
+    return damage.blend(rgb, rng.uniform(0, 110) * np.ones(3), rim / np.float32(255) * rng.uniform(0.5, 1))
+
+
+class Nets(nn.Module):
+    """Both nets, trained together on the same faces."""
+
+    def __init__(self, eye: Tensor, mouth: Tensor) -> None:
+        super().__init__()
+        self.eye, self.mouth = PatchNet(eye), PatchNet(mouth)
+
+    def forward(self, eyes: Tensor, mouths: Tensor) -> tuple[Tensor, Tensor]:
+        return self.eye(eyes), self.mouth(mouths)
+
+
+def loss_of(nets: nn.Module, batch: tuple[Tensor, ...]) -> tuple[Tensor, Tensor]:
+    """The loss of a batch, and (4,) mean errors in patch pixels: eye, its gaps, mouth, its gaps."""
+    eyes, spots, mouths, lips = batch
+    pictures = [(part.float() / 255).contiguous(memory_format=torch.channels_last)
+                for part in (eyes.flatten(0, 1), mouths)]  # fmt: skip
+    with torch.autocast("cpu", torch.bfloat16):
+        found = nets(*pictures)
+    loss, errors = torch.zeros(()), []
+    for points, truth, pairs in zip(found, (spots.flatten(0, 1), lips), (EYE_GAPS, MOUTH_GAPS)):
+        off = points.float() - truth
+        gaps = off[:, pairs[:, 0]] - off[:, pairs[:, 1]]
+        loss = loss + wing(off, 5.0, 1.0).mean() + 1.5 * wing(gaps, 5.0, 1.0).mean()
+        errors += [off.detach().norm(dim=-1).mean(), gaps.detach().norm(dim=-1).mean()]
+    return loss, torch.stack(errors)
+
+
+def learn(nets: nn.Module, data: Iterator[tuple[Tensor, ...]], plan: Plan) -> Iterator[tuple[Tensor, nn.Module]]:
+    """Train `nets` in place: yields the errors (see loss_of) and the running average of the nets after each step."""
+    nets.train().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    average = torch.optim.swa_utils.get_ema_multi_avg_fn(0.997)  # type: ignore[no-untyped-call]
+    steady = torch.optim.swa_utils.AveragedModel(nets, multi_avg_fn=average, use_buffers=True)
+    optimizer = torch.optim.AdamW(nets.parameters(), lr=plan.rate, weight_decay=0.02, fused=True)
+    begun = time.monotonic()
+    for step, batch in enumerate(data):
+        share = max(step / plan.steps, (time.monotonic() - begun) / 60 / plan.minutes)
+        if share >= 1:
+            return
+        for group in optimizer.param_groups:
+            group["lr"] = plan.rate * min(1.0, (step + 1) / 100) * 0.5 * (1 + math.cos(math.pi * share))
+        loss, errors = loss_of(nets, batch)
+        optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        nn.utils.clip_grad_norm_(nets.parameters(), 5.0)
+        optimizer.step()
+        steady.update_parameters(nets)
+        yield errors, steady.module
+
+
+def export(nets: nn.Module, folder: Path) -> Path:
+    """Write `folder`/eye.onnx and mouth.onnx (opset 17, any number of patches at a time)."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, net in nets.named_children():
+        plain = net.eval().to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
+        with warnings.catch_warnings():
+            # As in train.mesh: the newer exporter needs a further package and, for these nets, gains nothing.
+            warnings.simplefilter("ignore", DeprecationWarning)
+            torch.onnx.export(
+                plain, (torch.zeros(1, 3, SIZE, SIZE),), str(folder / f"{name}.onnx"), dynamo=False, opset_version=17,
+                input_names=["rgb"], output_names=["points"], dynamic_axes={"rgb": {0: "b"}, "points": {0: "b"}},
+            )  # fmt: skip
+    return folder
+
+
+def prepared(data: Path, scenes: Path | None, plan: Plan) -> tuple[Nets, Iterator[tuple[Tensor, ...]]]:
+    """Untrained nets that know the mean shapes, and the batches to train them on."""
+    torch.manual_seed(plan.seed)
+    cv2.setNumThreads(0)  # a pool of threads does not survive the fork into the process that makes the samples
+    stream = Stream(load_faces(data, scenes, DETAIL), Recipe(size=SIZE, express=0.75), plan.seed)
+    rng = np.random.default_rng(plan.seed)
+    some = [stream.one(int(index), rng) for index in rng.integers(len(stream.faces), size=64)]
+    eye, mouth = (torch.stack([one[k] for one in some]).reshape(-1, *some[0][k].shape[-2:]).mean(0) for k in (1, 3))
+    return Nets(eye, mouth), batches(stream, plan)
+
+
+def train(data: Path, out: Path, scenes: Path | None = None, plan: Plan = Plan()) -> Path:
+    """Train on `data` (see load_faces; `scenes` holds *.jpg without faces); write eye.onnx and mouth.onnx into
+    `out`/features. Equal arguments give equal batches; the clock may end a run before its `steps` are done."""
+    nets, stream = prepared(data, scenes, plan)
+    steady: nn.Module = nets
+    for _, steady in itertools.islice(learn(nets, stream, plan), plan.steps):  # noqa: B007
+        pass
+    return export(steady, out / "features")
