@@ -35,6 +35,8 @@ def main(words: Sequence[str] | None = None) -> int:
     os.environ.update(ENVIRONMENT)
     try:
         options = parser().parse_args(words)
+        if options.command is not _train:  # training has the machine to itself; in a swap others work beside torch
+            os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // 2)))
         options.command(options)
         sys.stdout.flush()
     except VidswapError as error:
