@@ -133,7 +133,7 @@ def _bench_words(words: argparse.ArgumentParser) -> None:
 
 def _train_words(words: argparse.ArgumentParser) -> None:
     words.set_defaults(command=_train)
-    words.add_argument("model", choices=("shape", "detector", "mesh", "recognizer", "swapper"))
+    words.add_argument("model", choices=("shape", "detector", "mesh", "features", "recognizer", "swapper"))
     words.add_argument("--data", type=Path, required=True, metavar="DIR", help="pictures, labels.npz, topology.npz")
     words.add_argument("--out", type=Path, default=weights.ROOT / "embedded", metavar="DIR", help="default: in place")
     words.add_argument("--scenes", type=Path, metavar="DIR", help="pictures without a face")

@@ -12,7 +12,6 @@ from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import cv2
 import numpy as np
 import onnxruntime
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
@@ -22,6 +21,7 @@ from onnxruntime.capi import onnxruntime_pybind11_state as onnx_errors
 
 from vidswap import geometry, weights
 from vidswap.errors import ModelError
+from vidswap.read.features import Net, Refiner, cut, refiner
 from vidswap.types import Array, Face
 
 VERSION = 1
@@ -42,10 +42,11 @@ UNREADABLE = (
 @dataclass(frozen=True, eq=False)
 class MeshModel:
     """`session` takes (1, 3, S, S) in [0, 1], the aligned crop, and gives points (1, 478, 3) in crop pixels, score
-    (1, 1) and visible (1, G, G); `mean` is the mean face (478, 3)."""
+    (1, 1) and visible (1, G, G); `mean` is the mean face (478, 3); `refiner` looks at eyes and mouth more closely."""
 
     session: onnxruntime.InferenceSession
     mean: Array
+    refiner: Refiner | None = None
 
     @property
     def size(self) -> int:
@@ -63,6 +64,15 @@ class MeshModel:
         cell = self.size / seen.shape[0]
         grid = np.array([[cell, 0, (cell - 1) / 2], [0, cell, (cell - 1) / 2], [0, 0, 1]])
         return Face(geometry.bounds(mesh), mesh, float(score[0, 0]), None, seen, to_frame @ grid)
+
+    def fine(self, rgb: Array, face: Face) -> Face | None:
+        """A face that was looked at, its eyes and mouth seen at the picture's own resolution; None where it is none."""
+        if face.score < IS_FACE:
+            return None
+        if self.refiner is None:
+            return face
+        mesh = self.refiner.refine(rgb, face)
+        return replace(face, mesh=mesh, box=geometry.bounds(mesh))
 
 
 class FaceReader:
@@ -90,7 +100,7 @@ class FaceReader:
         face = self._mesh.look(rgb, mesh)
         if overlap(face.box, geometry.bounds(mesh)) < 0.8:
             return self._settled(rgb, face.mesh)
-        return face if face.score >= IS_FACE else None
+        return self._mesh.fine(rgb, face)
 
     def embed(self, rgb: Array, mesh: Array) -> Array:
         """Who it is: (E,) float32, unit; insightface aligns by five points of the mesh."""
@@ -105,8 +115,7 @@ class FaceReader:
         first = self._mesh.look(rgb, guess)
         if first.score < IS_FACE / 2:
             return None
-        second = self._mesh.look(rgb, first.mesh)
-        return second if second.score >= IS_FACE else None
+        return self._mesh.fine(rgb, self._mesh.look(rgb, first.mesh))
 
 
 def open_faces(pack: str, threads: int = 1) -> FaceReader:
@@ -130,10 +139,19 @@ def open_pack(folder: Path, options: onnxruntime.SessionOptions, sure: float = S
 
 
 def open_mesh(options: onnxruntime.SessionOptions) -> MeshModel:
-    """The mesh model that ships. Raises ModelError."""
+    """The mesh model that ships, with the nets for eyes and mouth. Raises ModelError."""
     with translated("the mesh model cannot be used"):
+        mean = np.load(weights.path_to("face"))["mean"]
+        eye, mouth = (net(weights.path_to("features") / f"{name}.onnx", options) for name in ("eye", "mouth"))
         session = onnxruntime.InferenceSession(weights.path_to("mesh"), options, providers=["CPUExecutionProvider"])
-        return MeshModel(session, np.load(weights.path_to("face"))["mean"])
+        return MeshModel(session, mean, refiner(eye, mouth, mean))
+
+
+def net(path: Path, options: onnxruntime.SessionOptions) -> Net:
+    """A model of one input and one output as a plain function."""
+    session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    name = session.get_inputs()[0].name
+    return lambda picture: np.asarray(session.run(None, {name: picture})[0])
 
 
 def find_pack(pack: str) -> Path:
@@ -205,23 +223,6 @@ def placed(mean: Array, box: Array, five: Array | None) -> Array:
     zoom = float(np.mean((box[2:] - box[:2]) / (high - low)))
     shift = (box[:2] + box[2:]) / 2 - zoom * (low + high) / 2
     return geometry.apply(np.hstack([zoom * np.eye(2), shift[:, None]]), mean)
-
-
-def cut(rgb: Array, transform: Array, size: int) -> Array:
-    """(S, S, 3) uint8: the crop that a (2, 3) frame -> crop transform names; areas are averaged where it shrinks."""
-    shrink = int(1 / np.sqrt(np.linalg.det(transform[:, :2])) + 0.5)
-    if shrink < 2:
-        return np.asarray(cv2.warpAffine(rgb, transform, (size, size), borderMode=cv2.BORDER_REPLICATE))
-    corners = geometry.apply(geometry.invert(transform), np.array([[0, 0], [size, 0], [0, size], [size, size]]))
-    limits = np.array(rgb.shape[1::-1])
-    low = np.clip(np.floor(corners.min(0)) - shrink, 0, limits - 1).astype(int)
-    high = np.clip(np.ceil(corners.max(0)) + shrink, low + 1, limits).astype(int)
-    part = rgb[low[1] : high[1], low[0] : high[0]]
-    whole = np.maximum((high - low) // shrink, 1)
-    small = cv2.resize(part, whole.tolist(), interpolation=cv2.INTER_AREA)
-    ratio = (high - low) / whole
-    back = np.array([[ratio[0], 0, (ratio[0] - 1) / 2 + low[0]], [0, ratio[1], (ratio[1] - 1) / 2 + low[1]], [0, 0, 1]])
-    return np.asarray(cv2.warpAffine(small, transform @ back, (size, size), borderMode=cv2.BORDER_REPLICATE))
 
 
 def area(box: Array) -> float:

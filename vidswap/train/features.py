@@ -60,7 +60,7 @@ class PatchNet(nn.Module):
 
     def forward(self, rgb: Tensor) -> Tensor:
         found: Tensor = self.points(self.body(2 * rgb - 1))
-        return found.reshape(len(rgb), -1, 2)
+        return found.reshape(-1, found.shape[1] // 2, 2)
 
 
 class Stream(IterableDataset[tuple[Tensor, ...]]):
