@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from vidswap import geometry, weights
-from vidswap.read.features import EYE_WIDE, EYES, MOUTH, patch_transform
+from vidswap.read.features import EYE_WIDE, EYES, MOUTH, patch_transform, pull
 from vidswap.train import faces, features
 
 WIDE = {"eye": 31, "mouth": 40}
@@ -64,6 +64,29 @@ def test_squint_raises_lower_lids_only(people: faces.Faces) -> None:
     assert lower.min() < -1.0
     assert np.abs(upper).max() < 1e-3
     assert (lower == 0).any()
+
+
+def test_parted_lips_open_and_the_rest_stays(people: faces.Faces) -> None:
+    rng, mesh = np.random.default_rng(3), people.meshes[0]
+    spread = pull(people.mean)
+    drawn = [features.parted(mesh, people.mean, spread, rng) for _ in range(30)]
+    gaps = np.array([features.lip_gap(one, people.mean) - features.lip_gap(mesh, people.mean) for one in drawn])
+    assert gaps.max() > 0.04
+    assert (np.abs(gaps) < 1e-6).any()
+    assert gaps.min() > -1e-6
+    still = [61, 291, 33, 133, 159, 145, 362, 263, 105, 334, 10, 6]
+    assert max(np.abs(one[still] - mesh[still]).max() for one in drawn) < 0.6
+
+
+def test_dim_mouth_paints_between_the_lips_only() -> None:
+    rgb = np.full((64, 64, 3), (200, 120, 110), np.uint8)
+    angle = np.linspace(np.pi, -np.pi, 20, endpoint=False)
+    lips = 32 + np.stack([14 * np.cos(angle), -7 * np.sin(angle)], 1)
+    for seed in range(8):
+        painted = features.dim_mouth(rgb, lips, np.random.default_rng(seed)).astype(int)
+        assert np.abs(painted[32, 32] - rgb[32, 32]).max() > 10
+        assert (painted[:20] == rgb[:20]).all()
+        assert (painted[:, 50:] == rgb[:, 50:]).all()
 
 
 def test_learning_lowers_the_error_and_the_export_agrees(people: faces.Faces, tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from torch.utils.data import IterableDataset
 
 from vidswap import geometry
-from vidswap.read.features import EYE_WIDE, EYES, MOUTH, MOUTH_WIDE, SIZE, patch_transform
+from vidswap.read.features import EYE_WIDE, EYES, MOUTH, MOUTH_WIDE, SIZE, drawn_along, patch_transform, pull
 from vidswap.train import damage, redraw
 from vidswap.train.faces import Array, Faces, Recipe, load_faces, moved, near
 from vidswap.train.mesh import Plan as MeshPlan
@@ -41,7 +41,7 @@ class Plan(MeshPlan):
     """How long to learn: as for the mesh; a sample is two eyes and a mouth."""
 
     steps: int = 20000
-    minutes: float = 32.0
+    minutes: float = 35.0
 
 
 class PatchNet(nn.Module):
@@ -69,6 +69,7 @@ class Stream(IterableDataset[tuple[Tensor, ...]]):
 
     def __init__(self, faces: Faces, recipe: Recipe, seed: int) -> None:
         self.faces, self.recipe, self.seed = faces, recipe, seed
+        self.spread = pull(faces.mean)
 
     def __iter__(self) -> Iterator[tuple[Tensor, ...]]:
         rng = np.random.default_rng(self.seed)
@@ -79,7 +80,9 @@ class Stream(IterableDataset[tuple[Tensor, ...]]):
     def one(self, index: int, rng: np.random.Generator) -> tuple[Tensor, ...]:
         """Patches of one face with one expression; each is framed, lit and spoilt on its own."""
         mesh, mean = self.faces.meshes[index], self.faces.mean
-        target, opened = moved(squinted(mesh, mean, rng), mean, self.recipe, rng)
+        other = squinted(parted(mesh, mean, self.spread, rng), mean, rng)
+        target, _ = moved(other, mean, self.recipe, rng)
+        opened = lip_gap(target, mean) - lip_gap(mesh, mean) > 0.01
         views = []
         for part, wide, flip in ((EYES[0], EYE_WIDE, False), (EYES[1], EYE_WIDE, True), (MOUTH, MOUTH_WIDE, None)):
             mirror = bool(rng.random() < 0.5) if flip is None else flip
@@ -88,12 +91,48 @@ class Stream(IterableDataset[tuple[Tensor, ...]]):
             points = geometry.apply(to_patch, target)
             rgb = patch(self.faces, index, points, to_patch, rng)
             if opened and flip is None:
-                rgb = damage.mouth(rgb, points[geometry.INNER_LIPS, :2], rng)
+                rgb = (dim_mouth if rng.random() < 0.5 else damage.mouth)(rgb, points[geometry.INNER_LIPS, :2], rng)
             rgb, points = shown(rgb, points, self.faces, rng), points[:, :2]
             views.append((rgb, points[self.faces.mirror][MOUTH] if mirror and flip is None else points[part]))
         eyes, spots = (np.stack(parts) for parts in zip(*views[:2]))
         whole = (eyes.transpose(0, 3, 1, 2), spots, views[2][0].transpose(2, 0, 1), views[2][1])
         return tuple(torch.from_numpy(np.ascontiguousarray(part)) for part in whole)
+
+
+def lip_gap(mesh: Array, mean: Array) -> float:
+    """How far the lips are apart in the middle, in eye distances."""
+    return float(np.linalg.norm(mesh[13] - mesh[14]) / geometry.face_pose(mesh, mean)[0])
+
+
+def parted(mesh: Array, mean: Array, spread: Array, rng: np.random.Generator) -> Array:
+    """The mesh (478, 3) with the lips a little apart, flatly as in speech or in a smile, in some draws; in its
+    picture's pixels. `spread` is read.features.pull."""
+    if rng.random() < 0.6:
+        return mesh
+    pose = geometry.face_pose(mesh, mean)
+    face = geometry.normalised(mesh, pose)
+    goal, power = face.copy(), rng.uniform(2, 7)
+    for first, amount in ((0, -rng.uniform(0, 0.035)), (10, rng.uniform(0, 0.07))):
+        for start in (0, 20):
+            row = MOUTH[start + np.arange(first, first + 11) % 20]
+            along = np.linspace(-1, 1, 11)
+            goal[row, 1] += amount * (1 - np.abs(along) ** power)
+    return geometry.posed(drawn_along(face, goal, spread), pose)
+
+
+def dim_mouth(rgb: Array, lips: Array, rng: np.random.Generator) -> Array:
+    """The inside of a mouth between the inner lips (20, 2), in the shade: a bit darker than the lips, teeth or none."""
+    at = np.clip(np.round(lips).astype(int), 0, len(rgb) - 1)
+    lip = rgb[at[:, 1], at[:, 0]].mean(0)
+    paint = np.broadcast_to(lip * rng.uniform(0.25, 0.8), rgb.shape).astype(np.float32).copy()
+    if rng.random() < 0.7:
+        share = rng.uniform(0.3, 1.1)
+        edge = lips[:11] * (1 - share) + lips[np.r_[0, 19:9:-1]] * share
+        teeth = damage.polygon(np.concatenate([lips[:11], edge[::-1]]), len(rgb))[..., None]
+        colour = lip * (1 - (grey := rng.uniform(0.3, 1))) + grey * lip.mean()
+        paint = paint * (1 - teeth) + np.clip(colour * rng.uniform(0.5, 1.6), 0, 240) * teeth
+    inside = damage.polygon(lips, len(rgb))
+    return damage.blend(rgb, paint, cv2.GaussianBlur(inside, (0, 0), rng.uniform(0.4, 0.9)))
 
 
 def squinted(mesh: Array, mean: Array, rng: np.random.Generator) -> Array:
