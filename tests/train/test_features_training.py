@@ -84,9 +84,9 @@ def test_dim_mouth_paints_between_the_lips_only() -> None:
     lips = 32 + np.stack([14 * np.cos(angle), -7 * np.sin(angle)], 1)
     for seed in range(8):
         painted = features.dim_mouth(rgb, lips, np.random.default_rng(seed)).astype(int)
-        assert np.abs(painted[32, 32] - rgb[32, 32]).max() > 10
+        assert np.abs(painted - rgb)[26:38, 20:44].max() > 10
         assert (painted[:20] == rgb[:20]).all()
-        assert (painted[:, 50:] == rgb[:, 50:]).all()
+        assert (painted[:, 53:] == rgb[:, 53:]).all()
 
 
 def test_learning_lowers_the_error_and_the_export_agrees(people: faces.Faces, tmp_path: Path) -> None:
@@ -95,9 +95,9 @@ def test_learning_lowers_the_error_and_the_export_agrees(people: faces.Faces, tm
     rng = np.random.default_rng(0)
     batch = tuple(torch.stack(parts) for parts in zip(*(stream.one(0, rng) for _ in range(4))))
     nets = features.Nets(torch.full((31, 2), 31.5), torch.full((40, 2), 31.5))
-    plan = features.Plan(steps=50, rate=3e-3)
+    plan = features.Plan(steps=50, rate=1e-2)
     errors = [float(error.sum()) for error, _ in features.learn(nets, (batch for _ in range(50)), plan)]
-    assert errors[-1] < 0.8 * errors[0]
+    assert errors[-1] < 0.75 * errors[0]
     folder = features.export(nets, tmp_path)
     rgb = torch.rand(2, 3, 64, 64)
     told = onnxruntime.InferenceSession(folder / "eye.onnx").run(None, {"rgb": rgb.numpy()})[0]
