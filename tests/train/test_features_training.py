@@ -114,7 +114,17 @@ def test_what_ships_keeps_its_promise(name: str) -> None:
     assert -16 < points.min() < points.max() < 80
 
 
+def test_mouth_in_the_mirror_is_the_mirrored_mouth() -> None:
+    rgb = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    net = features.Twice(features.PatchNet(torch.full((40, 2), 31.5))).eval()
+    plain, mirrored = net(rgb), net(rgb.flip(3))
+    assert torch.allclose(63 - plain[:, net.other, 0], mirrored[..., 0], atol=1e-4)
+    assert torch.allclose(plain[:, net.other, 1], mirrored[..., 1], atol=1e-4)
+
+
 def test_gaps_are_between_points_above_one_another(people: faces.Faces) -> None:
+    other = faces.mirrored(people.mean)
+    assert (other[MOUTH] == MOUTH[features.Twice(torch.nn.Identity()).other]).all()
     for pairs, part in ((features.EYE_GAPS[:7], EYES[0]), (features.MOUTH_GAPS[:18], MOUTH)):
         upper, lower = (people.mean[part[pairs[:, k]]] for k in (0, 1))
         assert (lower[:, 1] > upper[:, 1]).all()

@@ -63,6 +63,23 @@ class PatchNet(nn.Module):
         return found.reshape(-1, found.shape[1] // 2, 2)
 
 
+class Twice(nn.Module):
+    """The mouth's net as it is exported: asked a second time in the mirror, for the mean of both answers."""
+
+    def __init__(self, net: nn.Module) -> None:
+        super().__init__()
+        self.net = net
+        self.register_buffer("other", torch.tensor([*((10 - k) % 20 for k in range(20)),
+                                                    *(20 + (10 - k) % 20 for k in range(20))]))  # fmt: skip
+        self.register_buffer("flip", torch.tensor([-1.0, 1.0]))
+        self.register_buffer("edge", torch.tensor([SIZE - 1.0, 0.0]))
+
+    def forward(self, rgb: Tensor) -> Tensor:
+        found, mirrored = self.net(rgb), self.net(rgb.flip(3))[:, self.other]
+        both: Tensor = found + mirrored * self.flip + self.edge
+        return both / 2
+
+
 class Stream(IterableDataset[tuple[Tensor, ...]]):
     """Endless samples: eyes (2, 3, S, S) uint8, the second mirrored, their points (2, 31, 2); mouth (3, S, S) uint8,
     its points (40, 2)."""
@@ -254,7 +271,7 @@ def export(nets: nn.Module, folder: Path) -> Path:
     """Write `folder`/eye.onnx and mouth.onnx (opset 17, any number of patches at a time)."""
     folder.mkdir(parents=True, exist_ok=True)
     for name, net in nets.named_children():
-        plain = net.eval().to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
+        plain = (Twice(net) if name == "mouth" else net).eval().to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
         with warnings.catch_warnings():
             # As in train.mesh: the newer exporter needs a further package and, for these nets, gains nothing.
             warnings.simplefilter("ignore", DeprecationWarning)
