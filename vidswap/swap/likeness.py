@@ -21,16 +21,16 @@ LIPS = (np.array([191, 80, 81, 82, 13, 312, 311, 310, 415]), np.array([95, 88, 1
 MOUTH = np.array([61, 291, 0, 17, 39, 269, 181, 405, 13, 14, 78, 308])
 BROWS = np.array([70, 63, 105, 66, 107, 336, 296, 334, 293, 300])
 MOUTH_CORNERS = (61, 291)
-SMILING = 0.85  # share of the mouth's own shape that a laughing selfie loses
+SMILING = 0.6  # share of the mouth's own shape that a laughing selfie loses
 
 
 @dataclass(frozen=True)
 class Blend:
     """How much of the selfie's shape to keep, 0 to 1, at the mouth, eyes, brows, outline and everywhere else."""
 
-    mouth: float = 0.5
-    eyes: float = 0.7
-    brows: float = 0.7
+    mouth: float = 0.65
+    eyes: float = 0.9
+    brows: float = 0.9
     outline: float = 0.3
     rest: float = 1.0
 
