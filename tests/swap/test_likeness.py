@@ -64,4 +64,4 @@ def test_a_laughing_selfie_does_not_laugh_on_a_calm_actor(person, mean):
     laughing[[61, 291], 1] -= 0.1
     laughing[LIPS[1], 1] += 0.15
     calm, laugh = (perform(person, selfie, mean, mean)[[61, 291], 1].mean() for selfie in (mean, laughing))
-    assert abs(laugh - calm) < 0.04  # of 0.1
+    assert abs(laugh - calm) < 0.06  # of 0.1
