@@ -32,7 +32,7 @@ SIDE = NEEDS.size // 2
 PATCH = 4  # the network sees squares of this side as channels: attention-free and quick on a CPU
 SPREAD = 0.1  # standard deviation of the residual, in pictures of [-1, 1]
 BLUR = 8
-STEPS = 2
+STEPS = 1
 BATCH = 4
 
 
