@@ -10,9 +10,8 @@ from __future__ import annotations
 
 import copy
 import json
-import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -30,7 +29,6 @@ from vidswap.swap.likeness import Blend, likeness
 from vidswap.train import damage
 from vidswap.train.faces import Faces, load_faces, rotated
 
-LOG = logging.getLogger(__name__)
 SIGMA_MIN, SIGMA_MAX = 0.03, 0.4
 CHANNELS = (64, 128, 192)
 SIZE = embedded.SIDE
@@ -43,14 +41,18 @@ class Recipe:
     """Minutes of training, samples a step, side of the random cut-outs they are, learning rate, decay of the averaged
     weights; processes that make samples."""
 
-    minutes: float = 60.0
+    minutes: float = 75.0
     batch: int = 12
     side: int = 160
     rate: float = 5e-4
     decay: float = 0.998
     seed: int = 0
-    threads: int = 2
+    threads: int = 1
     workers: int = 1
+
+
+def quiet(line: str) -> None:
+    """Say nothing."""
 
 
 def selfie(picture: Array, rng: np.random.Generator) -> Array:
@@ -214,8 +216,9 @@ def loss(net: Any, batch: list[Tensor], generator: torch.Generator) -> Tensor:
     return (error.abs() * weight).mean() + 0.5 * (slope[0].mean() + slope[1].mean())
 
 
-def train(data: Path, out: Path, recipe: Recipe = Recipe()) -> Path:
-    """Train on `data` for `recipe.minutes`; writes `out`/swapper, every three minutes anew, and returns it."""
+def train(data: Path, out: Path, recipe: Recipe = Recipe(), say: Callable[[str], None] = quiet) -> Path:
+    """Train on `data` for `recipe.minutes`; writes `out`/swapper, every three minutes anew, and returns it.
+    `say` is told how it goes."""
     torch.manual_seed(recipe.seed)
     torch.set_num_threads(recipe.threads)
     cv2.setNumThreads(1)  # before the first use: a thread pool does not survive the fork of the loader's processes
@@ -242,7 +245,7 @@ def train(data: Path, out: Path, recipe: Recipe = Recipe()) -> Path:
         total += (float(value.detach()) - total) * max(0.02, 1 / (step + 1))
         if spent - saved > 3 or share >= 1:
             saved = spent
-            LOG.info("step %d, %d pairs, %.1f min, loss %.4f", step, (step + 1) * recipe.batch, spent, total)
+            say(f"step {step + 1}, {(step + 1) * recipe.batch} pairs, {spent:.1f} min, loss {total:.4f}")
             save(mean, out / "swapper")
         if share >= 1:
             break
