@@ -31,7 +31,7 @@ class Blend:
     mouth: float = 0.65
     eyes: float = 0.9
     brows: float = 0.9
-    outline: float = 0.3
+    outline: float = 0.5
     rest: float = 1.0
 
 
