@@ -29,9 +29,9 @@ class Blend:
     """How much of the selfie's shape to keep, 0 to 1, at the mouth, eyes, brows, outline and everywhere else."""
 
     mouth: float = 0.65
-    eyes: float = 0.9
-    brows: float = 0.9
-    outline: float = 0.5
+    eyes: float = 1.0
+    brows: float = 1.0
+    outline: float = 0.55
     rest: float = 1.0
 
 
