@@ -126,7 +126,7 @@ class Embedded:
 
 def finished(frame: warp.Warped, change: Tensor) -> Array:
     """The warp at full size plus the change found at half size, near the face only: (S, S, 3) uint8. Inside, away from
-    the outline, HELD (a share) of the change is left out: features are the person's, seams and light are the scene's."""
+    the outline, HELD (a share) of it is left out: features are the person's, seams and light are the scene's."""
     size = len(frame.alpha)
     small = cv2.resize(frame.alpha, (size // 4, size // 4), interpolation=cv2.INTER_AREA)
     near = cv2.GaussianBlur(cv2.dilate(small, np.ones((5, 5))), (0, 0), 2.0)
