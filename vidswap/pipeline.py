@@ -73,6 +73,7 @@ def swap_clip(
         agreed = load_consent(consent)
         reader = open_faces(settings.read.face_pack)
         identity = load_identity(photos, agreed, reader)
+    with clock.stage("engine"):  # torch and the weights are the engine's own cost
         engine = open_engine(settings.swap)
     tracks = choose(analyse(clip, span, reader, clock), settings.read.person)
     covered = sorted({index for track in tracks for index in range(track.start, track.stop)})
