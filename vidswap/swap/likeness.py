@@ -41,7 +41,6 @@ class Likeness:
     (478, 1) how near each is to the mouth, `spread` (478, 18) how far the inner lips (upper, then lower) draw their
     neighbours along."""
 
-    mean: Array
     own: Array
     mouth: Array
     spread: Array
@@ -51,7 +50,7 @@ def likeness(mean: Array, blend: Blend) -> Likeness:
     """Weights fall off smoothly from the features named in `blend` over the mean face (478, 3)."""
     away = np.linalg.norm(mean[:, None, :2] - mean[None, MOUTH, :2], axis=-1).min(1)
     mouth = np.exp(-((away / 0.2) ** 2))[:, None].astype(np.float32)
-    return Likeness(mean, _own_shape(mean, blend), mouth, _lip_spread(mean))
+    return Likeness(_own_shape(mean, blend), mouth, _lip_spread(mean))
 
 
 def _own_shape(mean: Array, blend: Blend) -> Array:

@@ -23,7 +23,7 @@ SMALL = 128  # light is matched at this side: it has no detail
 class LightSettings:
     """Lengths in shares of the crop's side. `wide`: blur of the light matched inside; `narrow`: at the rim, where a
     step would be seen; `rim`: how far inwards the rim reaches; `inside`: share of the match taken inside;
-    `feather`: softness of the face's edge, `brow` at the forehead."""
+    `feather`: softness of the face's edge, `forehead` up there."""
 
     wide: float = 0.12
     narrow: float = 0.04
@@ -35,9 +35,8 @@ class LightSettings:
 
 def face_alpha(drawing: Drawing, settings: LightSettings) -> Array:
     """(S, S) float32: 1 inside the drawn face, falling softly to 0 at its outline and around the mouth's interior."""
-    face = ((drawing.part >= 0) & (drawing.part <= 2)).astype(np.uint8)
-    depth = cv2.distanceTransform(face, cv2.DIST_L2, 3)
-    half = len(face)
+    depth = _depth(drawing)
+    half = len(depth)
     rows = np.linspace(0, 1, half, dtype=np.float32)[:, None]
     top = np.clip((0.42 - rows) / 0.15, 0, 1)
     feather = half * (settings.feather + (settings.forehead - settings.feather) * top)
@@ -50,9 +49,15 @@ def face_alpha(drawing: Drawing, settings: LightSettings) -> Array:
 
 def depth_share(drawing: Drawing, reach: float) -> Array:
     """(S, S) float32: 0 at the outline of the drawn face, rising to 1 at `reach` (share of the side) inside it."""
+    depth = _depth(drawing)
+    share = np.clip(depth / (reach * len(depth)), 0, 1)
+    return np.asarray(cv2.resize(share, (drawing.size, drawing.size)), np.float32)
+
+
+def _depth(drawing: Drawing) -> Array:
+    """(S/2, S/2) float32: how many pixels of the drawing each lies inside the outline of the face, 0 outside."""
     face = ((drawing.part >= 0) & (drawing.part <= 2)).astype(np.uint8)
-    depth = np.clip(cv2.distanceTransform(face, cv2.DIST_L2, 3) / (reach * len(face)), 0, 1)
-    return np.asarray(cv2.resize(depth, (drawing.size, drawing.size)), np.float32)
+    return np.asarray(cv2.distanceTransform(face, cv2.DIST_L2, 3))
 
 
 @dataclass(frozen=True)

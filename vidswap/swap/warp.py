@@ -71,19 +71,21 @@ class Warp:
 
     def frames(self, crops: Crops, identity: Identity) -> list[Warped]:
         """Every row of a window, warped, relit and toned; one tone for all."""
-        photo = with_skin(identity.photos[0], match.skin_alike(identity.photos[0], identity.meshes[0]))
-        scenes = [self.scene(crops, row, photo, identity.meshes[0]) for row in range(len(crops))]
+        selfie = identity.meshes[0]
+        photo = with_skin(identity.photos[0], match.skin_alike(identity.photos[0], selfie))
+        own = geometry.normalised(selfie, geometry.face_pose(selfie, self.form.mean))
+        scenes = [
+            Scene(photo, selfie, crops.rgb[row], crops.mesh[row], self.mesh(crops, row, own), zoom_of(crops, row))
+            for row in range(len(crops))
+        ]
         how = self.tone(scenes[:: max(1, len(scenes) // 4)])
         return [self.render(scene, how) for scene in scenes]
 
-    def scene(self, crops: Crops, row: int, photo: Array, selfie: Array) -> Scene:
-        """Who is to be drawn where in row `row` of a window."""
+    def mesh(self, crops: Crops, row: int, own: Array) -> Array:
+        """(478, 3): where in row `row` of a window the selfie's face goes, whose shape in its own frame is `own`."""
         actor = crops.mesh[row]
         pose = geometry.face_pose(actor, self.form.mean)
-        own = geometry.normalised(selfie, geometry.face_pose(selfie, self.form.mean))
-        face = perform(self.person, own, crops.neutral, geometry.normalised(actor, pose))
-        zoom = 1 / float(np.sqrt(abs(np.linalg.det(crops.to_frame[row][:, :2]))))
-        return Scene(photo, selfie, crops.rgb[row], actor, geometry.posed(face, pose), zoom)
+        return geometry.posed(perform(self.person, own, crops.neutral, geometry.normalised(actor, pose)), pose)
 
     def draw(self, scene: Scene) -> tuple[Drawing, Array, Array, Array]:
         """The drawing, the photo on it, which of it is skin (S, S), and the actor's picture on it; uint8."""
@@ -128,6 +130,11 @@ class Warp:
         size = (crops.rgb.shape[1],) * 2
         rim = cv2.resize(np.clip(depth / 6 - 0.3, 0, 1), size, interpolation=cv2.INTER_LINEAR)
         return np.asarray(rim * (1 - covered(crops.mask[row], crops.mesh[row])), np.float32)
+
+
+def zoom_of(crops: Crops, row: int) -> float:
+    """Crop pixels a frame pixel."""
+    return 1 / float(np.sqrt(abs(np.linalg.det(crops.to_frame[row][:, :2]))))
 
 
 def with_skin(photo: Array, alike: Array) -> Array:

@@ -24,10 +24,10 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader, IterableDataset
 
 from vidswap import geometry
+from vidswap.read.features import OUTER_LIPS
 from vidswap.train.faces import Faces, Recipe, load_faces, nothing, sample
 
 SIZE, GRID = 128, 32
-OUTER_LIPS = np.array([61, 185, 40, 39, 37, 0, 267, 269, 270, 409, 291, 146, 91, 181, 84, 17, 314, 405, 321, 375])
 BROWS = np.array([70, 63, 105, 66, 107, 46, 53, 52, 65, 55, 300, 293, 334, 296, 336, 276, 283, 282, 295, 285])
 # Pairs whose distance is an expression: lips, lids, mouth corners, brows over eyes.
 PAIRS = np.array([(13, 14), (82, 87), (312, 317), (78, 308), (61, 291), (0, 17), (159, 145), (160, 144), (158, 153),

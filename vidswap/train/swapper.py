@@ -11,7 +11,7 @@ from __future__ import annotations
 import copy
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,7 @@ from vidswap.geometry import Array
 from vidswap.swap import embedded, match, surface, warp
 from vidswap.swap.likeness import Blend, likeness
 from vidswap.train import damage
+from vidswap.train.detector import Say, quiet
 from vidswap.train.faces import Faces, load_faces, rotated
 
 SIGMA_MIN, SIGMA_MAX = 0.03, 0.4
@@ -49,10 +50,6 @@ class Recipe:
     seed: int = 0
     threads: int = 1
     workers: int = 1
-
-
-def quiet(line: str) -> None:
-    """Say nothing."""
 
 
 def selfie(picture: Array, rng: np.random.Generator) -> Array:
@@ -216,7 +213,7 @@ def loss(net: Any, batch: list[Tensor], generator: torch.Generator) -> Tensor:
     return (error.abs() * weight).mean() + 0.5 * (slope[0].mean() + slope[1].mean())
 
 
-def train(data: Path, out: Path, recipe: Recipe = Recipe(), say: Callable[[str], None] = quiet) -> Path:
+def train(data: Path, out: Path, recipe: Recipe = Recipe(), say: Say = quiet) -> Path:
     """Train on `data` for `recipe.minutes`; writes `out`/swapper, every three minutes anew, and returns it.
     `say` is told how it goes."""
     torch.manual_seed(recipe.seed)
