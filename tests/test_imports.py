@@ -14,7 +14,7 @@ ENGINES = {"vidswap.swap.warp", "vidswap.swap.embedded"}
 START = "vidswap.swap.warp"  # what diffusion starts from; no other engine may be imported by an engine
 
 # What may import which of our own modules; the longest matching name counts, and a folder stands for all in it.
-SHARED = {"errors", "geometry", "types", "settings", "weights"}
+SHARED = {"errors", "geometry", "moment", "types", "settings", "weights"}
 ALLOWED = {
     "__init__": {"pipeline", "errors", "settings", "read"},
     "__main__": {"cli"},
@@ -23,7 +23,8 @@ ALLOWED = {
     "clock": set(),
     "relay": {"types"},
     "types": {"errors"},
-    "settings": {"errors"},
+    "moment": {"errors"},
+    "settings": {"errors", "moment"},
     "weights": {"errors"},
     "bench": {"clock"},  # arithmetic on what a run reported
     "read": SHARED | {"read"},
@@ -37,7 +38,7 @@ ALLOWED = {
 # Third-party packages and the modules that may import them.
 TORCH = {"swap.sampler", "swap.embedded", "train"}
 FENCES = {
-    "av": {"read.clip", "read.sound", "write.encode", "write.passthrough"},
+    "av": {"read.clip", "read.sound", "write.containers", "write.encode", "write.passthrough"},
     "onnxruntime": {"read.faces"},
     "insightface": {"read.faces"},
     "torch": TORCH,
