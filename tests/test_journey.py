@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from vidswap import cli
+from vidswap.moment import moment
 from vidswap.pipeline import mean_face, swap_clip
 from vidswap.read.clip import frames, open_clip
 from vidswap.read.faces import open_faces
@@ -16,13 +17,14 @@ from vidswap.settings import ReadSettings, Settings, SwapSettings, WriteSettings
 
 SAMPLES = Path(__file__).parents[1] / "samples"
 CLIP, SELFIE = SAMPLES / "clip.mp4", SAMPLES / "selfie.jpg"
-SECONDS = 0.6
+SECONDS = "0.6"
 
 
 @pytest.mark.parametrize("engine", ["warp", "embedded"])
 def test_the_face_becomes_the_selfies_and_all_else_stays(tmp_path, engine):
     heard: list[tuple[str, int, int]] = []
-    choice = Settings(ReadSettings(end=SECONDS), SwapSettings(engine), WriteSettings(sheet=tmp_path / "sheet.png"))
+    read, write = ReadSettings(end=moment(SECONDS)), WriteSettings(sheet=tmp_path / "sheet.png")
+    choice = Settings(read, SwapSettings(engine), write)
     out = tmp_path / "out.mp4"
     done = swap_clip(CLIP, SELFIE, "self", out, settings=choice, report=lambda *words: heard.append(words))
     source, result = open_clip(CLIP), open_clip(out)
@@ -52,7 +54,7 @@ def test_the_face_becomes_the_selfies_and_all_else_stays(tmp_path, engine):
 
 def test_equal_seeds_give_equal_films(tmp_path):
     def pixels(name: str) -> np.ndarray:
-        choice = Settings(ReadSettings(end=0.2), SwapSettings("embedded", steps=1, seed=3))
+        choice = Settings(ReadSettings(end=moment("0.2")), SwapSettings("embedded", steps=1, seed=3))
         swap_clip(CLIP, SELFIE, "self", tmp_path / name, settings=choice)
         return np.stack([frame.rgb for frame in frames(open_clip(tmp_path / name))])
 

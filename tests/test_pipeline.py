@@ -17,6 +17,7 @@ from vidswap import pipeline
 from vidswap.clock import Clock
 from vidswap.errors import NoFaceError, UsageError
 from vidswap.geometry import posed
+from vidswap.moment import moment
 from vidswap.relay import Layer, relay
 from vidswap.settings import ReadSettings
 from vidswap.swap.engine import Needs
@@ -134,10 +135,12 @@ def test_choose_takes_the_largest_all_or_a_number():
 def test_span_holds_the_frames_from_start_up_to_end():
     clip = clip_of([5.0, 5.1, 5.3, 5.6, 6.0])  # a clip need not begin at 0, nor be regular
     assert pipeline.span_of(clip, ReadSettings()) == Shot(0, 5)
-    assert pipeline.span_of(clip, ReadSettings(start=0.1, end=0.6)) == Shot(1, 3)
-    assert pipeline.span_of(clip, ReadSettings(start=0.2)) == Shot(2, 5)
-    with pytest.raises(UsageError, match=r"1\.00 s long"):
-        pipeline.span_of(clip, ReadSettings(start=1.5))
+    assert pipeline.span_of(clip, ReadSettings(moment("0.1"), moment("0.6"))) == Shot(1, 3)
+    assert pipeline.span_of(clip, ReadSettings(moment("0.2"))) == Shot(2, 5)
+    assert pipeline.span_of(clip, ReadSettings(moment("2f"), moment("0.6"))) == Shot(2, 3)
+    assert pipeline.span_of(clip, ReadSettings(end=moment("99f"))) == Shot(0, 5)
+    with pytest.raises(UsageError, match=r"5, over 1\.00 s"):
+        pipeline.span_of(clip, ReadSettings(moment("1.5")))
 
 
 @given(st.lists(st.integers(), min_size=1, max_size=40, unique=True), st.integers(0, 9))

@@ -23,6 +23,7 @@ from typing import NoReturn
 from vidswap import __version__, weights
 from vidswap.clock import Report, quiet
 from vidswap.errors import ConsentError, UsageError, VidswapError
+from vidswap.moment import moment
 from vidswap.settings import ReadSettings, Settings, SwapSettings, WriteSettings
 
 INTERRUPTED, TERMINATED = 130, 143
@@ -83,8 +84,8 @@ def _swap_words(words: argparse.ArgumentParser) -> None:
 
 
 def _read_words(words: argparse.ArgumentParser) -> None:
-    words.add_argument("--start", type=float, metavar="S", help="first second")
-    words.add_argument("--end", type=float, metavar="S", help="where to stop, seconds")
+    words.add_argument("--start", type=moment, metavar="TIME", help="where to begin: 3.5 (s), 1:02:03.25, or 120f")
+    words.add_argument("--end", type=moment, metavar="TIME", help="where to stop, told alike")
     words.add_argument("--face-pack", default="embedded", metavar="NAME|DIR", help="models that read faces")
 
 

@@ -19,6 +19,7 @@ from vidswap import __version__
 from vidswap.clock import Clock, Report, Stage, quiet
 from vidswap.errors import NoFaceError, UsageError
 from vidswap.evaluate.compare import Evaluation, evaluate
+from vidswap.moment import Moment
 from vidswap.read.clip import frames, open_clip
 from vidswap.read.crops import cut, neutral_shape
 from vidswap.read.faces import FaceReader, open_faces, watch
@@ -211,12 +212,20 @@ def mean_face() -> Array:
 
 def span_of(clip: Clip, settings: ReadSettings) -> Shot:
     """The frames between --start and --end. Raises UsageError where there are none."""
-    seconds = (clip.pts - clip.pts[0]) * float(clip.time_base)
-    start = int(np.searchsorted(seconds, settings.start or 0.0))
-    stop = len(clip) if settings.end is None else int(np.searchsorted(seconds, settings.end))
+    start = 0 if settings.start is None else index_at(clip, settings.start)
+    stop = len(clip) if settings.end is None else index_at(clip, settings.end)
     if start >= stop:
-        raise UsageError("no frame lies between --start and --end", f"the clip is {seconds[-1]:.2f} s long")
+        length = clip.seconds(len(clip) - 1)
+        raise UsageError("no frame lies between --start and --end", f"the clip has {len(clip)}, over {length:.2f} s")
     return Shot(start, stop)
+
+
+def index_at(clip: Clip, moment: Moment) -> int:
+    """The first frame at or after a moment; as many as the clip has where there is none."""
+    if moment.in_frames:
+        return min(int(moment.value), len(clip))
+    ticks = min(moment.ticks(clip.time_base), int(clip.pts[-1] - clip.pts[0]) + 1)  # an int64 holds that
+    return int(np.searchsorted(clip.pts - clip.pts[0], ticks))
 
 
 def evenly(items: Sequence[int], count: int) -> list[int]:

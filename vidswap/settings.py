@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from fractions import Fraction
 from pathlib import Path
 
 from vidswap.errors import UsageError
+from vidswap.moment import ALLOWED, Moment
 
 
 def _within(name: str, value: float, low: float, high: float) -> None:
@@ -15,19 +17,19 @@ def _within(name: str, value: float, low: float, high: float) -> None:
 
 @dataclass(frozen=True)
 class ReadSettings:
-    """`start` and `end` in seconds from the first frame; `person`: "largest", "all", or a number from `vidswap cast`;
-    `face_pack`: "embedded", an insightface pack's name, or a folder with its .onnx files."""
+    """`start`: the first picture is at or after it; `end`: the first one left out is at or after it; `person`: "largest",
+    "all", or a number from `vidswap cast`; `face_pack`: "embedded", an insightface pack's name, or a folder with its
+    .onnx files."""
 
-    start: float | None = None
-    end: float | None = None
+    start: Moment | None = None
+    end: Moment | None = None
     person: str = "largest"
     face_pack: str = "embedded"
 
     def __post_init__(self) -> None:
-        if self.start is not None and self.start < 0:
-            raise UsageError(f"--start is {self.start}; it cannot be negative", "give seconds from the first frame")
-        if self.end is not None and self.end <= (self.start or 0.0):
-            raise UsageError(f"--end is {self.end}; it must come after --start ({self.start or 0.0})")
+        start = self.start or Moment(Fraction(0), self.end is not None and self.end.in_frames)
+        if self.end is not None and self.end.is_after(start) is False:
+            raise UsageError(f"--end is {self.end}; it must come after --start ({start})", ALLOWED)
         if self.person not in ("largest", "all") and not self.person.isdigit():
             raise UsageError(f"--person is '{self.person}'", "use largest, all, or a number shown by `vidswap cast`")
 
