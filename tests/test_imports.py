@@ -14,13 +14,16 @@ ENGINES = {"vidswap.swap.warp", "vidswap.swap.embedded"}
 START = "vidswap.swap.warp"  # what diffusion starts from; no other engine may be imported by an engine
 
 # What may import which of our own modules; the longest matching name counts, and a folder stands for all in it.
-SHARED = {"errors", "geometry", "moment", "types", "settings", "weights"}
+SHARED = {"errors", "geometry", "hdr", "moment", "types", "settings", "weights"}
 ALLOWED = {
     "__init__": {"pipeline", "errors", "settings", "read"},
     "__main__": {"cli"},
     "errors": set(),
     "geometry": set(),
+    "hdr": set(),
     "clock": set(),
+    "cache": {"errors"},
+    "plan": {"errors", "types"},
     "relay": {"types"},
     "types": {"errors"},
     "moment": {"errors"},
@@ -32,13 +35,13 @@ ALLOWED = {
     "write": SHARED | {"write"},
     "train": SHARED | {"train", *STAGES},
     "evaluate": SHARED | {"evaluate", "read"},  # the second journey: two clips are read and compared
-    "pipeline": SHARED | {"clock", "evaluate", "relay", *STAGES},
-    "cli": SHARED | {"clock", "bench", "evaluate", "pipeline", "train"},
+    "pipeline": SHARED | {"cache", "clock", "evaluate", "plan", "relay", *STAGES},
+    "cli": SHARED | {"bench", "cache", "clock", "evaluate", "pipeline", "plan", "train"},
 }
 # Third-party packages and the modules that may import them.
 TORCH = {"swap.sampler", "swap.embedded", "train"}
 FENCES = {
-    "av": {"read.clip", "read.sound", "write.containers", "write.encode", "write.passthrough"},
+    "av": {"read.clip", "read.sound", "read.view", "write.containers", "write.encode", "write.passthrough"},
     "onnxruntime": {"read.faces"},
     "insightface": {"read.faces"},
     "torch": TORCH,

@@ -1,0 +1,151 @@
+"""Results by content: found again, made anew when damaged, never too many, whoever else is at it."""
+
+import multiprocessing
+import os
+import time
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from vidswap.cache import ABANDONED, Cache, digest_of, key_of
+from vidswap.errors import InputError, OutputError
+
+FACTS = {"source": "ab", "span": [0, 10], "models": {"mesh": "cd"}, "versions": {"tracks": 1}}
+
+
+def write(content: bytes):
+    return lambda part: part.write_bytes(content)
+
+
+def age(cache: Cache, key: str, seconds: float) -> None:
+    then = time.time() - seconds
+    path = cache.find(key)
+    assert path is not None
+    os.utime(path, (then, then))
+
+
+def test_what_was_kept_is_found_until_it_is_discarded(tmp_path):
+    cache = Cache(tmp_path / "not" / "yet")
+    assert cache.find("a") is None
+    assert cache.entries() == cache.clear() == []
+    path = cache.keep("a", write(b"word"))
+    assert cache.find("a") == path
+    assert path.read_bytes() == b"word"
+    assert cache.find("b") is None
+    cache.discard("a")
+    cache.discard("a")
+    assert cache.find("a") is None
+
+
+def test_what_fails_half_way_leaves_nothing(tmp_path):
+    def fail(part: Path) -> None:
+        part.write_bytes(b"half")
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        Cache(tmp_path).keep("a", fail)
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_least_recently_used_make_room(tmp_path):
+    cache = Cache(tmp_path, limit=250)
+    for number, name in enumerate("abc"):
+        cache.keep(name, write(bytes(80)))
+        age(cache, name, 100 - number)
+    assert cache.find("a"), "used now, so the next to go is b"
+    cache.keep("d", write(bytes(80)))
+    assert {entry.path.stem for entry in cache.entries()} == {"a", "c", "d"}
+    cache.keep("e", write(bytes(300)))
+    assert [entry.path.stem for entry in cache.entries()] == ["e"], "too large, but the newest stays"
+
+
+def test_an_entry_that_goes_while_it_is_read_stays_readable(tmp_path):
+    cache = Cache(tmp_path, limit=10)
+    with open(cache.keep("a", write(b"12345678"))) as file:
+        cache.keep("b", write(b"12345678"))
+        assert cache.find("a") is None
+        assert file.read() == "12345678"
+
+
+def test_abandoned_parts_go_and_living_ones_stay(tmp_path):
+    cache = Cache(tmp_path)
+    old, young = tmp_path / "x.1.part", tmp_path / "x.2.part"
+    for part in (old, young):
+        part.touch()
+    os.utime(old, (0, time.time() - ABANDONED - 1))
+    cache.keep("a", write(b""))
+    assert (old.exists(), young.exists()) == (False, True)
+    assert [entry.path.stem for entry in cache.clear()] == ["a"]
+    assert not list(tmp_path.iterdir())
+
+
+def test_entries_tell_size_and_age(tmp_path):
+    cache = Cache(tmp_path)
+    for name, size, old in (("a", 5, 50), ("b", 7, 10)):
+        cache.keep(name, write(bytes(size)))
+        age(cache, name, old)
+    assert [(entry.path.stem, entry.bytes) for entry in cache.entries()] == [("b", 7), ("a", 5)]
+    assert time.time() - cache.entries()[0].used == pytest.approx(10, abs=5)
+
+
+def test_a_folder_that_cannot_be_emptied_is_told(tmp_path):
+    (tmp_path / "a.plan").mkdir()
+    (tmp_path / "a.plan" / "inside").touch()
+    with pytest.raises(OutputError, match="cannot be emptied"):
+        Cache(tmp_path).clear()
+
+
+def _rush(folder: Path, key: str) -> None:
+    for _ in range(40):
+        path = Cache(folder, limit=3000).keep(key, write(key.encode() * 1000))
+        if path.exists():  # the other may have made room
+            assert path.read_bytes() == key.encode() * 1000
+
+
+def test_processes_do_not_collide(tmp_path):
+    processes = [multiprocessing.get_context("fork").Process(target=_rush, args=(tmp_path, key)) for key in "aabc"]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join()
+    assert [process.exitcode for process in processes] == [0] * 4
+    assert not list(tmp_path.glob("*.part"))
+    assert all(entry.path.read_bytes() == entry.path.stem.encode() * 1000 for entry in Cache(tmp_path).entries())
+
+
+@pytest.mark.parametrize("change", [
+    {"source": "ac"}, {"span": [0, 11]}, {"models": {"mesh": "ce"}}, {"versions": {"tracks": 2}}, {"more": None},
+])  # fmt: skip
+def test_any_changed_fact_is_another_key(change):
+    assert key_of({**FACTS, **change}) != key_of(FACTS)
+
+
+@given(st.dictionaries(st.text(), st.integers() | st.text() | st.lists(st.integers())))
+def test_a_key_does_not_depend_on_the_order_of_facts(facts):
+    assert key_of(dict(reversed(facts.items()))) == key_of(facts)
+    assert len(key_of(facts)) == 64
+
+
+def test_a_digest_is_that_of_the_bytes_wherever_they_lie(tmp_path):
+    for name, content in {"a.mp4": b"film", "b.mp4": b"film", "c.mp4": b"filn"}.items():
+        (tmp_path / name).write_bytes(content)
+    first, same, other = (digest_of(tmp_path / name) for name in ("a.mp4", "b.mp4", "c.mp4"))
+    assert first == same != other
+    with pytest.raises(InputError):
+        digest_of(tmp_path / "none.mp4")
+
+
+def test_a_folders_digest_tells_names_and_contents(tmp_path):
+    def made(name: str, files: dict[str, bytes]) -> str:
+        folder = tmp_path / name
+        folder.mkdir()
+        for each, content in files.items():
+            (folder / each).write_bytes(content)
+        return digest_of(folder)
+
+    first = made("first", {"1.png": b"a", "2.png": b"b"})
+    assert made("same", {"2.png": b"b", "1.png": b"a"}) == first
+    assert made("swapped", {"1.png": b"b", "2.png": b"a"}) != first
+    assert made("renamed", {"1.png": b"a", "3.png": b"b"}) != first
