@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from vidswap.errors import UsageError
+from vidswap.errors import EngineError, UsageError
 from vidswap.settings import SwapSettings
-from vidswap.swap.engine import ENGINES, Needs, open_engine
+from vidswap.swap.engine import ENGINES, Fenced, Needs, open_engine
 
 
 @pytest.fixture(scope="module", params=sorted(ENGINES))
@@ -86,3 +86,26 @@ def test_unknown_engines_are_named_with_the_known_ones():
 def test_needs_refuse_what_cannot_be(wrong):
     with pytest.raises(ValueError, match="Needs"):
         Needs(**{"size": 64, "framing": "aligned", "window": 8, "overlap": 2, **wrong})
+
+
+def test_failures_are_told_as_engine_errors(opened, window, identity):
+    """A crop of another size than was asked for is more than an engine can mend; nothing else may come out."""
+    crops = window(1, size=opened.needs.size)
+    crops.mesh[:] = np.nan
+    with pytest.raises(EngineError, match="failed at frames 0 to 0"):
+        opened.swap(crops, identity, None)
+
+
+@pytest.mark.parametrize("failure", [RuntimeError("out of memory\nat allocator"), ValueError(""), MemoryError()])
+def test_each_kind_of_failure_is_one_line(failure, window, identity):
+    class Broken:
+        needs = Needs(64, "aligned", 1, 0)
+
+        def swap(self, crops, identity, previous):
+            raise failure
+
+    with pytest.raises(EngineError) as told:
+        Fenced(Broken(), "broken").swap(window(1, size=64), identity, None)
+    assert "\n" not in str(told.value)
+    assert "broken" in str(told.value)
+    assert told.value.__cause__ is failure

@@ -13,11 +13,15 @@ from importlib import import_module
 from types import MappingProxyType
 from typing import Literal, Protocol, cast
 
-from vidswap.errors import UsageError
+import cv2
+
+from vidswap.errors import EngineError, UsageError
 from vidswap.settings import SwapSettings
 from vidswap.types import Crops, Identity, Swapped
 
 ENGINES = MappingProxyType({"embedded": "vidswap.swap.embedded", "warp": "vidswap.swap.warp"})
+# What torch (a full device memory too), numpy and OpenCV raise.
+FAILURES = (RuntimeError, ValueError, ArithmeticError, MemoryError, cv2.error)
 
 
 @dataclass(frozen=True)
@@ -41,7 +45,8 @@ class Needs:
 
 
 class Engine(Protocol):
-    needs: Needs
+    @property
+    def needs(self) -> Needs: ...
 
     def swap(self, crops: Crops, identity: Identity, previous: Swapped | None) -> Swapped:
         """Crops with the identity's face; `previous` is this engine's answer to the window before of the same track,
@@ -49,9 +54,32 @@ class Engine(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class Fenced:
+    """An engine whose failures are EngineErrors, whatever it is made of."""
+
+    engine: Engine
+    name: str
+
+    @property
+    def needs(self) -> Needs:
+        return self.engine.needs
+
+    def swap(self, crops: Crops, identity: Identity, previous: Swapped | None) -> Swapped:
+        """The engine's own answer. Raises EngineError."""
+        try:
+            return self.engine.swap(crops, identity, previous)
+        except FAILURES as error:
+            reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
+            place = f"frames {crops.start} to {crops.start + len(crops) - 1}"
+            hint = "memory may be short: close other programs, or try --engine warp"
+            raise EngineError(f"the engine {self.name} failed at {place}: {reason}", hint) from error
+
+
 def open_engine(settings: SwapSettings) -> Engine:
     """The engine named in the settings, its weights loaded. Raises UsageError for an unknown name, ModelError for
     missing or damaged weights."""
     if settings.engine not in ENGINES:
         raise UsageError(f"no engine is called '{settings.engine}'", f"choose one of: {', '.join(ENGINES)}")
-    return cast(Engine, import_module(ENGINES[settings.engine]).open(settings))
+    engine = cast(Engine, import_module(ENGINES[settings.engine]).open(settings))
+    return Fenced(engine, settings.engine)
