@@ -41,7 +41,8 @@ ALLOWED = {
 # Third-party packages and the modules that may import them.
 TORCH = {"swap.sampler", "swap.embedded", "train"}
 FENCES = {
-    "av": {"read.clip", "read.sound", "read.view", "write.containers", "write.encode", "write.passthrough"},
+    "av": {"read.clip", "read.sound", "read.view", "write.containers", "write.encode", "write.passthrough",
+           "write.video"},
     "onnxruntime": {"read.faces"},
     "insightface": {"read.faces"},
     "torch": TORCH,

@@ -17,9 +17,9 @@ def _within(name: str, value: float, low: float, high: float) -> None:
 
 @dataclass(frozen=True)
 class ReadSettings:
-    """`start`: the first picture is at or after it; `end`: the first one left out is at or after it; `person`: "largest",
-    "all", or a number from `vidswap cast`; `face_pack`: "embedded", an insightface pack's name, or a folder with its
-    .onnx files."""
+    """`start`: the first picture is at or after it; `end`: so is the first one left out; `person`: "largest", "all", or a
+    number from `vidswap cast`; `face_pack`: "embedded", an insightface pack's name, or a folder with its .onnx
+    files."""
 
     start: Moment | None = None
     end: Moment | None = None
@@ -52,14 +52,18 @@ class SwapSettings:
 
 @dataclass(frozen=True)
 class WriteSettings:
-    """`crf` of x264: 0 is lossless, 51 the worst. `sheet` is where a before/after picture goes, None for none."""
+    """`crf` of x264: 0 is lossless, 51 the worst. `sheet` is where a before/after picture goes, None for none.
+    `resume`: go on from where an earlier render of the same stopped. `segment`: frames that are finished at once."""
 
     crf: int = 16
     preset: str = "medium"
     sheet: Path | None = None
+    resume: bool = True
+    segment: int = 240  # one key picture of x264's own: shorter ones cost bytes
 
     def __post_init__(self) -> None:
         _within("--crf", self.crf, 0, 51)
+        _within("a segment's length", self.segment, 1, 100_000)
 
 
 @dataclass(frozen=True)

@@ -207,7 +207,7 @@ def test_refusals_come_before_rendering(plain, tmp_path):
     folder = tmp_path / "folder.mp4"
     folder.mkdir()
     wrong = {
-        tmp_path / "out.webm": "no known ending", tmp_path / "out": "no known ending", folder: "is a folder",
+        tmp_path / "out.flv": "no known ending", tmp_path / "out": "no known ending", folder: "is a folder",
         tmp_path / "nowhere" / "out.mp4": "no folder", plain: "is the clip itself",
     }  # fmt: skip
     for out, message in wrong.items():

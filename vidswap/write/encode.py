@@ -1,88 +1,141 @@
-"""Pictures + the source's own streams -> a file. The only encoder.
+"""Pictures + the source's own streams -> a file, by way of finished segments. The only encoder.
 
-Pictures become H.264 at the very times of the clip; sound and subtitles are copied packet by packet. The file grows
-under the name `OUT.part` and gets its own only when it is whole, so that a failure leaves nothing behind.
+Pictures are encoded at the very times of the clip, in segments that stand for themselves and stay in the work folder
+whatever happens (see segments.py). When the last one is there they are joined, packet by packet, with the copied sound
+and subtitles; the file gets its name when it is whole. An uninterrupted render and one that went on after a crash take
+the same path, so their bytes are equal. At the end segments and file exist side by side: a render takes twice the
+result's size on the disk.
 """
 
 from __future__ import annotations
 
-import errno
 import io
-import os
-import struct
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
 import av
-from av.codec.context import Flags
+import numpy as np
 
 from vidswap.errors import OutputError
 from vidswap.settings import WriteSettings
 from vidswap.types import Clip
 from vidswap.write import passthrough
+from vidswap.write.containers import kind_of
+from vidswap.write.segments import Segment, Work, claimed, settle, told
+from vidswap.write.video import Picture, Recipe, encoder, recipe_of, timed, track
 
-_FORMATS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska"}
 # Edit lists count in the movie's unit: at the default 1/1000 s the sound would start up to 1 ms off.
 _MUXING = {"movflags": "faststart", "movie_timescale": "90000"}
-_PROCESSOR = Path("/proc/cpuinfo")
 _INTERLEAVED = 2  # seconds that packets of one moment may lie apart in a file
 _MICROSECONDS = 1_000_000
 _PREROLL = Fraction(1, 2)  # seconds of sound read before a range
-
-Picture = tuple[int, Any]  # index in the clip, av.VideoFrame
 
 
 def check_writable(clip: Clip, out: Path) -> None:
     """Raise OutputError when `out` cannot become the result: unknown ending, no such folder, not writable, the clip
     itself, or a container that does not take the clip's sound. Call it before rendering; it leaves nothing behind."""
-    if out.suffix.lower() not in _FORMATS:
-        raise OutputError(f"{out.name} has no known ending", f"end the output in one of: {' '.join(_FORMATS)}")
+    kind = kind_of(out)
     if out.is_dir():
         raise OutputError(f"{out} is a folder", "give the path of a file")
     if not out.parent.is_dir():
         raise OutputError(f"there is no folder {out.parent}", "make it first")
     if out.exists() and out.samefile(clip.path):
         raise OutputError(f"{out} is the clip itself", "give the result another name")
-    with _fence(out):
-        _part(out).touch()
-        _part(out).unlink()
-    with _fence(out), _source(clip) as source, av.open(io.BytesIO(), "w", format=_format(out)) as trial:
-        passthrough.copied_streams(source, trial)
+    trial = out.with_name(f".{out.name}.vidswap.part")  # the longest name that will be needed
+    with told(out):
+        trial.touch()
+        trial.unlink()
+    with told(out, av.FFmpegError), _source(clip) as source, av.open(io.BytesIO(), "w", format=kind.muxer) as target:
+        passthrough.copied_streams(source, target)
 
 
 def encode(
     clip: Clip, frames: Iterable[Picture], out: Path, settings: WriteSettings, labels: Mapping[str, str]
 ) -> None:
-    """Write `out` from (index, native picture) of consecutive frames of the clip; times come from `clip.pts`.
-
-    A range that starts after the first frame is moved to time 0, with its sound; one that ends early ends the sound
-    too. `labels` join the clip's own tags: mp4 and mov keep those of the usual names (`comment`, `description` ...; the
-    switch that would keep all loses cover pictures), mkv all. Raises OutputError; whatever is raised, by `frames` as
-    well, no file is left."""
+    """Write `out` from (index, native picture) of consecutive frames of the clip: `render` and `join`, in a work folder
+    that does not outlive the call. Raises OutputError; whatever is raised, by `frames` as well, no file is left."""
     check_writable(clip, out)
     pictures = iter(frames)
     first = next(pictures, None)
     if first is None:
         raise OutputError("there are no frames to write", "choose a range that has some")
+    recipe = recipe_of(clip, first[1], out, settings)
+    with claimed(out, kept=False) as folder:
+        work = Work(folder, "", first[0], settings.segment)
+        render(clip, chain([first], pictures), work, out, recipe)
+        join(clip, work, out, recipe, labels)
+
+
+def render(clip: Clip, frames: Iterable[Picture], work: Work, out: Path, recipe: Recipe) -> None:
+    """Encode consecutive frames of the clip, from `work.reached` on, as segments of `work`, each on the disk before the
+    next is begun; times come from `clip.pts`. Raises OutputError; whatever is raised, by `frames` as well, the finished
+    segments stay."""
+    pictures = iter(frames)
+    for first in pictures:
+        start = work.reached
+        if first[0] != start:
+            raise ValueError(f"render: expected frame {start}, got {first[0]}")
+        chunk = chain([first], islice(pictures, work.length - 1))
+        with told(out, av.FFmpegError), work.growing() as growing:
+            context = encoder(recipe)
+            index, end = start, 0
+            for index, native in timed(clip, chunk, int(clip.pts[start])):
+                end = native.pts + native.duration
+                growing.add(_kept(packet, clip) for packet in context.encode(native))
+            growing.add(_kept(packet, clip) for packet in context.encode(None))
+            work.finish(growing.segment(start, index + 1, end, bytes(context.extradata or b"")))
+
+
+def join(clip: Clip, work: Work, out: Path, recipe: Recipe, labels: Mapping[str, str]) -> None:
+    """Make `out` of all segments of `work` and the clip's own streams, copied.
+
+    A range that starts after the first frame is moved to time 0, with its sound; one that ends early ends the sound
+    too. `labels` join the clip's own tags: mp4 and mov keep those of the usual names (`comment`, `description` ...; the
+    switch that would keep all loses cover pictures), mkv all. Raises OutputError."""
+
+    def steps(video: Any, shift: int) -> Iterator[_Step]:
+        own = bytes(video.codec_context.extradata or b"").hex()
+        if any(segment.head != own for segment in work.segments):
+            raise OutputError(f"{out}: the segments of it do not fit together", "start over with --no-resume")
+        return _joined(video, clip, work, shift)
+
+    _written(clip, work.start, steps, work.folder, out, recipe, labels)
+
+
+def transcode(clip: Clip, frames: Iterable[Picture], out: Path, settings: WriteSettings) -> None:
+    """As `encode`, in one pass without segments: what a render is compared with."""
+    pictures = iter(frames)
+    first = next(pictures)
+    recipe = recipe_of(clip, first[1], out, settings)
+    with claimed(out, kept=False) as folder:
+        _written(clip, first[0], lambda video, shift: _encoded(video, clip, chain([first], pictures), shift),
+                 folder, out, recipe, {})  # fmt: skip
+
+
+def _written(
+    clip: Clip, start: int, steps: Callable[[Any, int], Iterator[_Step]], folder: Path, out: Path, recipe: Recipe,
+    labels: Mapping[str, str],
+) -> None:  # fmt: skip
+    """Write `out`, whose pictures from frame `start` on are those of `steps`, made for a track and a shift in time."""
+    part = _part(folder, out)
     try:
-        with _fence(out), _source(clip) as source, _target(out) as target:
-            origin = _origin(clip, first[0], source)
-            video = _video_track(target, source, clip, first[1], settings)
+        with told(out, av.FFmpegError), _source(clip) as source, _target(folder, out) as target:
+            origin = _origin(clip, start, source)
+            video = track(target, recipe)
             tracks = passthrough.copied_streams(source, target)
             target.metadata.update({**passthrough.tags(source.metadata), **labels})
             target.start_encoding()
-            sound = passthrough.moved(_packets(source, tracks, origin), tracks, origin, trimmed=first[0] > 0)
-            for packets in _interleaved(_encoded(video, clip, chain([first], pictures), origin), sound):
+            sound = passthrough.moved(_packets(source, tracks, origin), tracks, origin, trimmed=start > 0)
+            for packets in _interleaved(steps(video, round(origin / clip.time_base)), sound):
                 target.mux(packets)
-        with _fence(out):
-            _settle(_part(out), out)
+        with told(out):
+            settle(part, out)
     finally:
-        _part(out).unlink(missing_ok=True)
+        part.unlink(missing_ok=True)
 
 
 # -- pictures and sound in step ---------------------------------------------------------------------------------------
@@ -90,23 +143,43 @@ def encode(
 
 @dataclass(frozen=True)
 class _Step:
-    """The packets that came out when a picture went in, when that picture ends, and whether the clip ends there."""
+    """Packets of pictures, when the last of these ends, and whether the clip ends there."""
 
     packets: list[Any]
     end: Fraction
     last: bool
 
 
-def _encoded(video: Any, clip: Clip, pictures: Iterable[Picture], origin: Fraction) -> Iterator[_Step]:
-    shift = round(origin / clip.time_base)
+def _encoded(video: Any, clip: Clip, pictures: Iterable[Picture], shift: int) -> Iterator[_Step]:
     index, end = 0, Fraction(0)
-    for index, native in pictures:
-        native.pts, native.duration = int(clip.pts[index]) - shift, _duration(clip, index, native)
-        native.time_base = clip.time_base
-        native.pict_type = 0  # else x264 repeats the source's choice of key pictures, at a fifth more bytes
+    for index, native in timed(clip, pictures, shift):
         end = (native.pts + native.duration) * clip.time_base
         yield _Step(video.encode(native), end, last=False)
     yield _Step(video.encode(None), end, last=index == len(clip) - 1)
+
+
+def _joined(video: Any, clip: Clip, work: Work, shift: int) -> Iterator[_Step]:
+    """The packets of all segments as one stream. Their times of decoding are made anew for the whole of it: the n-th
+    packet is decoded when picture n - delay is shown. Those of each segment would run into those of the next."""
+    stop = work.reached
+    shown = clip.pts[work.start : stop] - shift
+    ends = int(clip.pts[stop - 1]) - shift
+    delay = max(segment.delay for segment in work.segments)
+    step = max(1, int(np.median(np.diff(shown)))) if len(shown) > 1 else 1
+    place = 0
+    for segment in work.segments:
+        begin = int(clip.pts[segment.start]) - shift
+        ends = begin + segment.end
+        for payload, time, key in work.read(segment):
+            packet = av.Packet(payload)
+            packet.stream, packet.time_base, packet.is_keyframe = video, clip.time_base, key
+            packet.pts = begin + time
+            packet.dts = int(shown[place - delay]) if place >= delay else int(shown[0]) - (delay - place) * step
+            after = int(np.searchsorted(shown, packet.pts)) + 1
+            packet.duration = (int(shown[after]) if after < len(shown) else ends) - packet.pts
+            yield _Step([packet], (packet.dts + step) * clip.time_base, last=False)
+            place += 1
+    yield _Step([], ends * clip.time_base, last=stop == len(clip))
 
 
 def _interleaved(steps: Iterator[_Step], sound: Iterator[Any]) -> Iterator[list[Any]]:
@@ -127,14 +200,8 @@ def _interleaved(steps: Iterator[_Step], sound: Iterator[Any]) -> Iterator[list[
             return
 
 
-def _duration(clip: Clip, index: int, native: Any) -> int:
-    """How long a frame is shown, in the clip's unit: up to the next; the last as its container says, or as the one
-    before."""
-    if index + 1 < len(clip):
-        return int(clip.pts[index + 1] - clip.pts[index])
-    if native.duration and native.time_base:
-        return max(1, round(Fraction(native.duration * native.time_base) / clip.time_base))
-    return int(clip.pts[-1] - clip.pts[-2]) if len(clip) > 1 else max(1, round(1 / clip.rate / clip.time_base))
+def _kept(packet: Any, clip: Clip) -> tuple[bytes, int, bool]:
+    return bytes(packet), int(packet.pts * packet.time_base / clip.time_base), packet.is_keyframe
 
 
 def _origin(clip: Clip, index: int, source: Any) -> Fraction:
@@ -159,86 +226,18 @@ def _packets(source: Any, tracks: Mapping[int, Any], origin: Fraction) -> Iterat
         return
 
 
-# -- the video track --------------------------------------------------------------------------------------------------
-
-
-def _video_track(target: Any, source: Any, clip: Clip, native: Any, settings: WriteSettings) -> Any:
-    """An H.264 track like the clip's pictures: size, sampling, depth, colour tags, shape of a pixel, turn, fields."""
-    options = {"crf": str(settings.crf), "preset": settings.preset}
-    if _PROCESSOR.exists() and "avx512" in _PROCESSOR.read_text():
-        options["x264-params"] = "asm=AVX2"  # x264's AVX-512 code gives other bytes at each run
-    track = target.add_stream("libx264", rate=clip.rate.limit_denominator(1001), options=options)
-    context = track.codec_context
-    context.time_base = track.time_base = clip.time_base
-    context.width, context.height, context.pix_fmt = native.width, native.height, _pixel_format(native)
-    context.thread_type = "FRAME"  # the default would cut each picture into slices
-    context.flags |= int(Flags.frame_duration)
-    if native.interlaced_frame:
-        context.flags |= int(Flags.interlaced_dct) | int(Flags.interlaced_me)
-    context.colorspace, context.color_range, context.color_primaries, context.color_trc = clip.colour
-    original = next(stream for stream in source.streams.video if not passthrough.is_cover(stream))
-    if original.sample_aspect_ratio:
-        context.sample_aspect_ratio = original.sample_aspect_ratio
-    track.metadata.update(passthrough.tags(original.metadata))
-    matrix = _display_matrix(native)
-    if matrix:
-        track.set_display_matrix(matrix)
-    return track
-
-
-def _pixel_format(native: Any) -> str:
-    """The picture's own format where x264 takes it at this size, else the nearest that loses no colour resolution."""
-    name, parts = str(native.format.name), native.format.components
-    if len(parts) == 1:
-        return "gray" if parts[0].bits == 8 else "gray10le"
-    wide, tall = parts[1].width == parts[0].width, parts[1].height == parts[0].height
-    if (not wide and native.width % 2) or (not tall and native.height % 2):
-        wide = True
-    sampling = "444" if wide else "422" if tall else "420"
-    return f"{'yuvj' if name.startswith('yuvj') else 'yuv'}{sampling}p{'10le' if parts[0].bits > 8 else ''}"
-
-
-def _display_matrix(native: Any) -> tuple[int, ...] | None:
-    """How players turn or mirror the picture: the nine numbers of its side data."""
-    try:
-        return struct.unpack("<9i", bytes(native.side_data["DISPLAYMATRIX"]))
-    except (KeyError, ValueError):  # none; or PyAV does not know another kind of side data of this frame
-        return None
-
-
 # -- files ------------------------------------------------------------------------------------------------------------
 
 
-def _part(out: Path) -> Path:
-    return out.with_name(f"{out.name}.part")
-
-
-def _format(out: Path) -> str:
-    return _FORMATS[out.suffix.lower()]
+def _part(folder: Path, out: Path) -> Path:
+    return folder / f"{out.name}.part"
 
 
 def _source(clip: Clip) -> Any:
     return av.open(f"file:{clip.path}", metadata_errors="ignore")
 
 
-def _target(out: Path) -> Any:
+def _target(folder: Path, out: Path) -> Any:
     av.logging.set_libav_level(av.logging.PANIC)  # what goes wrong is raised, and told in one line
-    form = _format(out)
-    return av.open(f"file:{_part(out)}", "w", format=form, container_options={} if form == "matroska" else _MUXING)
-
-
-def _settle(part: Path, out: Path) -> None:
-    """Give the finished file its name, once its bytes are on the disk."""
-    with open(part, "rb+") as written:
-        os.fsync(written.fileno())
-    os.replace(part, out)
-
-
-@contextmanager
-def _fence(out: Path) -> Iterator[None]:
-    try:
-        yield
-    except (av.FFmpegError, OSError) as error:
-        full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-        hint = "free some space" if full else "check the folder and its permissions, or write an .mkv"
-        raise OutputError(f"{out} cannot be written ({error.strerror or error})", hint) from error
+    kind = kind_of(out)
+    return av.open(f"file:{_part(folder, out)}", "w", format=kind.muxer, container_options=_MUXING if kind.is_mp4 else {})

@@ -1,0 +1,281 @@
+"""A render's work folder beside the output: finished segments of encoded pictures, what engines remember, a lock.
+
+`.OUT.vidswap/` exists while OUT is being made. It holds `lock`, held by the one who renders (the kernel lets go of it
+however a process ends); `key`, a digest of all that the result depends on; for each finished segment the encoder's
+packets one after another (`00000480.packets`) and a sidecar (`00000480.json`) with their sizes, times and digest,
+written last: without a sidecar that fits, a segment does not count; and `00000480-3.npz`, what the engine answered last
+on track 3 before frame 480. All of it is on the disk before it gets its name.
+
+Packets are kept as they leave the encoder, in no container of FFmpeg's: NUT confuses the times of B-frames and is
+refused ProRes, Matroska rounds to milliseconds, MP4 takes no ProRes and MOV no FFV1.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+import zipfile
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from vidswap.errors import OutputError
+from vidswap.types import Crops, Swapped
+
+Packet = tuple[bytes, int, bool]  # payload, time (see Segment), whether decoding can begin there
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+@dataclass(frozen=True)
+class Segment:
+    """Frames [start, stop) encoded for themselves. Of each packet, in the order of decoding: its size in bytes, its
+    time (pts) in the clip's unit since frame `start`, and whether decoding can begin there. `end` is when the last
+    picture ends, in that unit; `head` the encoder's extradata as hexadecimal digits; `digest` sha256 of the packets."""
+
+    start: int
+    stop: int
+    sizes: tuple[int, ...]
+    times: tuple[int, ...]
+    keys: tuple[bool, ...]
+    end: int
+    head: str
+    digest: str
+
+    @property
+    def delay(self) -> int:
+        """By how many pictures decoding must run ahead of showing."""
+        rank = {time: place for place, time in enumerate(sorted(self.times))}
+        return max(place - rank[time] for place, time in enumerate(self.times))
+
+
+class Growing:
+    """A segment that is being written."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file, self._digest = file, hashlib.sha256()
+        self._sizes: list[int] = []
+        self._times: list[int] = []
+        self._keys: list[bool] = []
+
+    def add(self, packets: Iterable[Packet]) -> None:
+        """More packets."""
+        for payload, time, key in packets:
+            self._file.write(payload)
+            self._digest.update(payload)
+            self._sizes.append(len(payload))
+            self._times.append(time)
+            self._keys.append(key)
+
+    def segment(self, start: int, stop: int, end: int, head: bytes) -> Segment:
+        """What has been written, as the frames [start, stop)."""
+        self._file.flush()
+        facts = tuple(self._sizes), tuple(self._times), tuple(self._keys)
+        return Segment(start, stop, *facts, end, head.hex(), self._digest.hexdigest())
+
+
+class Work:
+    """The folder of one render that begins at frame `start`: its finished segments, each of `length` frames but the
+    last. Those that are there and follow one another from `start` on are adopted, if `key` is theirs."""
+
+    def __init__(self, folder: Path, key: str, start: int, length: int) -> None:
+        self.folder, self.start, self.length = folder, start, length
+        if not _says(folder / "key", key):
+            _clear(folder)
+            _put(folder / "key", key.encode())
+        self.segments = list(self._found())
+        self.go_back(self.reached)  # what was half written
+
+    @property
+    def reached(self) -> int:
+        """The first frame that no finished segment holds."""
+        return self.segments[-1].stop if self.segments else self.start
+
+    def boundaries(self, first: int, last: int) -> range:
+        """The frames from `first` up to `last` (exclusive) at which a segment begins, but for the very first."""
+        after = max(first - self.start + self.length - 1, self.length) // self.length
+        return range(self.start + after * self.length, last, self.length)
+
+    @contextmanager
+    def growing(self) -> Iterator[Growing]:
+        """The next segment's packets, to be added. Whatever is raised, they are removed."""
+        part = self._packets(self.reached).with_suffix(".part")
+        try:
+            with open(part, "wb") as file:
+                yield Growing(file)
+        except BaseException:
+            part.unlink(missing_ok=True)
+            raise
+
+    def finish(self, segment: Segment) -> None:
+        """Make the segment that has grown count, for good; what was remembered for earlier ones is forgotten."""
+        packets = self._packets(segment.start)
+        settle(packets.with_suffix(".part"), packets)
+        _put(packets.with_suffix(".json"), json.dumps(asdict(segment)).encode())
+        self.segments.append(segment)
+        for memory in self.folder.glob("*-*.npz"):
+            if int(memory.name.partition("-")[0]) < segment.stop:
+                memory.unlink()
+
+    def read(self, segment: Segment) -> Iterator[Packet]:
+        """The packets of a finished segment."""
+        with open(self._packets(segment.start), "rb") as file:
+            for size, time, key in zip(segment.sizes, segment.times, segment.keys):
+                yield file.read(size), time, key
+
+    def remember(self, boundary: int, swapped: Swapped) -> None:
+        """Keep an engine's last answer before a boundary, to go on from there."""
+        crops = {f"crops_{name}": value for name, value in vars(swapped.crops).items()}
+        latents = {} if swapped.latents is None else {"latents": swapped.latents}
+        place = self.folder / f"{boundary:08d}-{swapped.crops.track}.npz"
+        with _settled(place) as file:
+            np.savez(file, allow_pickle=False, **crops, rgb=swapped.rgb, alpha=swapped.alpha, **latents)
+
+    def recall(self, boundary: int, track: int) -> Swapped | None:
+        """What was remembered of a track at a boundary; None where nothing was, or it is damaged."""
+        try:
+            with np.load(self.folder / f"{boundary:08d}-{track}.npz", allow_pickle=False) as kept:
+                values = {name: kept[name] for name in kept.files}
+        except (OSError, ValueError, EOFError, zipfile.BadZipFile):
+            return None
+        crops = {name.removeprefix("crops_"): values.pop(name) for name in list(values) if name.startswith("crops_")}
+        whole = {name: int(crops.pop(name)) for name in ("track", "start")}
+        return Swapped(Crops(**whole, **crops), **values)
+
+    def go_back(self, boundary: int) -> None:
+        """Give up the segments from `boundary` on."""
+        self.segments = [segment for segment in self.segments if segment.stop <= boundary]
+        for path in self.folder.glob("*.[jp]*"):
+            if path.suffix == ".part" or int(path.stem) >= self.reached:
+                path.unlink()
+
+    def _packets(self, start: int) -> Path:
+        return self.folder / f"{start:08d}.packets"
+
+    def _found(self) -> Iterator[Segment]:
+        place = self.start
+        while segment := _sound(self._packets(place)):
+            yield segment
+            place = segment.stop
+
+
+@contextmanager
+def claimed(out: Path, kept: bool = True) -> Iterator[Path]:
+    """The work folder of `out`, for this process alone. It is removed at the end unless something was raised, there
+    are finished segments in it, and they are to be `kept`. Raises OutputError where another render of `out` is under
+    way, or the folder cannot be made."""
+    folder = out.with_name(f".{out.name}.vidswap")
+    with told(out):
+        lock = _locked(folder, out)
+    try:
+        yield folder
+    except BaseException:
+        if not kept or not any(folder.glob("*.json")):
+            shutil.rmtree(folder, ignore_errors=True)
+        raise
+    else:
+        shutil.rmtree(folder, ignore_errors=True)
+    finally:
+        os.close(lock)
+
+
+@contextmanager
+def noted(work: Work) -> Iterator[None]:
+    """Whatever is raised inside leaves with a note on what of the render is kept."""
+    try:
+        yield
+    except BaseException as error:
+        kept = bool(work.segments)
+        error.add_note(f"the same command goes on from frame {work.reached}" if kept else "nothing was written")
+        raise
+
+
+@contextmanager
+def told(out: Path, *kinds: type[Exception]) -> Iterator[None]:
+    """What the system (or `kinds`) raises inside becomes an OutputError about `out`."""
+    try:
+        yield
+    except (OSError, *kinds) as error:
+        number, reason = getattr(error, "errno", None), getattr(error, "strerror", None)
+        hint = "free some space" if number in _FULL else "check the folder and its permissions, or write an .mkv"
+        raise OutputError(f"{out} cannot be written ({reason or error})", hint) from error
+
+
+def _locked(folder: Path, out: Path) -> int:
+    """A descriptor of the folder's lock, held. Raises OutputError where somebody else holds it."""
+    while True:
+        folder.mkdir(exist_ok=True)
+        lock = os.open(folder / "lock", os.O_RDWR | os.O_CREAT)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if os.path.samestat(os.fstat(lock), os.stat(folder / "lock")):
+                return lock
+        except BlockingIOError as error:
+            os.close(lock)
+            raise OutputError(f"{out} is being rendered by another vidswap", "wait, or name another output") from error
+        except FileNotFoundError:
+            pass  # who held it has just finished and removed the folder: make it anew
+        os.close(lock)
+
+
+def _clear(folder: Path) -> None:
+    for path in folder.iterdir():
+        if path.name != "lock":
+            path.unlink()
+
+
+def _says(path: Path, words: str) -> bool:
+    with suppress(OSError):
+        return path.read_bytes() == words.encode()
+    return False
+
+
+def _sound(packets: Path) -> Segment | None:
+    """The segment in a file, if its sidecar fits it."""
+    try:
+        facts: Mapping[str, Any] = json.loads(packets.with_suffix(".json").read_bytes())
+        segment = Segment(**{name: tuple(each) if isinstance(each, list) else each for name, each in facts.items()})
+        with open(packets, "rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+    except (OSError, ValueError, TypeError):
+        return None
+    return segment if digest == segment.digest else None
+
+
+def _put(path: Path, content: bytes) -> None:
+    with _settled(path) as file:
+        file.write(content)
+
+
+@contextmanager
+def _settled(path: Path) -> Iterator[BinaryIO]:
+    """A file to write that gets its name `path` when it is whole and on the disk."""
+    part = path.with_name(path.name + ".part")
+    try:
+        with open(part, "wb") as file:
+            yield file
+        settle(part, path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def settle(part: Path, path: Path) -> None:
+    """Give a finished file its name, once its bytes are on the disk; then put the name there too."""
+    _sync(part)
+    os.replace(part, path)
+    _sync(path.parent)
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
