@@ -9,7 +9,7 @@ stages leave the bytes of what they are handed alone.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields, replace
 from datetime import date
 from fractions import Fraction
 from pathlib import Path
@@ -52,7 +52,9 @@ class Clip(_Shapes):
 
     `pts` are strictly increasing, in `time_base` seconds, one a shown frame. `colour` holds FFmpeg's numbers
     (colorspace, color_range, color_primaries, color_trc). `streams` are the kinds of all streams ("video", "audio"...).
-    `container` is FFmpeg's format name ("mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", "gif" ...).
+    `container` is FFmpeg's format name ("mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", "gif" ...). `width` and `height`
+    are those of the stored pictures; `turn` has the rows of the matrix that makes them upright, of 1, 0 and -1, and
+    `pixel` is the width of a pixel over its height. `last` is how long the last frame is shown, 0: not told.
     """
 
     path: Path
@@ -65,6 +67,9 @@ class Clip(_Shapes):
     rotation: int
     streams: tuple[str, ...]
     container: str
+    turn: tuple[tuple[int, int], tuple[int, int]] = ((1, 0), (0, 1))
+    pixel: Fraction = Fraction(1)
+    last: int = 0
 
     def __post_init__(self) -> None:
         _check(self, "pts", np.int64, (None,))
@@ -78,19 +83,30 @@ class Clip(_Shapes):
         """Time of a frame since the first one."""
         return float(int(self.pts[index] - self.pts[0]) * self.time_base)
 
+    def duration(self, index: int) -> int:
+        """How long a frame is shown, in `time_base`: up to the next; the last as its file says, else as the others."""
+        if index + 1 < len(self):
+            return int(self.pts[index + 1] - self.pts[index])
+        usual = int(self.pts[-1] - self.pts[-2]) if len(self) > 1 else round(1 / self.rate / self.time_base)
+        return max(1, self.last or usual)
+
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Frame(_Shapes):
-    """One decoded picture. `native` is the decoder's own frame (an `av.VideoFrame`, planes and side data kept);
-    `to_rgb` converts it; only read.clip makes a Frame."""
+    """One decoded picture. `native` is the decoder's own frame (an `av.VideoFrame`, planes and side data kept, as it is
+    stored); `to_rgb` converts it to what is seen, `to_stored` takes a pixel of that back to the stored picture;
+    `repeated` says that it could not be decoded and shows the one before again. Only `read` makes a Frame."""
 
     index: int
     native: Any
     to_rgb: Callable[[Any], Array]
+    to_stored: Array = field(default_factory=lambda: np.eye(2, 3))  # (2, 3) float64
+    repeated: bool = False
 
     @property
     def rgb(self) -> Array:
-        """(H, W, 3) uint8, converted anew at each call: keep it if you need it twice."""
+        """(H, W, 3) uint8, as it is seen: upright, with square pixels, in BT.709's colours where the clip is HDR.
+        Faces, tracks and crops are found in these pixels. Converted anew at each call: keep it if you need it twice."""
         return self.to_rgb(self.native)
 
 
@@ -158,6 +174,12 @@ class Track(_Shapes):
     @property
     def stop(self) -> int:
         return self.start + len(self)
+
+    def part(self, start: int, stop: int) -> Track:
+        """Its frames [start, stop)."""
+        rows = slice(start - self.start, stop - self.start)
+        kinds = ("mesh", "seen", "visible", "visible_to_frame")
+        return replace(self, start=start, **{kind: getattr(self, kind)[rows] for kind in kinds})
 
 
 @dataclass(frozen=True, eq=False, repr=False)

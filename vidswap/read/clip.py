@@ -1,15 +1,16 @@
-"""A path -> Clip, a Clip -> Frames. The only decoder.
+"""A path -> Clip, a Clip -> Frames. The only decoder of film; read.stills has pictures, animations and sequences.
 
 The times of a Clip come from a scan of the packets, without decoding; the pictures are then put at those times. So a
 clip has as many frames as its file has packets, whatever the header claims and whatever is damaged: a frame that
-cannot be decoded repeats the one before it.
+cannot be decoded repeats the one before it, and says so.
 
-Every `Frame.native` is planar YUV (or grey) of 8 to 16 bits, in stored orientation; palettes, RGB and semi-planar
-pictures are converted here, so that no later stage meets them.
+Every `Frame.native` is planar YUV, planar RGB or grey of 8 to 16 bits, in stored orientation; palettes, packed and
+semi-planar pictures are converted here, so that no later stage meets them.
 """
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Iterator
 from contextlib import contextmanager
 from fractions import Fraction
@@ -20,40 +21,45 @@ from typing import Any
 
 import av
 import numpy as np
+from av.filter import Graph
 from av.stream import Disposition
-from av.video.reformatter import Interpolation, VideoReformatter
+from av.video.reformatter import VideoReformatter
 
 from vidswap.errors import InputError
+from vidswap.read.view import EXACT, View, turn_of
 from vidswap.types import Array, Clip, Frame
 
-# Without these flags swscale's rounding alone costs 1.5 dB after encoding.
-_EXACT = (
-    Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT | Interpolation.FULL_CHR_H_INP
-)
 _BT709, _UNTAGGED, _BT601, _LIMITED = 1, 2, 6, 1
 _HD_LINES = 720  # from here on an untagged picture is BT.709; FFmpeg alone would take it for BT.601
 _NUDGE = 90  # ticks that a tick is split into, to part frames with the same time
 _STEPS_BACK = (0, 2, 5, 15, 60)  # seconds, tried until the decoder lands before the wanted frame
 _VIDEO_KINDS = "give an mp4, mov, mkv, webm, avi, ts or gif file"
+MOST_PIXELS = 1 << 26  # of a picture, 8192 x 8192: more is a damaged header, or an attack on memory
+MOST_FRAMES = 10_000_000  # two days at 60 a second
+_FASTEST, _SLOWEST = 1000, Fraction(1, 3600)  # frames a second that a header is believed
+_UNTIMED = -(1 << 63)  # stands for a packet's missing time
+_LATEST = 1 << 53  # ticks; a later time is damage
 
 
 def open_clip(path: Path) -> Clip:
     """The facts of a video file. Reads all packets, decodes one picture.
 
-    Raises InputError: missing, a folder, empty, not a video, without a video stream, or nothing in it decodes."""
+    Raises InputError: missing, a folder, empty, not a video, without a video stream, nothing in it decodes, or larger
+    than MOST_PIXELS or MOST_FRAMES."""
     _refuse_unreadable(path)
     with _opened(path) as container:
         stream = _video_stream(container, path)
-        pts, time_base = _times(container, stream)
+        rate = _rate(stream)
+        pts, time_base, last = _times(container, stream, rate)
         streams, name = tuple(each.type for each in container.streams), container.format.name
-        rate = Fraction(stream.average_rate or stream.guessed_rate or 25)
+        pixel = Fraction(stream.sample_aspect_ratio or 1)
     first = _first_picture(path)
     colour = _colour(first)  # before _planar: a clip without tags shall stay one, players guess alike then
     planar = _planar(first, VideoReformatter())
     return Clip(
         path=path, width=planar.width, height=planar.height, pts=pts, time_base=time_base, rate=rate,
         colour=colour if planar is first else _colour(planar), rotation=int(first.rotation), streams=streams,
-        container=name,
+        container=name, turn=turn_of(first), pixel=pixel, last=last,
     )  # fmt: skip
 
 
@@ -64,19 +70,26 @@ def frames(clip: Clip, start: int = 0, stop: int | None = None) -> Iterator[Fram
     stop = len(clip) if stop is None else min(stop, len(clip))
     if start >= stop:
         return
-    to_rgb = partial(_rgb, VideoReformatter())
-    index = start
-    for place, native in _placed(clip, start, stop):
-        if place > index:  # a gap: the picture before it, or at the very beginning the one after
-            still = _last_good(clip, index) or native
-            yield from (Frame(missing, _copy(still), to_rgb) for missing in range(index, place))
-        yield Frame(place, native, to_rgb)
-        index = place + 1
-    if index < stop:
-        still = _last_good(clip, index)
-        if still is None:
-            raise InputError(f"{clip.path.name}: no picture in it can be decoded", "the file is damaged")
-        yield from (Frame(missing, _copy(still), to_rgb) for missing in range(index, stop))
+    view = View(clip.width, clip.height, clip.turn, clip.pixel)
+    show = partial(Frame, to_rgb=partial(view.rgb, reformatter=VideoReformatter()), to_stored=view.to_stored)
+    for index, native, repeated in _filled(clip, start, stop):
+        yield show(index, native, repeated=repeated)
+
+
+def _filled(clip: Clip, start: int, stop: int) -> Iterator[tuple[int, Any, bool]]:
+    """(index, native, repeated) of each frame of [start, stop): a gap shows the picture before it, or at the very
+    beginning the one after. Each is a picture of its own: who is handed it may paint on it."""
+    at, picture = start - 1, None
+    for place, native in chain(_placed(clip, start, stop), [(stop, None)]):
+        still = None
+        if place > at + 1:
+            still = _twin(picture or (_last_good(clip, start) or native))
+            if still is None:
+                raise InputError(f"{clip.path.name}: no picture in it can be decoded", "the file is damaged")
+        if picture is not None:
+            yield at, picture, False
+        yield from ((missing, _twin(still), True) for missing in range(at + 1, place))
+        at, picture = place, native
 
 
 # -- opening ----------------------------------------------------------------------------------------------------------
@@ -95,7 +108,7 @@ def _refuse_unreadable(path: Path) -> None:
 def _opened(path: Path) -> Iterator[Any]:
     av.logging.set_libav_level(av.logging.PANIC)  # FFmpeg's own chatter would drown our one line
     try:
-        container = av.open(f"file:{path}", metadata_errors="ignore")
+        container = av.open(f"file:{path}", metadata_errors="ignore", options={"max_pixels": str(MOST_PIXELS)})
     except (av.FFmpegError, OSError) as error:
         raise InputError(f"{path} cannot be read as a video ({error.strerror})", _VIDEO_KINDS) from error
     with container:
@@ -110,6 +123,11 @@ def _video_stream(container: Any, path: Path) -> Any:
         if not stream.disposition & Disposition.attached_pic:
             if stream.codec_context is None:
                 raise InputError(f"{path}: no decoder for its video codec", "convert it to H.264 first")
+            width, height = stream.codec_context.width, stream.codec_context.height
+            if width * height > MOST_PIXELS:
+                message = f"{path} says that its pictures have {width} x {height} pixels, more than {MOST_PIXELS:,}"
+                raise InputError(message, "make them smaller; or its header is damaged")
+            stream.codec_context.options = {"max_pixels": str(MOST_PIXELS)}  # what the pictures themselves say
             stream.thread_type = "AUTO"
             return stream
     raise InputError(f"{path} has no video stream", "choose a file with pictures, not only sound")
@@ -118,20 +136,41 @@ def _video_stream(container: Any, path: Path) -> Any:
 # -- times ------------------------------------------------------------------------------------------------------------
 
 
-def _times(container: Any, stream: Any) -> tuple[Array, Fraction]:
-    """Strictly increasing times of the shown frames and their unit.
+def _times(container: Any, stream: Any, rate: Fraction) -> tuple[Array, Fraction, int]:
+    """Strictly increasing times of the shown frames, their unit, and how long the last is shown (0: not told).
 
     AVI and raw streams carry no times of display, FFmpeg makes some up in decoding order: there the n-th picture gets
-    the n-th time of decoding, or n / rate."""
-    shown = [(packet.pts, packet.dts) for packet in _packets(container, stream) if _is_shown(packet)]
-    if not shown:
-        raise InputError(f"{container.name.removeprefix('file:')}: its video stream is empty", "the file is damaged")
-    pts, dts = ([times[side] for times in shown] for side in (0, 1))
-    times = dts if container.format.name == "avi" else pts
-    if any(time is None for time in times):
-        rate = Fraction(stream.average_rate or stream.guessed_rate or 25)
-        return np.arange(len(shown), dtype=np.int64), 1 / rate
-    return increasing(np.sort(np.array(times, np.int64)), Fraction(stream.time_base))
+    the n-th time of decoding, or n / rate. Elsewhere a missing time lies between those of its neighbours."""
+    unit, by_decoding = Fraction(stream.time_base), container.format.name == "avi"
+    found, last = array("q"), (_UNTIMED, 0)
+    for packet in filter(_is_shown, _packets(container, stream)):
+        time = packet.dts if by_decoding else packet.pts
+        found.append(_UNTIMED if time is None or abs(time) > _LATEST else time)
+        last = max(last, (found[-1], packet.duration or 0))
+        if len(found) > MOST_FRAMES:
+            raise InputError(f"{_name(container)} has more than {MOST_FRAMES:,} frames", "cut it into parts first")
+    if not found:
+        raise InputError(f"{_name(container)}: its video stream is empty", "the file is damaged")
+    times = np.array(found, np.int64)
+    known = np.flatnonzero(times != _UNTIMED)
+    if len(known) == 0 or (by_decoding and len(known) < len(times)):
+        return np.arange(len(times), dtype=np.int64), 1 / rate, 1
+    missing = np.flatnonzero(times == _UNTIMED)
+    times[missing] = np.interp(missing, known, times[known]).astype(np.int64)
+    pts, finer = increasing(np.sort(times), unit)
+    return pts, finer, int(last[1] * unit / finer)
+
+
+def _name(container: Any) -> str:
+    return str(container.name.removeprefix("file:"))
+
+
+def _rate(stream: Any) -> Fraction:
+    """Frames a second, as the header says; 25 where that cannot be."""
+    for rate in (stream.average_rate, stream.guessed_rate):
+        if rate and _SLOWEST <= rate <= _FASTEST:
+            return Fraction(rate)
+    return Fraction(25)
 
 
 def increasing(pts: Array, time_base: Fraction) -> tuple[Array, Fraction]:
@@ -161,8 +200,13 @@ def _packets(container: Any, stream: Any) -> Iterator[Any]:
 
 
 def _decoded(container: Any, stream: Any) -> Iterator[Any]:
-    """Pictures packet by packet: a damaged packet loses its own picture, not the rest of the file."""
+    """Pictures packet by packet: a damaged packet loses its own picture, not the rest of the file. `opaque` of each is
+    the number of its packet among those shown."""
+    stream.codec_context.copy_opaque = True
+    number = -1
     for packet in _packets(container, stream):
+        number += _is_shown(packet)
+        packet.opaque = number
         try:
             pictures = stream.decode(packet if packet.size else None)
         except av.FFmpegError:
@@ -173,7 +217,10 @@ def _decoded(container: Any, stream: Any) -> Iterator[Any]:
 
 
 def _placed(clip: Clip, start: int, stop: int) -> Iterator[tuple[int, Any]]:
-    """(index, native) of the pictures that decode, in order, indices increasing, within [start, stop)."""
+    """(index, native) of the pictures that decode, in order, indices increasing, within [start, stop).
+
+    Where pictures have no times of their own they are counted; a picture is shown at most as many places before its
+    turn in decoding as the decoder holds back, which says how many were lost before it."""
     with _opened(clip.path) as container:
         stream = _video_stream(container, clip.path)
         ratio = Fraction(stream.time_base) / clip.time_base
@@ -182,7 +229,9 @@ def _placed(clip: Clip, start: int, stop: int) -> Iterator[tuple[int, Any]]:
         reformatter = VideoReformatter()
         index = -1
         for native in _decoded(container, stream) if target is None else _from(container, stream, target):
-            if counted or native.pts is None:
+            if counted:
+                index = max(index + 1, native.opaque - stream.codec_context.reorder_depth)
+            elif native.pts is None:
                 index += 1
             else:
                 index = max(index + 1, int(np.searchsorted(clip.pts, native.pts * int(ratio))))
@@ -208,13 +257,26 @@ def _from(container: Any, stream: Any, target: int) -> Iterator[Any]:
 
 
 def _last_good(clip: Clip, index: int) -> Any:
-    """The last picture before `index` that decodes, or None. Decodes anew: who was handed it may have changed it."""
+    """The last picture before `index` that decodes, or None."""
     last = None
-    for _, native in _placed(clip, max(0, index - 1), index):
+    for _, native in _placed(clip, max(0, index - 1), index) if index else ():
         last = native
     for _, native in () if last or index < 2 else _placed(clip, 0, index):
         last = native
     return last
+
+
+def _twin(native: Any) -> Any:
+    """Another frame of the same pixels, tags and side data, which are copied when one of the two is written to."""
+    if native is None:
+        return None
+    graph, (width, height) = Graph(), (native.width, native.height)
+    entry = graph.add_buffer(width=width, height=height, format=native.format, time_base=native.time_base)
+    exit_ = graph.add("buffersink")
+    entry.link_to(exit_)
+    graph.configure()
+    graph.push(native)
+    return graph.pull()
 
 
 def _first_picture(path: Path) -> Any:
@@ -240,7 +302,7 @@ def _planar(native: Any, reformatter: VideoReformatter) -> Any:
             native.colorspace = _BT709
         return native
     to = "yuv444p" if native.width % 2 or native.height % 2 else "yuv420p"
-    planar = reformatter.reformat(native, format=to, interpolation=_EXACT, dst_colorspace=matrix,
+    planar = reformatter.reformat(native, format=to, interpolation=EXACT, dst_colorspace=matrix,
                                   dst_color_range="MPEG", threads=1)  # fmt: skip
     planar.colorspace, planar.color_range = matrix, _LIMITED
     planar.pts, planar.time_base, planar.duration = native.pts, native.time_base, native.duration
@@ -251,29 +313,10 @@ def _sized(native: Any, clip: Clip, reformatter: VideoReformatter) -> Any:
     """A picture whose size changes in the middle of a stream, brought back to the clip's."""
     if (native.width, native.height) == (clip.width, clip.height):
         return native
-    return reformatter.reformat(native, clip.width, clip.height, interpolation=_EXACT, threads=1)
+    return reformatter.reformat(native, clip.width, clip.height, interpolation=EXACT, threads=1)
 
 
 def _is_planar_yuv(shape: Any) -> bool:
     planes, bits = [part.plane for part in shape.components], shape.components[0].bits
     alone = planes in ([0], [0, 1, 2], [0, 1, 2, 3])  # each component has a plane to itself; the fourth is alpha
     return alone and 8 <= bits <= 16 and not (shape.is_rgb or shape.has_palette or shape.is_big_endian)
-
-
-def _rgb(reformatter: VideoReformatter, native: Any) -> Array:
-    picture = reformatter.reformat(native, format="rgb24", interpolation=_EXACT, threads=1)
-    return np.asarray(picture.to_ndarray(), np.uint8)
-
-
-def _copy(native: Any) -> Any:
-    """A new frame with the same pixels, colour tags and time."""
-    twin = av.VideoFrame(native.width, native.height, native.format.name)
-    for source, target in zip(native.planes, twin.planes, strict=True):
-        rows = np.frombuffer(source, np.uint8).reshape(source.height, -1)
-        room = np.frombuffer(target, np.uint8).reshape(target.height, -1)
-        width = min(rows.shape[1], room.shape[1])
-        room[:, :width] = rows[:, :width]
-    twin.colorspace, twin.color_range = native.colorspace, native.color_range
-    twin.color_primaries, twin.color_trc = native.color_primaries, native.color_trc
-    twin.pts, twin.time_base, twin.duration = native.pts, native.time_base, native.duration
-    return twin

@@ -1,7 +1,7 @@
-"""A frame and swapped crops -> the same frame with them laid over it, in the clip's own YUV planes.
+"""A frame and swapped crops -> the same frame with them laid over it, in the clip's own planes, as they are stored.
 
 The planes are never converted to RGB and back: each gets only the difference, so that every pixel whose alpha is 0
-keeps its very bits.
+keeps its very bits. Crops are of what is seen: upright, with square pixels, in SDR; they are brought back here.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import Any
 import cv2
 import numpy as np
 
+from vidswap import hdr
 from vidswap.types import Array, Frame, Swapped
 
 Layer = tuple[Swapped, int]
@@ -29,26 +30,27 @@ def composite(frame: Frame, layers: Sequence[Layer]) -> Any:
 
     A layer is a window's answer and the row of this frame in it. Layers of one track are windows that overlap: their
     weights sum to 1, their pictures are averaged. Tracks lie over one another in the order of their first layers.
-    The native format must be planar YUV or grey, as read.clip makes it."""
+    The native format must be planar YUV, planar RGB or grey, as read.clip makes it."""
     native = frame.native
     if not layers:
         return native
     native.make_writable()  # the decoder still reads its own copy for the frames to come
     planes = _planes(native)
     for track in dict.fromkeys(swapped.crops.track for swapped, _ in layers):
-        _lay([layer for layer in layers if layer[0].crops.track == track], planes, native)
+        _lay([layer for layer in layers if layer[0].crops.track == track], planes, frame)
     return native
 
 
-def _lay(layers: list[Layer], planes: list[Array], native: Any) -> None:
+def _lay(layers: list[Layer], planes: list[Array], frame: Frame) -> None:
     """Lay the windows of one track over the planes, in place."""
-    height, width = planes[0].shape
-    boxes = [_box(layer, width, height) for layer in layers]
+    native, (height, width) = frame.native, planes[0].shape
+    places = [_stored(frame, layer) for layer in layers]
+    boxes = [_box(layer, place, width, height) for layer, place in zip(layers, places, strict=True)]
     box = (min(b[0] for b in boxes), min(b[1] for b in boxes), max(b[2] for b in boxes), max(b[3] for b in boxes))
     if box[0] >= box[2] or box[1] >= box[3]:
         return
     to_yuv = yuv_matrix(native)
-    warped = [_warped(swapped, row, box) for swapped, row in layers]
+    warped = [_warped(layer, place, box, native) for layer, place in zip(layers, places, strict=True)]
     cover = np.asarray(sum(alpha for alpha, _ in warped), np.float32)
     for plane, to_channel in zip(planes, to_yuv, strict=False):
         colour = sum(alpha * cv2.transform(rgb, to_channel[None]) for alpha, rgb in warped)
@@ -69,10 +71,16 @@ def _sampled(full: Array, across: int, down: int) -> Array:
     return np.asarray(cv2.resize(full, size, interpolation=cv2.INTER_AREA))
 
 
-def _warped(swapped: Swapped, row: int, box: Box) -> tuple[Array, Array]:
-    """Alpha times weight (h, w) and RGB (h, w, 3), float32, of one crop in the box of the frame."""
+def _stored(frame: Frame, layer: Layer) -> Array:
+    """(2, 3): crop pixel -> pixel of the stored picture."""
+    to_seen = np.vstack([layer[0].crops.to_frame[layer[1]], [0, 0, 1]])
+    return np.asarray(frame.to_stored @ to_seen)
+
+
+def _warped(layer: Layer, to_frame: Array, box: Box, native: Any) -> tuple[Array, Array]:
+    """Alpha times weight (h, w) and RGB (h, w, 3), float32, of one crop in the box of the stored picture."""
+    swapped, row = layer
     rgb, alpha = swapped.rgb[row], swapped.alpha[row]
-    to_frame = swapped.crops.to_frame[row]
     side = rgb.shape[0]
     zoom = float(np.sqrt(abs(np.linalg.det(to_frame[:, :2]))))
     small = max(2, round(side * zoom))
@@ -85,24 +93,26 @@ def _warped(swapped: Swapped, row: int, box: Box) -> tuple[Array, Array]:
     size = (box[2] - box[0], box[3] - box[1])
     colour = cv2.warpAffine(rgb, to_box, size, flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
     cover = cv2.warpAffine(alpha, to_box, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
+    if hdr.is_hdr(native.color_trc):
+        colour = hdr.from_sdr(colour, native.color_trc, native.color_primaries)
     return cover * swapped.crops.weight[row], colour.astype(np.float32)
 
 
-def _box(layer: Layer, width: int, height: int) -> Box:
+def _box(layer: Layer, to_frame: Array, width: int, height: int) -> Box:
     """The box of the frame that holds all of a layer's alpha above 0, aligned to any chroma sampling; maybe empty."""
     swapped, row = layer
     left, top, wide, high = cv2.boundingRect((swapped.alpha[row] > 0).view(np.uint8))
     if wide == 0:
         return 0, 0, 0, 0
     x0, x1, y0, y1 = left - 1, left + wide, top - 1, top + high
-    corners = np.array([[x0, y0, 1], [x1, y0, 1], [x0, y1, 1], [x1, y1, 1]]) @ swapped.crops.to_frame[row].T
+    corners = np.array([[x0, y0, 1], [x1, y0, 1], [x0, y1, 1], [x1, y1, 1]]) @ to_frame.T
     low = np.floor(corners.min(0) - 2).astype(int) // 4 * 4
     high = -(-np.ceil(corners.max(0) + 3).astype(int) // 4) * 4
     return max(0, int(low[0])), max(0, int(low[1])), min(width, int(high[0])), min(height, int(high[1]))
 
 
 def _planes(native: Any) -> list[Array]:
-    """Views (h, w) on the Y, U, V planes of a native picture; grey has one."""
+    """Views (h, w) on the Y, U, V (or G, B, R) planes of a native picture; grey has one."""
     dtype = np.dtype(np.uint16 if native.format.components[0].bits > 8 else np.uint8)
     return [
         np.frombuffer(plane, dtype).reshape(plane.height, plane.line_size // dtype.itemsize)[:, : plane.width]
@@ -113,7 +123,10 @@ def _planes(native: Any) -> list[Array]:
 def yuv_matrix(native: Any) -> Array:
     """(3, 4) float32 that takes RGB of 0 to 255, and 1, to the levels of the picture's matrix, range and depth.
 
-    ITU-T H.273, equations 41 to 58; an untagged picture is BT.601, as swscale has it."""
+    ITU-T H.273, equations 41 to 58; an untagged picture is BT.601, as swscale has it. Planar RGB is stored as GBR."""
+    if native.format.is_rgb:
+        top = (1 << native.format.components[0].bits) - 1
+        return np.hstack([np.eye(3)[[1, 2, 0]] * (top / 255), np.zeros((3, 1))]).astype(np.float32)
     red, blue = _LUMA.get(native.colorspace, _LUMA_601)
     luma = np.array([red, 1 - red - blue, blue])
     rows = np.stack([luma, (np.eye(3)[2] - luma) / (2 - 2 * blue), (np.eye(3)[0] - luma) / (2 - 2 * red)]) / 255
