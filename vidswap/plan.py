@@ -1,0 +1,306 @@
+"""What the first pass over a clip found, as a file: its shots, and its tracks with their meshes.
+
+A plan is an .npz that numpy reads without pickle: `header` is JSON as bytes (on what the plan depends, its shots, where
+its tracks begin and end), `embeddings` says who the tracks are, and their frames lie in pieces of PIECE, so that a
+render reads what its next window needs and memory does not grow with the clip. Meshes are kept to the last bit, as
+differences from frame to frame, their bytes sorted by weight: 3.5 kB a frame instead of 5.7 (float16 would be off by
+up to a quarter of a pixel, and a render with a plan would differ from one without).
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from math import prod
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vidswap.errors import InputError, UsageError
+from vidswap.types import MESH_POINTS, Array, Shot, Track
+
+FORMAT = 1
+PIECE = 32  # frames of a track that are packed together
+HEADER_MOST = 16_000_000  # bytes: room for some 400,000 tracks
+FACES_MOST = 64  # faces a frame, on average; more are not read but refused
+GRID_MOST, EMBEDDING_MOST = 256, 8192
+HEAD = 128  # bytes before an array's own, which say its dtype and shape (numpy's format, version 1.0)
+FURTHEST = 1e6  # pixels from the picture's corner; no mesh lies there
+DAMAGED = (  # all that zipfile, json and numpy raise over bytes that are not theirs
+    zipfile.BadZipFile, zlib.error, struct.error, OSError, EOFError, ValueError, KeyError, TypeError, IndexError,
+    RuntimeError, OverflowError,
+)  # fmt: skip
+ANEW = "make it anew: vidswap plan CLIP -o FILE"
+KINDS = ("mesh", "seen", "visible", "visible_to_frame")  # arrays of a track with a row for each frame
+_DATE = (1980, 1, 1, 0, 0, 0)  # equal plans are equal files
+
+Facts = Mapping[str, Any]  # what a plan depends on: "source", "size", "span", "models", "settings", "versions"
+Parts = dict[str, tuple[type, tuple[int, ...]]]  # name of an array -> its dtype and shape
+
+
+@dataclass(frozen=True, eq=False)
+class Trail:
+    """A track whose frames [start, stop) stay in the file until asked for."""
+
+    id: int
+    person: int
+    start: int
+    stop: int
+    embedding: Array  # (E,) float32, unit
+    first: int  # frame at which its first piece begins
+    piece: Callable[[int], Track]
+
+    def __len__(self) -> int:
+        return self.stop - self.start
+
+    def part(self, start: int, stop: int) -> Track:
+        """Its frames [start, stop). Raises InputError where the file is damaged."""
+        begin, end = (start - self.first) // PIECE, (stop - 1 - self.first) // PIECE + 1
+        return joined([self.piece(number) for number in range(begin, end)]).part(start, stop)
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """`name` of the clip, `facts` that the plan depends on, and what was found in the frames of `span`."""
+
+    path: Path
+    name: str
+    facts: Facts
+    span: Shot
+    shots: tuple[Shot, ...]
+    tracks: tuple[Trail, ...]
+
+    def within(self, span: Shot) -> Plan:
+        """What of it lies in a narrower span."""
+        shots = tuple(Shot(*_both(shot, span)) for shot in self.shots if _meet(shot, span))
+        tracks = (replace(each, start=max(each.start, span.start), stop=min(each.stop, span.stop))
+                  for each in self.tracks if _meet(each, span))  # fmt: skip
+        return replace(self, span=span, shots=shots, tracks=tuple(tracks))
+
+    def refuse_unless(self, facts: Facts) -> None:
+        """Raise UsageError, which says what differs, where `facts` are not those that this plan depends on. Of the span
+        it is enough that it lies within the plan's."""
+        if self.facts.get("source") != facts["source"]:
+            raise UsageError(f"{self.path} is the plan of another clip ({self.name})", ANEW)
+        if self.facts["versions"] != facts["versions"]:
+            differ = ", ".join(f"{name} {old}, here {facts['versions'].get(name)}"
+                               for name, old in self.facts["versions"].items()
+                               if old != facts["versions"].get(name))  # fmt: skip
+            raise UsageError(f"{self.path} was made by another version ({differ or 'of fewer stages'})", ANEW)
+        if self.facts.get("models") != facts["models"]:
+            raise UsageError(f"{self.path} was made with other face models", f"give its --face-pack, or {ANEW}")
+        start, stop = facts["span"]
+        if not self.span.start <= start < stop <= self.span.stop:
+            inside = f"it covers the frames {self.span.start}f to {self.span.stop}f"
+            raise UsageError(f"{self.path} does not cover --start to --end; {inside}", f"choose within, or {ANEW}")
+        if any(self.facts.get(name) != facts[name] for name in facts.keys() - {"span"}):
+            raise UsageError(f"{self.path} was made with other settings", ANEW)
+
+
+def write_plan(path: Path, name: str, facts: Facts, shots: Sequence[Shot], tracks: Sequence[Track]) -> None:
+    """Write what was found in the frames of `facts["span"]` of the clip `name`. Raises OSError."""
+    grid = tracks[0].visible.shape[1] if tracks else 0
+    embeddings = np.stack([track.embedding for track in tracks]) if tracks else np.empty((0, 0), np.float32)
+    header = {
+        "format": FORMAT, "name": name, "facts": dict(facts), "shots": [(shot.start, shot.stop) for shot in shots],
+        "grid": grid, "embedding": embeddings.shape[1],
+        "tracks": [(track.id, track.person, track.start, track.stop) for track in tracks],
+    }  # fmt: skip
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        _put(archive, "header", np.frombuffer(json.dumps(header).encode(), np.uint8))
+        _put(archive, "embeddings", embeddings)
+        for row, track in enumerate(tracks):
+            for number, start in enumerate(range(track.start, track.stop, PIECE)):
+                piece = track.part(start, min(start + PIECE, track.stop))
+                _put(archive, f"mesh-{row}-{number}", packed(piece.mesh))
+                for kind in KINDS[1:]:
+                    _put(archive, f"{kind}-{row}-{number}", getattr(piece, kind))
+
+
+@contextmanager
+def open_plan(path: Path) -> Iterator[Plan]:
+    """The plan in a file, which stays open meanwhile; every byte of it was checked. Raises InputError."""
+    with _fence(path):
+        archive = zipfile.ZipFile(path)
+    with archive:
+        with _fence(path):
+            plan = _read(path, archive)
+        yield plan
+
+
+def title(path: Path) -> str:
+    """One line about a plan file: of which clip, which frames, how many tracks."""
+    try:
+        with _fence(path), zipfile.ZipFile(path) as archive:
+            header = _header(archive)
+            start, stop = header["facts"]["span"]
+            return f"{_printable(header['name'])}, frames {start} to {stop}, tracks: {len(header['tracks'])}"
+    except InputError:
+        return "damaged"
+
+
+def joined(pieces: Sequence[Track]) -> Track:
+    """Pieces of one track that follow one another, as one."""
+    if len(pieces) == 1:
+        return pieces[0]
+    whole: dict[str, Any] = {kind: np.concatenate([getattr(piece, kind) for piece in pieces]) for kind in KINDS}
+    return replace(pieces[0], **whole)
+
+
+def packed(mesh: Array) -> Array:
+    """(4, T * 478 * 3) uint8: a mesh (T, 478, 3) float32 as differences of its bits from frame to frame, small ones of
+    either sign as small numbers, highest bytes last."""
+    bits = mesh.reshape(len(mesh), -1).view(np.int32)
+    change: Array = np.diff(np.vstack([np.zeros_like(bits[:1]), bits]), axis=0)
+    folded = np.ascontiguousarray((change << 1) ^ (change >> 31))
+    return np.ascontiguousarray(folded.reshape(-1).view(np.uint8).reshape(-1, 4).T)
+
+
+def unpacked(planes: Array, count: int) -> Array:
+    """(T, 478, 3) float32: the inverse of `packed`; `count` is T."""
+    folded = np.ascontiguousarray(planes.T).view(np.uint32).reshape(count, -1)
+    change = ((folded >> 1) ^ -(folded & 1)).view(np.int32)
+    bits = np.cumsum(change, axis=0, dtype=np.int32)
+    return bits.view(np.float32).reshape(count, MESH_POINTS, 3)
+
+
+# -- reading what anybody may have written ----------------------------------------------------------------------------
+
+
+def _read(path: Path, archive: zipfile.ZipFile) -> Plan:
+    """The plan in an archive. The header says what sizes all else must have; nothing is unpacked before they fit."""
+    header = _header(archive)
+    span = Shot(*_whole(header["facts"]["span"], 2))
+    shots = tuple(Shot(*_whole(pair, 2)) for pair in header["shots"])
+    rows = [_whole(row, 4) for row in header["tracks"]]
+    if any(not span.start <= start < stop <= span.stop for *_, start, stop in rows):
+        raise ValueError("a track lies outside its span")
+    grid, width = _whole([header["grid"], header["embedding"]], 2)
+    long = sum(stop - start for *_, start, stop in rows)
+    if grid > GRID_MOST or width > EMBEDDING_MOST or long > FACES_MOST * len(span):
+        raise ValueError("it is too large")
+    parts = _parts(rows, grid, width)
+    _check(archive, parts)
+    embeddings = _array(archive, "embeddings", parts)
+    tracks = tuple(_trail(archive, parts, row, facts, embeddings[row]) for row, facts in enumerate(rows))
+    return Plan(path, _printable(header["name"]), header["facts"], span, shots, tracks)
+
+
+def _trail(archive: zipfile.ZipFile, parts: Parts, row: int, facts: Sequence[int], embedding: Array) -> Trail:
+    """The track in a row of the header."""
+    number, person, start, stop = facts
+
+    def piece(index: int) -> Track:
+        with _fence(Path(str(archive.filename))):
+            mesh, seen, visible, to_frame = (_array(archive, f"{kind}-{row}-{index}", parts) for kind in KINDS)
+            mesh = _plausible(unpacked(mesh, len(seen)), to_frame)
+            return Track(number, person, start + index * PIECE, mesh, seen, embedding, visible, to_frame)
+
+    return Trail(number, person, start, stop, embedding, start, piece)
+
+
+def _parts(rows: Sequence[Sequence[int]], grid: int, width: int) -> Parts:
+    parts: Parts = {"embeddings": (np.float32, (len(rows), width))}
+    for row, (_, _, start, stop) in enumerate(rows):
+        for number, first in enumerate(range(start, stop, PIECE)):
+            count = min(PIECE, stop - first)
+            parts |= {
+                f"mesh-{row}-{number}": (np.uint8, (4, count * MESH_POINTS * 3)),
+                f"seen-{row}-{number}": (np.bool_, (count,)),
+                f"visible-{row}-{number}": (np.uint8, (count, grid, grid)),
+                f"visible_to_frame-{row}-{number}": (np.float64, (count, 2, 3)),
+            }
+    return parts
+
+
+def _header(archive: zipfile.ZipFile) -> dict[str, Any]:
+    length = archive.getinfo("header.npy").file_size - HEAD
+    if not 0 < length <= HEADER_MOST:
+        raise ValueError("its header is too large")
+    header = json.loads(bytes(_array(archive, "header", {"header": (np.uint8, (length,))})))
+    if header["format"] != FORMAT:
+        raise ValueError(f"its format is {header['format']:d}, this version reads {FORMAT}")
+    if not isinstance(header["facts"]["versions"], dict):
+        raise ValueError("no versions")
+    return dict(header)
+
+
+def _check(archive: zipfile.ZipFile, parts: Parts) -> None:
+    """Refuse an archive that has not all the parts, or other ones, or whose bytes are not those that were written."""
+    if sorted(archive.namelist()) != sorted(f"{name}.npy" for name in ("header", *parts)):
+        raise ValueError("parts are missing")
+    for name, (dtype, shape) in parts.items():
+        if archive.getinfo(f"{name}.npy").file_size != HEAD + np.dtype(dtype).itemsize * prod(shape):
+            raise ValueError("a part has another size")
+    if archive.testzip() is not None:
+        raise ValueError("a checksum differs")
+
+
+def _array(archive: zipfile.ZipFile, name: str, parts: Parts) -> Array:
+    """An array of the archive, of that very dtype and shape."""
+    dtype, shape = parts[name]
+    info = archive.getinfo(f"{name}.npy")
+    if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        raise ValueError("a part is packed in another way")
+    content = archive.read(info)
+    if content[:HEAD] != _head(dtype, shape):
+        raise ValueError("a part has another shape")
+    return np.frombuffer(content, dtype, offset=HEAD).reshape(shape)
+
+
+def _head(dtype: type, shape: tuple[int, ...]) -> bytes:
+    words = f"{{'descr': '{np.dtype(dtype).str}', 'fortran_order': False, 'shape': {shape}, }}"
+    return b"\x93NUMPY\x01\x00" + struct.pack("<H", HEAD - 10) + words.ljust(HEAD - 11).encode() + b"\n"
+
+
+def _plausible(mesh: Array, to_frame: Array) -> Array:
+    """The mesh (T, 478, 3), refused where it, or the map (T, 2, 3) of what is visible, is none that a face can have."""
+    with np.errstate(invalid="ignore", over="ignore"):
+        near = all(float(np.abs(each).max()) < FURTHEST for each in (mesh, to_frame))  # False for NaN
+        wide = near and float((mesh.max(1) - mesh.min(1))[:, :2].min()) > 0
+    if not wide or float(np.abs(np.linalg.det(to_frame[:, :, :2])).min()) == 0:
+        raise ValueError("meshes that no face has")
+    return mesh
+
+
+def _put(archive: zipfile.ZipFile, name: str, array: Array) -> None:
+    content = _head(array.dtype.type, array.shape) + np.ascontiguousarray(array).tobytes()
+    archive.writestr(zipfile.ZipInfo(f"{name}.npy", _DATE), content, zipfile.ZIP_DEFLATED)
+
+
+def _printable(words: Any) -> str:
+    """A name that may be shown, whatever it is."""
+    return "".join(letter if letter.isprintable() else "?" for letter in str(words)[:200])
+
+
+def _whole(numbers: Any, count: int) -> list[int]:
+    """`count` whole numbers that are not negative, of JSON that may be anything."""
+    if not isinstance(numbers, list) or len(numbers) != count:
+        raise ValueError("numbers")
+    if any(type(each) is not int or not 0 <= each < 2**40 for each in numbers):
+        raise ValueError("numbers")
+    return numbers
+
+
+def _both(one: Shot, other: Shot) -> tuple[int, int]:
+    return max(one.start, other.start), min(one.stop, other.stop)
+
+
+def _meet(one: Shot | Trail, other: Shot) -> bool:
+    return one.start < other.stop and other.start < one.stop
+
+
+@contextmanager
+def _fence(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise InputError(f"there is no plan {path}", ANEW) from error
+    except DAMAGED as error:
+        raise InputError(f"{path} is no plan, or damaged ({error})", ANEW) from error
