@@ -35,7 +35,8 @@ ALLOWED = {
     "write": SHARED | {"write"},
     "train": SHARED | {"train", *STAGES},
     "evaluate": SHARED | {"evaluate", "read"},  # the second journey: two clips are read and compared
-    "pipeline": SHARED | {"cache", "clock", "evaluate", "plan", "relay", *STAGES},
+    "render": SHARED | {"clock", "relay", *STAGES},  # the second half of the journey
+    "pipeline": SHARED | {"cache", "clock", "evaluate", "plan", "render", *STAGES},
     "cli": SHARED | {"bench", "cache", "clock", "evaluate", "pipeline", "plan", "train"},
 }
 # Third-party packages and the modules that may import them.

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vidswap import pipeline
+from vidswap import pipeline, render
 from vidswap.clock import Clock
 from vidswap.errors import NoFaceError, UsageError
 from vidswap.geometry import posed
@@ -23,7 +23,7 @@ from vidswap.settings import ReadSettings
 from vidswap.swap.engine import Needs
 from vidswap.types import Clip, Consent, Crops, Frame, Identity, Shot, Swapped, Track
 
-SIDE, MEAN = 48, pipeline.mean_face()
+SIDE, MEAN = 48, render.mean_face()
 SOMEONE = Identity((np.zeros((8, 8, 3), np.uint8),), (MEAN,), np.ones(4, np.float32) / 2, Consent("self"))
 
 
@@ -62,7 +62,7 @@ class Footage:
 
 
 def relayed(footage: Iterable[Frame], tracks: list[Track], engine: Mirror) -> Iterator[tuple[Frame, list[Layer]]]:
-    calls = (pipeline.calls_of(track, engine, SOMEONE, Clock()) for track in tracks)
+    calls = (render.calls_of(track, engine, SOMEONE, Clock()) for track in tracks)
     return relay(footage, merge(*calls, key=attrgetter("stop")), engine.needs.window)
 
 

@@ -58,10 +58,10 @@ class Clock:
                 return
             yield item  # type: ignore[misc]
 
-    def told(self, name: str, items: Iterable[Item], total: int) -> Iterator[Item]:
-        """`items`, each reported when the next one is asked for."""
-        self._report(name, 0, total)
-        for done, item in enumerate(items, 1):
+    def told(self, name: str, items: Iterable[Item], total: int, before: int = 0) -> Iterator[Item]:
+        """`items`, each reported when the next one is asked for; `before` of the total were done already."""
+        self._report(name, before, total)
+        for done, item in enumerate(items, before + 1):
             yield item
             self._report(name, done, total)
 

@@ -6,48 +6,46 @@ kept is the first pass's facts and the frames of one window, so memory does not 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from heapq import merge
-from operator import attrgetter
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from vidswap import __version__
+from vidswap.cache import digest_of
 from vidswap.clock import Clock, Report, Stage, quiet
 from vidswap.errors import NoFaceError, UsageError
 from vidswap.evaluate.compare import Evaluation, evaluate
 from vidswap.moment import Moment
 from vidswap.read.clip import frames, open_clip
-from vidswap.read.crops import cut, neutral_shape
 from vidswap.read.faces import FaceReader, open_faces, watch
 from vidswap.read.identity import load_consent, load_identity
 from vidswap.read.shots import Cuts, shots_of
 from vidswap.read.tracks import find_tracks
-from vidswap.relay import Call, Layer, relay
+from vidswap.render import Job, make, mean_face
 from vidswap.settings import ReadSettings, Settings
-from vidswap.swap.engine import Engine, open_engine
-from vidswap.swap.windows import Window, windows
-from vidswap.types import Array, Clip, Frame, Identity, Shot, Swapped, Track
-from vidswap.weights import path_to
+from vidswap.swap.engine import open_engine
+from vidswap.types import Array, Clip, Shot, Track
+from vidswap.weights import registry
+from vidswap.write import encode
 from vidswap.write.cast import Row, cast_sheet, portrait
-from vidswap.write.composite import composite
-from vidswap.write.encode import check_writable, encode
+from vidswap.write.encode import check_writable
 from vidswap.write.picture import check_picture, write_picture
 from vidswap.write.provenance import labels
+from vidswap.write.segments import Work, claimed
 from vidswap.write.sheet import sheet
+from vidswap.write.video import recipe_of
 
 DETECT_EVERY = 8  # frames between detections while faces are followed
 SHEET_ROWS, PORTRAITS = 6, 6
-Pair = tuple[int, Array, Array]  # a frame's index, the original and the result (H, W, 3)
 
 
 @dataclass(frozen=True)
 class Result:
     """What a swap did: `frames` written, `duration` of them in seconds, `swapped` of them with another face, the
-    `persons` replaced. `licence` is that of the face models; `stages` is where time and memory went."""
+    `persons` replaced; `resumed` frames were found finished. `licence` is that of the face models; `stages` is where
+    time and memory went."""
 
     out: Path
     frames: int
@@ -56,6 +54,7 @@ class Result:
     persons: tuple[int, ...]
     licence: str
     stages: Mapping[str, Stage]
+    resumed: int = 0
 
 
 def swap_clip(
@@ -69,6 +68,7 @@ def swap_clip(
         clip = open_clip(source)
         span = span_of(clip, settings.read)
         check_writable(clip, out)
+        recipe = recipe_of(clip, next(frames(clip, span.start, span.start + 1)).native, out, settings.write)
         if settings.write.sheet:
             check_picture(settings.write.sheet)
         agreed = load_consent(consent)
@@ -76,22 +76,19 @@ def swap_clip(
         identity = load_identity(photos, agreed, reader)
     with clock.stage("engine"):  # torch and the weights are the engine's own cost
         engine = open_engine(settings.swap)
-    tracks = choose(analyse(clip, span, reader, clock), settings.read.person)
+    with claimed(out) as folder:
+        tracks = choose(analyse(clip, span, reader, clock), settings.read.person)
+        tags = labels(identity, settings.swap.engine, __version__, settings.swap.seed)
+        job = Job(clip, span, tracks, engine, identity, facts_of(source, settings), tags)
+        key, length = job.key(recipe, settings.write.segment), settings.write.segment
+        work = Work(folder, key, span.start, length, resume=settings.write.resume)
+        resumed = make(job, out, recipe, work, clock)
     covered = sorted({index for track in tracks for index in range(track.start, track.stop)})
-    keep = evenly(covered, SHEET_ROWS if settings.write.sheet else 0)
-    pairs: list[Pair] = []
-    footage = clock.told("rendering", clock.each("decode", frames(clip, span.start, span.stop)), len(span))
-    calls = merge(*(calls_of(track, engine, identity, clock) for track in tracks), key=attrgetter("stop"))
-    pictures = finish(relay(footage, calls, engine.needs.window), keep, pairs, clock)
-    tags = labels(identity, settings.swap.engine, __version__, settings.swap.seed)
-    with clock.stage("encode"):
-        encode(clip, pictures, out, settings.write, tags)
     if settings.write.sheet:
-        rows = [(index, clip.seconds(index), before, after) for index, before, after in pairs]
-        write_picture(settings.write.sheet, sheet(rows))
+        write_picture(settings.write.sheet, sheet(list(moments(clip, out, span, evenly(covered, SHEET_ROWS)))))
     persons = tuple(sorted({track.person for track in tracks}))
     duration = clip.seconds(span.stop - 1) - clip.seconds(span.start) + float(1 / clip.rate)
-    return Result(out, len(span), duration, len(covered), persons, reader.licence, clock.stages)
+    return Result(out, len(span), duration, len(covered), persons, reader.licence, clock.stages, resumed)
 
 
 def cast_clip(source: Path, out: Path, *, settings: Settings = Settings(), report: Report = quiet) -> list[Row]:
@@ -128,7 +125,7 @@ def transcode(source: Path, out: Path, *, settings: Settings = Settings(), repor
     clock = Clock(report)
     footage = clock.told("plain transcode", frames(clip, span.start, span.stop), len(span))
     with clock.stage("plain"):
-        encode(clip, ((frame.index, frame.native) for frame in footage), out, settings.write, {})
+        encode.transcode(clip, ((frame.index, frame.native) for frame in footage), out, settings.write)
     return clock.stages["plain"].seconds
 
 
@@ -161,34 +158,19 @@ def analyse(clip: Clip, span: Shot, reader: FaceReader, clock: Clock) -> list[Tr
         return find_tracks(shots_of(cuts, span.start), faces, span.start)
 
 
-def calls_of(track: Track, engine: Engine, identity: Identity, clock: Clock) -> Iterator[Call]:
-    """The windows of a track; with each the engine is handed its own answer to the one before."""
-    needs, neutral = engine.needs, neutral_shape(track, mean_face())
-    previous: Swapped | None = None
-    for window in windows(track.start, track.stop, needs.window, needs.overlap):
-
-        def swap(inside: Sequence[Frame], window: Window = window) -> Swapped:
-            nonlocal previous
-            with clock.stage("crops"):
-                crops = cut(inside, track, window, needs, neutral)
-            with clock.stage("engine"):
-                previous = engine.swap(crops, identity, previous)
-            return previous
-
-        yield Call(window.start, window.stop, swap)
+def facts_of(source: Path, settings: Settings) -> dict[str, object]:
+    """What a render depends on beside tracks, identity and recipe: bytes, versions, settings."""
+    models = {name: [file.sha256 for file in model.files] for name, model in registry().items()}
+    return {"clip": digest_of(source), "version": __version__, "models": models, "swap": settings.swap,
+            "face_pack": settings.read.face_pack}  # fmt: skip
 
 
-def finish(
-    relayed: Iterable[tuple[Frame, list[Layer]]], keep: Collection[int], pairs: list[Pair], clock: Clock
-) -> Iterator[tuple[int, Any]]:
-    """Composited frames, ready to encode. Of those whose index is in `keep`, before and after are put into `pairs`."""
-    for frame, layers in relayed:
-        with clock.stage("composite"):
-            before = frame.rgb if frame.index in keep else None  # now: composite draws on the frame itself
-            native = composite(frame, layers) if layers else frame.native
-            if before is not None:
-                pairs.append((frame.index, before, frame.to_rgb(native)))
-        yield frame.index, native
+def moments(clip: Clip, out: Path, span: Shot, indices: Sequence[int]) -> Iterator[tuple[int, float, Array, Array]]:
+    """Frames of the clip, each with its index, its second, and what became of it in `out`."""
+    result = open_clip(out)
+    for index in indices:
+        before, after = next(frames(clip, index, index + 1)), next(frames(result, index - span.start))
+        yield index, clip.seconds(index), before.rgb, after.rgb
 
 
 def choose(tracks: Sequence[Track], person: str) -> list[Track]:
@@ -203,11 +185,6 @@ def choose(tracks: Sequence[Track], person: str) -> list[Track]:
     if number not in numbers:
         raise UsageError(f"there is no person {number} in the clip", f"it has {sorted(numbers)}: see `vidswap cast`")
     return [track for track in tracks if track.person == number]
-
-
-def mean_face() -> Array:
-    """(478, 3) float32, in the face's own frame. Raises ModelError."""
-    return np.asarray(np.load(path_to("face"))["mean"])
 
 
 def span_of(clip: Clip, settings: ReadSettings) -> Shot:

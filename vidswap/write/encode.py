@@ -25,7 +25,7 @@ from vidswap.settings import WriteSettings
 from vidswap.types import Clip
 from vidswap.write import passthrough
 from vidswap.write.containers import kind_of
-from vidswap.write.segments import Segment, Work, claimed, settle, told
+from vidswap.write.segments import Work, claimed, settle, told
 from vidswap.write.video import Picture, Recipe, encoder, recipe_of, timed, track
 
 # Edit lists count in the movie's unit: at the default 1/1000 s the sound would start up to 1 ms off.
@@ -82,12 +82,12 @@ def render(clip: Clip, frames: Iterable[Picture], work: Work, out: Path, recipe:
         chunk = chain([first], islice(pictures, work.length - 1))
         with told(out, av.FFmpegError), work.growing() as growing:
             context = encoder(recipe)
-            index, end = start, 0
+            stop, end = start, 0
             for index, native in timed(clip, chunk, int(clip.pts[start])):
-                end = native.pts + native.duration
+                stop, end = index + 1, native.pts + native.duration
                 growing.add(_kept(packet, clip) for packet in context.encode(native))
             growing.add(_kept(packet, clip) for packet in context.encode(None))
-            work.finish(growing.segment(start, index + 1, end, bytes(context.extradata or b"")))
+            work.finish(growing.segment(start, stop, end, bytes(context.extradata or b"")))
 
 
 def join(clip: Clip, work: Work, out: Path, recipe: Recipe, labels: Mapping[str, str]) -> None:
@@ -103,7 +103,7 @@ def join(clip: Clip, work: Work, out: Path, recipe: Recipe, labels: Mapping[str,
             raise OutputError(f"{out}: the segments of it do not fit together", "start over with --no-resume")
         return _joined(video, clip, work, shift)
 
-    _written(clip, work.start, steps, work.folder, out, recipe, labels)
+    _written(clip, work.start, steps, folder=work.folder, out=out, recipe=recipe, labels=labels)
 
 
 def transcode(clip: Clip, frames: Iterable[Picture], out: Path, settings: WriteSettings) -> None:
@@ -113,12 +113,12 @@ def transcode(clip: Clip, frames: Iterable[Picture], out: Path, settings: WriteS
     recipe = recipe_of(clip, first[1], out, settings)
     with claimed(out, kept=False) as folder:
         _written(clip, first[0], lambda video, shift: _encoded(video, clip, chain([first], pictures), shift),
-                 folder, out, recipe, {})  # fmt: skip
+                 folder=folder, out=out, recipe=recipe, labels={})  # fmt: skip
 
 
 def _written(
-    clip: Clip, start: int, steps: Callable[[Any, int], Iterator[_Step]], folder: Path, out: Path, recipe: Recipe,
-    labels: Mapping[str, str],
+    clip: Clip, start: int, steps: Callable[[Any, int], Iterator[_Step]], *,
+    folder: Path, out: Path, recipe: Recipe, labels: Mapping[str, str],
 ) -> None:  # fmt: skip
     """Write `out`, whose pictures from frame `start` on are those of `steps`, made for a track and a shift in time."""
     part = _part(folder, out)
@@ -151,11 +151,11 @@ class _Step:
 
 
 def _encoded(video: Any, clip: Clip, pictures: Iterable[Picture], shift: int) -> Iterator[_Step]:
-    index, end = 0, Fraction(0)
+    last, end = False, Fraction(0)
     for index, native in timed(clip, pictures, shift):
-        end = (native.pts + native.duration) * clip.time_base
+        last, end = index == len(clip) - 1, (native.pts + native.duration) * clip.time_base
         yield _Step(video.encode(native), end, last=False)
-    yield _Step(video.encode(None), end, last=index == len(clip) - 1)
+    yield _Step(video.encode(None), end, last)
 
 
 def _joined(video: Any, clip: Clip, work: Work, shift: int) -> Iterator[_Step]:
@@ -240,4 +240,5 @@ def _source(clip: Clip) -> Any:
 def _target(folder: Path, out: Path) -> Any:
     av.logging.set_libav_level(av.logging.PANIC)  # what goes wrong is raised, and told in one line
     kind = kind_of(out)
-    return av.open(f"file:{_part(folder, out)}", "w", format=kind.muxer, container_options=_MUXING if kind.is_mp4 else {})
+    options = _MUXING if kind.is_mp4 else {}
+    return av.open(f"file:{_part(folder, out)}", "w", format=kind.muxer, container_options=options)

@@ -19,7 +19,7 @@ import json
 import os
 import shutil
 import zipfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -83,11 +83,12 @@ class Growing:
 
 class Work:
     """The folder of one render that begins at frame `start`: its finished segments, each of `length` frames but the
-    last. Those that are there and follow one another from `start` on are adopted, if `key` is theirs."""
+    last. Those that are there and follow one another from `start` on are adopted, if `key` is theirs and unless
+    `resume` is False; all else is removed."""
 
-    def __init__(self, folder: Path, key: str, start: int, length: int) -> None:
+    def __init__(self, folder: Path, key: str, start: int, length: int, *, resume: bool = True) -> None:
         self.folder, self.start, self.length = folder, start, length
-        if not _says(folder / "key", key):
+        if not resume or not _says(folder / "key", key):
             _clear(folder)
             _put(folder / "key", key.encode())
         self.segments = list(self._found())
@@ -146,8 +147,8 @@ class Work:
         except (OSError, ValueError, EOFError, zipfile.BadZipFile):
             return None
         crops = {name.removeprefix("crops_"): values.pop(name) for name in list(values) if name.startswith("crops_")}
-        whole = {name: int(crops.pop(name)) for name in ("track", "start")}
-        return Swapped(Crops(**whole, **crops), **values)
+        track, start = int(crops.pop("track")), int(crops.pop("start"))
+        return Swapped(Crops(track, start, **crops), **values)
 
     def go_back(self, boundary: int) -> None:
         """Give up the segments from `boundary` on."""
@@ -200,9 +201,10 @@ def noted(work: Work) -> Iterator[None]:
 @contextmanager
 def told(out: Path, *kinds: type[Exception]) -> Iterator[None]:
     """What the system (or `kinds`) raises inside becomes an OutputError about `out`."""
+    caught: tuple[type[Exception], ...] = (OSError, *kinds)
     try:
         yield
-    except (OSError, *kinds) as error:
+    except caught as error:
         number, reason = getattr(error, "errno", None), getattr(error, "strerror", None)
         hint = "free some space" if number in _FULL else "check the folder and its permissions, or write an .mkv"
         raise OutputError(f"{out} cannot be written ({reason or error})", hint) from error
@@ -240,11 +242,11 @@ def _says(path: Path, words: str) -> bool:
 def _sound(packets: Path) -> Segment | None:
     """The segment in a file, if its sidecar fits it."""
     try:
-        facts: Mapping[str, Any] = json.loads(packets.with_suffix(".json").read_bytes())
-        segment = Segment(**{name: tuple(each) if isinstance(each, list) else each for name, each in facts.items()})
+        facts: dict[str, Any] = json.loads(packets.with_suffix(".json").read_bytes())
+        segment = Segment(**{**facts, **{name: tuple(facts[name]) for name in ("sizes", "times", "keys")}})
         with open(packets, "rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
-    except (OSError, ValueError, TypeError):
+    except (OSError, ValueError, TypeError, KeyError):
         return None
     return segment if digest == segment.digest else None
 

@@ -1,0 +1,168 @@
+"""Tracks and a person -> the result: swapped, composited, encoded. It goes on where an earlier render stopped.
+
+An engine's only memory is `previous`, its answer to the window before on the same track. So whenever the windows pass
+a boundary between segments, the last answer before it is kept in the work folder, and to go on from frame b only the
+windows that reach beyond b are computed: the first of each track is handed the answer that was kept. Frames before b
+that those windows need are decoded anew, but not encoded.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields, is_dataclass
+from heapq import merge
+from itertools import chain
+from operator import attrgetter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vidswap.clock import Clock
+from vidswap.read.clip import frames
+from vidswap.read.crops import cut, neutral_shape
+from vidswap.relay import Call, relay
+from vidswap.swap.engine import Engine, Needs
+from vidswap.swap.windows import Window, windows
+from vidswap.types import Array, Clip, Frame, Identity, Shot, Swapped, Track
+from vidswap.weights import path_to
+from vidswap.write.composite import composite
+from vidswap.write.encode import join, render
+from vidswap.write.segments import Work, noted
+from vidswap.write.video import Picture, Recipe
+
+Remember = Callable[[Swapped, int, int], None]  # an answer, the end of its window, the end of the one that follows
+
+
+@dataclass(frozen=True, eq=False)
+class Job:
+    """What is to be rendered: frames `span` of a clip, with the identity's face on `tracks`. `facts` are all else that
+    the result depends on (the digest of the clip, of models, versions ...), `labels` what it says of itself."""
+
+    clip: Clip
+    span: Shot
+    tracks: Sequence[Track]
+    engine: Engine
+    identity: Identity
+    facts: Mapping[str, object]
+    labels: Mapping[str, str]
+
+    def key(self, *more: object) -> str:
+        """A digest of all that the result depends on."""
+        tracks = [(track.id, track.person, track.start, track.stop, track.embedding) for track in self.tracks]
+        return digest((self.facts, self.labels, self.span, tracks, self.identity, self.engine.needs, *more))
+
+
+def make(job: Job, out: Path, recipe: Recipe, work: Work, clock: Clock) -> int:
+    """Render a job as the file `out`, by way of `work`, which was opened with the job's key; how many frames were found
+    there finished. Raises OutputError, EngineError, InputError."""
+    with noted(work):
+        previous = recalled(job.tracks, job.engine.needs, work)
+        done = work.reached
+        fresh = ((index, native) for index, native in pictures(job, previous, work, clock) if index >= done)
+        with clock.stage("encode"):
+            render(job.clip, fresh, work, out, recipe)
+            join(job.clip, work, out, recipe, job.labels)
+    return done - job.span.start
+
+
+def pictures(job: Job, previous: Mapping[int, Swapped], work: Work, clock: Clock) -> Iterator[Picture]:
+    """Composited frames, ready to encode, from a little before `work.reached` on. What engines answer last before a
+    boundary is kept in `work`; `previous` is what they did before `work.reached`, by track."""
+    done, needs = work.reached, job.engine.needs
+
+    def remember(swapped: Swapped, stop: int, later: int) -> None:
+        for boundary in work.boundaries(stop, later):
+            with clock.stage("encode"):
+                work.remember(boundary, swapped)
+
+    ahead = [track for track in job.tracks if track.stop > done]
+    first = min([done, *(windows_after(track, needs, done)[0].start for track in ahead)])
+    footage = clock.each("decode", frames(job.clip, first, job.span.stop))
+    told = clock.told("rendering", footage, len(job.span), first - job.span.start)
+    calls = (
+        calls_of(track, job.engine, job.identity, clock, done=done, previous=previous.get(track.id), remember=remember)
+        for track in ahead
+    )
+    for frame, layers in relay(told, merge(*calls, key=attrgetter("stop")), needs.window):
+        with clock.stage("composite"):
+            native = composite(frame, layers) if layers else frame.native
+        yield frame.index, native
+
+
+def calls_of(
+    track: Track, engine: Engine, identity: Identity, clock: Clock, *,
+    done: int = 0, previous: Swapped | None = None, remember: Remember = lambda *_: None,
+) -> Iterator[Call]:  # fmt: skip
+    """The windows of a track that reach beyond frame `done`; with each the engine is handed its own answer to the one
+    before, with the first of them `previous`."""
+    needs, neutral = engine.needs, neutral_shape(track, mean_face())
+    ahead = windows_after(track, needs, done)
+    for window, stop in zip(ahead, [*(window.stop for window in ahead[1:]), track.stop]):
+
+        def swap(inside: Sequence[Frame], window: Window = window, stop: int = stop) -> Swapped:
+            nonlocal previous
+            with clock.stage("crops"):
+                crops = cut(inside, track, window, needs, neutral)
+            with clock.stage("engine"):
+                previous = engine.swap(crops, identity, previous)
+            remember(previous, window.stop, stop)
+            return previous
+
+        yield Call(window.start, window.stop, swap)
+
+
+def recalled(tracks: Sequence[Track], needs: Needs, work: Work) -> dict[int, Swapped]:
+    """What the engine answered last, by track, before the frame at which to go on: that is the last boundary at which
+    every track that has begun, and goes on, is remembered. The segments behind it are given up."""
+    for boundary in reversed([work.start, *(segment.stop for segment in work.segments)]):
+        amid = [track for track in tracks if is_amid(track, needs, boundary)]
+        found = {track.id: work.recall(boundary, track.id) for track in amid}
+        whole = {number: swapped for number, swapped in found.items() if swapped is not None}
+        if len(whole) == len(found):
+            work.go_back(boundary)
+            return whole
+    raise AssertionError("no window ends before the first frame")
+
+
+def windows_after(track: Track, needs: Needs, done: int) -> list[Window]:
+    """The windows of a track that reach beyond frame `done`."""
+    return [each for each in windows(track.start, track.stop, needs.window, needs.overlap) if each.stop > done]
+
+
+def is_amid(track: Track, needs: Needs, boundary: int) -> bool:
+    """Whether a window of the track ends before a boundary, and another one reaches beyond."""
+    first = next(windows(track.start, track.stop, needs.window, needs.overlap))
+    return first.stop <= boundary < track.stop
+
+
+def digest(value: object) -> str:
+    """sha256 of a value made of dataclasses, arrays, mappings, sequences, and of what `repr` tells apart."""
+    found = hashlib.sha256()
+    for word in _words(value):
+        found.update(len(word).to_bytes(8, "little") + word)
+    return found.hexdigest()
+
+
+def _words(value: Any) -> Iterator[bytes]:
+    """The value as words, no two values the same."""
+    if isinstance(value, np.ndarray):
+        yield from (f"{value.dtype.str}{value.shape}".encode(), np.ascontiguousarray(value).tobytes())
+    elif is_dataclass(value):
+        yield type(value).__name__.encode()
+        yield from _words({each.name: getattr(value, each.name) for each in fields(value)})
+    elif isinstance(value, Mapping):
+        yield f"{len(value)} items".encode()
+        for name in sorted(value):
+            yield from chain([repr(name).encode()], _words(value[name]))
+    elif isinstance(value, (list, tuple)):
+        yield f"{len(value)} values".encode()
+        yield from chain.from_iterable(map(_words, value))
+    else:
+        yield repr(value).encode()
+
+
+def mean_face() -> Array:
+    """(478, 3) float32, in the face's own frame. Raises ModelError."""
+    return np.asarray(np.load(path_to("face"))["mean"])
