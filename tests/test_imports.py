@@ -42,8 +42,8 @@ ALLOWED = {
 # Third-party packages and the modules that may import them.
 TORCH = {"swap.sampler", "swap.embedded", "train"}
 FENCES = {
-    "av": {"read.clip", "read.sound", "read.view", "write.containers", "write.encode", "write.passthrough",
-           "write.video"},
+    "av": {"read.clip", "read.planar", "read.sound", "read.stills", "read.view", "write.containers", "write.encode", "write.passthrough",
+           "write.subtitles", "write.video"},
     "onnxruntime": {"read.faces"},
     "insightface": {"read.faces"},
     "torch": TORCH,

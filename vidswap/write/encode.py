@@ -9,7 +9,6 @@ result's size on the disk.
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
@@ -28,11 +27,7 @@ from vidswap.write.containers import kind_of
 from vidswap.write.segments import Work, claimed, settle, told
 from vidswap.write.video import Picture, Recipe, encoder, recipe_of, timed, track
 
-# Edit lists count in the movie's unit: at the default 1/1000 s the sound would start up to 1 ms off.
-_MUXING = {"movflags": "faststart", "movie_timescale": "90000"}
 _INTERLEAVED = 2  # seconds that packets of one moment may lie apart in a file
-_MICROSECONDS = 1_000_000
-_PREROLL = Fraction(1, 2)  # seconds of sound read before a range
 
 
 def check_writable(clip: Clip, out: Path) -> None:
@@ -49,8 +44,8 @@ def check_writable(clip: Clip, out: Path) -> None:
     with told(out):
         trial.touch()
         trial.unlink()
-    with told(out, av.FFmpegError), _source(clip) as source, av.open(io.BytesIO(), "w", format=kind.muxer) as target:
-        passthrough.copied_streams(source, target)
+    with told(out, av.FFmpegError), _source(clip) as source:
+        passthrough.check(source, kind, kind.codec)
 
 
 def encode(
@@ -103,7 +98,7 @@ def join(clip: Clip, work: Work, out: Path, recipe: Recipe, labels: Mapping[str,
             raise OutputError(f"{out}: the segments of it do not fit together", "start over with --no-resume")
         return _joined(video, clip, work, shift)
 
-    _written(clip, work.start, steps, folder=work.folder, out=out, recipe=recipe, labels=labels)
+    _written(clip, (work.start, work.reached), steps, folder=work.folder, out=out, recipe=recipe, labels=labels)
 
 
 def transcode(clip: Clip, frames: Iterable[Picture], out: Path, settings: WriteSettings) -> None:
@@ -112,25 +107,26 @@ def transcode(clip: Clip, frames: Iterable[Picture], out: Path, settings: WriteS
     first = next(pictures)
     recipe = recipe_of(clip, first[1], out, settings)
     with claimed(out, kept=False) as folder:
-        _written(clip, first[0], lambda video, shift: _encoded(video, clip, chain([first], pictures), shift),
+        _written(clip, (first[0], len(clip)),
+                 lambda video, shift: _encoded(video, clip, chain([first], pictures), shift),
                  folder=folder, out=out, recipe=recipe, labels={})  # fmt: skip
 
 
 def _written(
-    clip: Clip, start: int, steps: Callable[[Any, int], Iterator[_Step]], *,
+    clip: Clip, span: tuple[int, int], steps: Callable[[Any, int], Iterator[_Step]], *,
     folder: Path, out: Path, recipe: Recipe, labels: Mapping[str, str],
 ) -> None:  # fmt: skip
-    """Write `out`, whose pictures from frame `start` on are those of `steps`, made for a track and a shift in time."""
+    """Write `out`, whose pictures, the frames of `span`, are those of `steps`, made for a track and a shift in time."""
     part = _part(folder, out)
     try:
-        with told(out, av.FFmpegError), _source(clip) as source, _target(folder, out) as target:
-            origin = _origin(clip, start, source)
+        with told(out, av.FFmpegError), _source(clip) as source, _target(folder, out, source) as target:
+            cut = passthrough.cut_of(clip, source, *span)
             video = track(target, recipe)
             tracks = passthrough.copied_streams(source, target)
-            target.metadata.update({**passthrough.tags(source.metadata), **labels})
+            passthrough.describe(source, target, video, cut, rate=clip.rate, labels=labels)
             target.start_encoding()
-            sound = passthrough.moved(_packets(source, tracks, origin), tracks, origin, trimmed=start > 0)
-            for packets in _interleaved(steps(video, round(origin / clip.time_base)), sound):
+            others = passthrough.carried(source, tracks, cut)
+            for packets in _interleaved(steps(video, round(cut.origin / clip.time_base)), others):
                 target.mux(packets)
         with told(out):
             settle(part, out)
@@ -204,28 +200,6 @@ def _kept(packet: Any, clip: Clip) -> tuple[bytes, int, bool]:
     return bytes(packet), int(packet.pts * packet.time_base / clip.time_base), packet.is_keyframe
 
 
-def _origin(clip: Clip, index: int, source: Any) -> Fraction:
-    """Seconds by which all times are moved: a range begins at 0, and so does a transport stream, whose own clock starts
-    anywhere."""
-    if index > 0:
-        return Fraction(int(clip.pts[index]) * clip.time_base)
-    if clip.container == "mpegts":
-        return Fraction(source.start_time or 0, _MICROSECONDS)
-    return Fraction(0)
-
-
-def _packets(source: Any, tracks: Mapping[int, Any], origin: Fraction) -> Iterator[Any]:
-    """The packets of the copied streams, from a little before `origin` on, up to where the file ends or breaks off."""
-    if not tracks:
-        return
-    try:
-        if origin > _PREROLL:
-            source.seek(int((origin - _PREROLL) * _MICROSECONDS))
-        yield from source.demux([source.streams[index] for index in tracks])
-    except av.FFmpegError:
-        return
-
-
 # -- files ------------------------------------------------------------------------------------------------------------
 
 
@@ -237,8 +211,7 @@ def _source(clip: Clip) -> Any:
     return av.open(f"file:{clip.path}", metadata_errors="ignore")
 
 
-def _target(folder: Path, out: Path) -> Any:
+def _target(folder: Path, out: Path, source: Any) -> Any:
     av.logging.set_libav_level(av.logging.PANIC)  # what goes wrong is raised, and told in one line
-    kind = kind_of(out)
-    options = _MUXING if kind.is_mp4 else {}
-    return av.open(f"file:{_part(folder, out)}", "w", format=kind.muxer, container_options=options)
+    kind, part = kind_of(out), f"file:{_part(folder, out)}"
+    return av.open(part, "w", format=kind.muxer, container_options=passthrough.muxing(source, kind))

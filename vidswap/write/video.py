@@ -16,6 +16,7 @@ from vidswap.settings import WriteSettings
 from vidswap.types import Clip
 from vidswap.write import passthrough
 from vidswap.write.containers import kind_of, time_base
+from vidswap.write.tags import tags as own_tags
 
 _PROCESSOR = Path("/proc/cpuinfo")
 
@@ -51,7 +52,7 @@ def recipe_of(clip: Clip, native: Any, out: Path, settings: WriteSettings) -> Re
     kind = kind_of(out)
     with av.open(f"file:{clip.path}", metadata_errors="ignore") as source:
         stream = next(stream for stream in source.streams.video if not passthrough.is_cover(stream))
-        aspect, tags = stream.sample_aspect_ratio or None, passthrough.tags(stream.metadata)
+        aspect, tags = stream.sample_aspect_ratio or None, own_tags(stream.metadata)
     options = {"crf": str(settings.crf), "preset": settings.preset}
     if _PROCESSOR.exists() and "avx512" in _PROCESSOR.read_text():
         options["x264-params"] = "asm=AVX2"  # x264's AVX-512 code gives other bytes at each run
