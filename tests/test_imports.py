@@ -42,8 +42,9 @@ ALLOWED = {
 # Third-party packages and the modules that may import them.
 TORCH = {"swap.sampler", "swap.embedded", "train"}
 FENCES = {
-    "av": {"read.clip", "read.planar", "read.sound", "read.stills", "read.view", "write.containers", "write.encode", "write.passthrough",
-           "write.subtitles", "write.video"},
+    "av": {"read.clip", "read.planar", "read.sound", "read.stills", "read.view", "write.containers", "write.encode",
+           "write.passthrough", "write.subtitles", "write.video"},
+    "PIL": {"read.stills", "write.stills"},
     "onnxruntime": {"read.faces"},
     "insightface": {"read.faces"},
     "torch": TORCH,

@@ -54,7 +54,8 @@ class Clip(_Shapes):
     (colorspace, color_range, color_primaries, color_trc). `streams` are the kinds of all streams ("video", "audio"...).
     `container` is FFmpeg's format name ("mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", "gif" ...). `width` and `height`
     are those of the stored pictures; `turn` has the rows of the matrix that makes them upright, of 1, 0 and -1, and
-    `pixel` is the width of a pixel over its height. `last` is how long the last frame is shown, 0: not told.
+    `pixel` is the width of a pixel over its height. `last` is how long the last frame is shown, 0: not told. `files` are
+    those of pictures, empty for film; then `container` is "still", "animation" or "sequence".
     """
 
     path: Path
@@ -70,6 +71,7 @@ class Clip(_Shapes):
     turn: tuple[tuple[int, int], tuple[int, int]] = ((1, 0), (0, 1))
     pixel: Fraction = Fraction(1)
     last: int = 0
+    files: tuple[Path, ...] = ()
 
     def __post_init__(self) -> None:
         _check(self, "pts", np.int64, (None,))

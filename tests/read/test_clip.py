@@ -5,7 +5,7 @@ from fractions import Fraction
 import av
 import numpy as np
 import pytest
-from footage import make_clip, moving, texture
+from footage import make_clip, moving
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -48,13 +48,14 @@ def test_variable_rate_times(tmp_path):
 
 
 def test_gif_becomes_planar(tmp_path):
+    """Its colours stay as they are: RGB."""
     pictures = moving(6)
     path = make_clip(tmp_path / "a.gif", pictures, unit=Fraction(1, 25), sound=False, codec="gif", pix_fmt="rgb8",
                      options={})  # fmt: skip
     clip = open_clip(path)
     shown = list(frames(clip))
     assert len(shown) == len(clip) == 6
-    assert {frame.native.format.name for frame in shown} == {"yuv420p"}
+    assert {frame.native.format.name for frame in shown} == {"gbrp"}
     assert np.abs(shown[3].rgb.astype(int) - pictures[3]).mean() < 25  # 256 colours
 
 
@@ -190,8 +191,9 @@ def test_refusals(tmp_path, plain):
     empty, text = tmp_path / "empty.mp4", tmp_path / "notes.mp4"
     empty.touch()
     text.write_text("this is no video\n" * 50)
-    still = tmp_path / "still.png"
-    av.VideoFrame.from_ndarray(texture(1, 64, 48), format="rgb24").save(str(still))
+    still, folder = tmp_path / "still.png", tmp_path / "folder"
+    still.write_bytes(b"\x89PNG\r\n\x1a\n and nothing more")
+    folder.mkdir()
     sound = tmp_path / "sound.m4a"
     with av.open(str(plain)) as source, av.open(str(sound), "w", format="mp4") as target:
         track = target.add_stream_from_template(source.streams.audio[0])
@@ -202,8 +204,8 @@ def test_refusals(tmp_path, plain):
     headless = tmp_path / "headless.mp4"
     headless.write_bytes(plain.read_bytes()[:200])
     wrong = {
-        tmp_path / "missing.mp4": "there is no file", tmp_path: "is a folder", empty: "is empty",
-        text: "cannot be read", still: "is not a video", sound: "no video stream", headless: "cannot be read",
+        tmp_path / "missing.mp4": "there is no file", folder: "no picture in the folder",
+        empty: "is empty", text: "cannot be read", still: "cannot be read as a picture", sound: "no video stream", headless: "cannot be read",
     }  # fmt: skip
     for path, message in wrong.items():
         with pytest.raises(InputError, match=message) as caught:

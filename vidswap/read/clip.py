@@ -26,14 +26,14 @@ from av.stream import Disposition
 from av.video.reformatter import VideoReformatter
 
 from vidswap.errors import InputError
-from vidswap.read.view import EXACT, View, turn_of
+from vidswap.read import stills
+from vidswap.read.planar import colour_of, planar, sized
+from vidswap.read.view import View, turn_of
 from vidswap.types import Array, Clip, Frame
 
-_BT709, _UNTAGGED, _BT601, _LIMITED = 1, 2, 6, 1
-_HD_LINES = 720  # from here on an untagged picture is BT.709; FFmpeg alone would take it for BT.601
 _NUDGE = 90  # ticks that a tick is split into, to part frames with the same time
 _STEPS_BACK = (0, 2, 5, 15, 60)  # seconds, tried until the decoder lands before the wanted frame
-_VIDEO_KINDS = "give an mp4, mov, mkv, webm, avi, ts or gif file"
+_VIDEO_KINDS = "give a film (mp4, mov, mkv, webm, avi, ts), a picture, or a folder of pictures"
 MOST_PIXELS = 1 << 26  # of a picture, 8192 x 8192: more is a damaged header, or an attack on memory
 MOST_FRAMES = 10_000_000  # two days at 60 a second
 _FASTEST, _SLOWEST = 1000, Fraction(1, 3600)  # frames a second that a header is believed
@@ -41,12 +41,15 @@ _UNTIMED = -(1 << 63)  # stands for a packet's missing time
 _LATEST = 1 << 53  # ticks; a later time is damage
 
 
-def open_clip(path: Path) -> Clip:
-    """The facts of a video file. Reads all packets, decodes one picture.
+def open_clip(path: Path, rate: Fraction = stills.RATE) -> Clip:
+    """The facts of a film, a picture, an animation, or a folder of pictures that are shown at `rate`. Of a film all
+    packets are read and one picture is decoded.
 
-    Raises InputError: missing, a folder, empty, not a video, without a video stream, nothing in it decodes, or larger
+    Raises InputError: missing, empty, nothing of these, without a video stream, nothing in it decodes, or larger
     than MOST_PIXELS or MOST_FRAMES."""
     _refuse_unreadable(path)
+    if stills.is_pictures(path):
+        return stills.open_pictures(path, rate)
     with _opened(path) as container:
         stream = _video_stream(container, path)
         rate = _rate(stream)
@@ -54,11 +57,11 @@ def open_clip(path: Path) -> Clip:
         streams, name = tuple(each.type for each in container.streams), container.format.name
         pixel = Fraction(stream.sample_aspect_ratio or 1)
     first = _first_picture(path)
-    colour = _colour(first)  # before _planar: a clip without tags shall stay one, players guess alike then
-    planar = _planar(first, VideoReformatter())
+    colour = colour_of(first)  # before `planar`: a clip without tags shall stay one, players guess alike then
+    film = planar(first, VideoReformatter())
     return Clip(
-        path=path, width=planar.width, height=planar.height, pts=pts, time_base=time_base, rate=rate,
-        colour=colour if planar is first else _colour(planar), rotation=int(first.rotation), streams=streams,
+        path=path, width=film.width, height=film.height, pts=pts, time_base=time_base, rate=rate,
+        colour=colour if film is first else colour_of(film), rotation=int(first.rotation), streams=streams,
         container=name, turn=turn_of(first), pixel=pixel, last=last,
     )  # fmt: skip
 
@@ -72,7 +75,7 @@ def frames(clip: Clip, start: int = 0, stop: int | None = None) -> Iterator[Fram
         return
     view = View(clip.width, clip.height, clip.turn, clip.pixel)
     show = partial(Frame, to_rgb=partial(view.rgb, reformatter=VideoReformatter()), to_stored=view.to_stored)
-    for index, native, repeated in _filled(clip, start, stop):
+    for index, native, repeated in (stills.pictures if clip.files else _filled)(clip, start, stop):
         yield show(index, native, repeated=repeated)
 
 
@@ -98,9 +101,7 @@ def _filled(clip: Clip, start: int, stop: int) -> Iterator[tuple[int, Any, bool]
 def _refuse_unreadable(path: Path) -> None:
     if not path.exists():
         raise InputError(f"there is no file {path}", "check the path of the clip")
-    if path.is_dir():
-        raise InputError(f"{path} is a folder", _VIDEO_KINDS)
-    if path.stat().st_size == 0:
+    if not path.is_dir() and path.stat().st_size == 0:
         raise InputError(f"{path} is empty", "copy or download the clip again")
 
 
@@ -238,7 +239,7 @@ def _placed(clip: Clip, start: int, stop: int) -> Iterator[tuple[int, Any]]:
             if index >= stop:
                 return
             if index >= start:
-                yield index, _sized(_planar(native, reformatter), clip, reformatter)
+                yield index, sized(planar(native, reformatter), clip.width, clip.height, reformatter)
 
 
 def _from(container: Any, stream: Any, target: int) -> Iterator[Any]:
@@ -284,39 +285,3 @@ def _first_picture(path: Path) -> Any:
         for picture in islice(_decoded(container, _video_stream(container, path)), 1):
             return picture
     raise InputError(f"{path}: no picture in it can be decoded", "the file is damaged, or its codec is not supported")
-
-
-# -- colour -----------------------------------------------------------------------------------------------------------
-
-
-def _colour(native: Any) -> tuple[int, int, int, int]:
-    return native.colorspace, native.color_range, native.color_primaries, native.color_trc
-
-
-def _planar(native: Any, reformatter: VideoReformatter) -> Any:
-    """The frame itself, tagged, if it is planar YUV or grey; else converted: 4:2:0 for players, 4:4:4 if its size is
-    odd, because x264 takes no odd 4:2:0."""
-    matrix = _BT709 if native.height >= _HD_LINES else _BT601
-    if _is_planar_yuv(native.format):
-        if native.colorspace == _UNTAGGED and matrix == _BT709:
-            native.colorspace = _BT709
-        return native
-    to = "yuv444p" if native.width % 2 or native.height % 2 else "yuv420p"
-    planar = reformatter.reformat(native, format=to, interpolation=EXACT, dst_colorspace=matrix,
-                                  dst_color_range="MPEG", threads=1)  # fmt: skip
-    planar.colorspace, planar.color_range = matrix, _LIMITED
-    planar.pts, planar.time_base, planar.duration = native.pts, native.time_base, native.duration
-    return planar
-
-
-def _sized(native: Any, clip: Clip, reformatter: VideoReformatter) -> Any:
-    """A picture whose size changes in the middle of a stream, brought back to the clip's."""
-    if (native.width, native.height) == (clip.width, clip.height):
-        return native
-    return reformatter.reformat(native, clip.width, clip.height, interpolation=EXACT, threads=1)
-
-
-def _is_planar_yuv(shape: Any) -> bool:
-    planes, bits = [part.plane for part in shape.components], shape.components[0].bits
-    alone = planes in ([0], [0, 1, 2], [0, 1, 2, 3])  # each component has a plane to itself; the fourth is alpha
-    return alone and 8 <= bits <= 16 and not (shape.is_rgb or shape.has_palette or shape.is_big_endian)

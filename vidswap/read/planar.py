@@ -1,0 +1,48 @@
+"""Whatever a decoder yields -> planes that can be painted on; planar RGB -> what encoders of film take."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from av.video.reformatter import VideoReformatter
+
+from vidswap.read.view import EXACT
+
+BT709, UNTAGGED, BT601, LIMITED = 1, 2, 6, 1  # FFmpeg's numbers of matrices, and of a range
+_HD_LINES = 720  # from here on an untagged picture is BT.709; FFmpeg alone would take it for BT.601
+
+
+def colour_of(native: Any) -> tuple[int, int, int, int]:
+    """Its tags: colorspace, color_range, color_primaries, color_trc."""
+    return native.colorspace, native.color_range, native.color_primaries, native.color_trc
+
+
+def planar(native: Any, reformatter: VideoReformatter) -> Any:
+    """The frame itself, tagged, if it is planar YUV or grey; else converted: 4:2:0 for players, 4:4:4 if its size is
+    odd, because x264 takes no odd 4:2:0."""
+    matrix = BT709 if native.height >= _HD_LINES else BT601
+    if is_planar_yuv(native.format):
+        if native.colorspace == UNTAGGED and matrix == BT709:
+            native.colorspace = BT709
+        return native
+    deep = "10le" if native.format.components[0].bits > 8 else ""
+    to = f"yuv{'444' if native.width % 2 or native.height % 2 else '420'}p{deep}"
+    made = reformatter.reformat(native, format=to, interpolation=EXACT, dst_colorspace=matrix, dst_color_range="MPEG",
+                                threads=1)  # fmt: skip
+    made.colorspace, made.color_range = matrix, LIMITED
+    made.pts, made.time_base, made.duration = native.pts, native.time_base, native.duration
+    return made
+
+
+def sized(native: Any, width: int, height: int, reformatter: VideoReformatter) -> Any:
+    """A picture whose size changes in the middle of a stream, brought back to that of the clip."""
+    if (native.width, native.height) == (width, height):
+        return native
+    return reformatter.reformat(native, width, height, interpolation=EXACT, threads=1)
+
+
+def is_planar_yuv(shape: Any) -> bool:
+    """Whether a format (`av.VideoFormat`) is planar YUV, with or without alpha, or grey, of 8 to 16 bits."""
+    planes, bits = [part.plane for part in shape.components], shape.components[0].bits
+    alone = planes in ([0], [0, 1, 2], [0, 1, 2, 3])  # each component has a plane to itself; the fourth is alpha
+    return alone and 8 <= bits <= 16 and not (shape.is_rgb or shape.has_palette or shape.is_big_endian)
