@@ -41,9 +41,10 @@ def main(words: Sequence[str] | None = None) -> int:
         options.command(options)
         sys.stdout.flush()
     except VidswapError as error:
-        return _fail(str(error), error.code)
-    except KeyboardInterrupt:
-        return _fail("stopped; no result was written", INTERRUPTED)
+        return _fail("; ".join([str(error), *_notes(error)]), error.code)
+    except KeyboardInterrupt as stop:
+        told = _notes(stop) or ["no result was written"]
+        return _fail("; ".join(["stopped", *told]), TERMINATED if isinstance(stop, Terminated) else INTERRUPTED)
     except BrokenPipeError:  # whoever read our output has gone; keep the interpreter from complaining at exit
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 0
@@ -78,6 +79,7 @@ def _swap_words(words: argparse.ArgumentParser) -> None:
     words.add_argument("-o", "--out", type=Path, required=True, metavar="OUT", help="the result, e.g. out.mp4")
     words.add_argument("--sheet", type=Path, metavar="PNG", help="also write a before/after picture")
     words.add_argument("--json", action="store_true", help="print one JSON object")
+    words.add_argument("--no-resume", action="store_true", help="start over, whatever an earlier render has finished")
     _read_words(words)
     words.add_argument("--person", default="largest", metavar="largest|all|N", help="whom to replace (see `cast`)")
     _engine_words(words)
@@ -147,7 +149,8 @@ def _settings(options: argparse.Namespace, sheet: Path | None = None) -> Setting
     if "engine" not in options:
         return Settings(read)
     swap = SwapSettings(options.engine, options.steps, options.seed, options.smooth)
-    return Settings(read, swap, WriteSettings(crf=options.crf, sheet=sheet))
+    resume = not vars(options).get("no_resume", False)
+    return Settings(read, swap, WriteSettings(crf=options.crf, sheet=sheet, resume=resume))
 
 
 def _swap(options: argparse.Namespace) -> None:
@@ -161,9 +164,10 @@ def _swap(options: argparse.Namespace) -> None:
     seconds = sum(stage.seconds for stage in done.stages.values())
     if options.json:
         return _print_json({"out": str(done.out), "sheet": options.sheet and str(options.sheet), "frames": done.frames,
-                            "swapped": done.swapped, "persons": done.persons, "engine": settings.swap.engine,
+                            "resumed": done.resumed, "swapped": done.swapped, "persons": done.persons, "engine": settings.swap.engine,
                             "licence": done.licence, "seconds": round(seconds, 2)})  # fmt: skip
-    print(f"{done.out}: {done.swapped} of {done.frames} frames have the new face; {seconds:.1f} s")
+    found = f", {done.resumed} were there already" if done.resumed else ""
+    print(f"{done.out}: {done.swapped} of {done.frames} frames have the new face{found}; {seconds:.1f} s")
     if options.sheet:
         print(f"{options.sheet}: before and after")
     if options.face_pack != "embedded":
@@ -296,5 +300,14 @@ def _fail(message: str, code: int) -> int:
     return code
 
 
+def _notes(error: BaseException) -> list[str]:
+    """What a render said about what it keeps."""
+    return getattr(error, "__notes__", [])
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM: unwinds like Ctrl-C, so that no part of a result is left."""
+
+
 def _terminate(_number: int, _frame: FrameType | None) -> NoReturn:
-    raise SystemExit(TERMINATED)  # unwinds like Ctrl-C, so that no part of a result is left
+    raise Terminated
