@@ -1,5 +1,8 @@
 """Where time goes, with a clock of our own making."""
 
+from threading import Barrier, Thread
+from time import sleep
+
 import pytest
 
 from vidswap import clock as clocks
@@ -46,6 +49,35 @@ def test_a_stage_that_fails_is_closed(hands):
         hands(2)
     assert clock.stages["inner"].seconds == 0
     assert clock.stages["after"].seconds == 2
+
+
+def test_what_waits_for_another_thread_is_booked_to_nobody(hands):
+    clock = Clock()
+    with clock.stage("encode"):
+        hands(1)
+        for _ in clock.each(None, (hands(100) for _ in range(3))):
+            hands(10)
+    assert {name: stage.seconds for name, stage in clock.stages.items()} == {"encode": 31}
+    assert clock.seconds == 331
+
+
+def test_each_thread_books_what_it_did_itself():
+    clock, both = Clock(), Barrier(2)
+
+    def work(name: str) -> None:
+        with clock.stage(name), clock.stage("inner"):
+            both.wait()
+            sleep(0.1)
+            both.wait()
+
+    threads = [Thread(target=work, args=(name,)) for name in ("one", "two")]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert clock.stages["inner"].seconds >= 0.2, "busy in two threads at once"
+    assert clock.stages["inner"].seconds > clock.seconds
+    assert clock.stages.keys() == {"one", "two", "inner"}
 
 
 def test_progress_is_told_from_nothing_to_all():

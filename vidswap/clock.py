@@ -1,4 +1,6 @@
-"""Where a run's time and memory go, by stage, and how far it is: a value that the pipeline carries, no global."""
+"""Where a run's time and memory go, by stage, and how far it is: a value that the pipeline carries, no global.
+
+Stages that overlap in threads are each booked what they were busy, so together they may take longer than the run."""
 
 from __future__ import annotations
 
@@ -8,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Lock, local
 from time import perf_counter
 from typing import TypeVar
 
@@ -21,34 +24,48 @@ def quiet(_stage: str, _done: int, _total: int) -> None:
 
 @dataclass(frozen=True)
 class Stage:
-    """Seconds spent in a stage itself (not in the stages it pulled from), and most memory seen at its ends, bytes."""
+    """Seconds that a stage itself was busy (not the stages it pulled from, nor while it waited for another thread), and
+    most memory seen at its ends, bytes."""
 
     seconds: float = 0.0
     memory: int = 0
 
 
+class _Hand(local):
+    """What each thread has for itself: its open stages (None: it waits), and since when it is in the innermost."""
+
+    def __init__(self) -> None:
+        self.open: list[str | None] = []
+        self.since = perf_counter()
+
+
 class Clock:
-    """Books time to the innermost open stage, so that lazily pulled stages do not count twice. One thread only."""
+    """Books a thread's time to its innermost open stage, so that lazily pulled stages do not count twice."""
 
     def __init__(self, report: Report = quiet) -> None:
         self.stages: dict[str, Stage] = {}
         self._report = report
-        self._open: list[str] = []
-        self._since = perf_counter()
+        self._began = perf_counter()
+        self._hand, self._lock = _Hand(), Lock()
+
+    @property
+    def seconds(self) -> float:
+        """Since this clock was made, whatever overlapped meanwhile."""
+        return perf_counter() - self._began
 
     @contextmanager
-    def stage(self, name: str) -> Iterator[None]:
-        """Book what happens inside to `name`."""
+    def stage(self, name: str | None) -> Iterator[None]:
+        """Book what this thread does inside to `name`, or to nobody."""
         self._book()
-        self._open.append(name)
+        self._hand.open.append(name)
         try:
             yield
         finally:
             self._book()
-            self._open.pop()
+            self._hand.open.pop()
 
-    def each(self, name: str, items: Iterable[Item]) -> Iterator[Item]:
-        """`items`, the time it takes to make them booked to `name`."""
+    def each(self, name: str | None, items: Iterable[Item]) -> Iterator[Item]:
+        """`items`, the time it takes to make them booked to `name`; None where they come from another thread."""
         iterator = iter(items)
         end = object()
         while True:
@@ -66,11 +83,12 @@ class Clock:
             self._report(name, done, total)
 
     def _book(self) -> None:
-        now = perf_counter()
-        if self._open:
-            spent = self.stages.get(self._open[-1], Stage())
-            self.stages[self._open[-1]] = Stage(spent.seconds + now - self._since, max(spent.memory, resident()))
-        self._since = perf_counter()
+        now, hand = perf_counter(), self._hand
+        if hand.open and (name := hand.open[-1]):
+            with self._lock:
+                spent = self.stages.get(name, Stage())
+                self.stages[name] = Stage(spent.seconds + now - hand.since, max(spent.memory, resident()))
+        hand.since = perf_counter()
 
 
 def resident() -> int:
