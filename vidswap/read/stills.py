@@ -197,14 +197,19 @@ def _reading(file: Path) -> Iterator[Any]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of damaged metadata, and of sizes that are checked below
             picture = Image.open(file, formats=_FORMATS)
+    except Image.DecompressionBombError as error:
+        raise _too_large(file) from error
     except _BROKEN as error:
         raise InputError(f"{file} cannot be read as a picture", KINDS) from error
     with picture:
-        width, height = picture.size
-        if width * height > MOST_PIXELS:
-            raise InputError(f"{file} says that it has {width} x {height} pixels, more than {MOST_PIXELS:,}",
-                             "make it smaller; or its header is damaged")  # fmt: skip
+        if picture.width * picture.height > MOST_PIXELS:
+            raise _too_large(file)
         yield picture
+
+
+def _too_large(file: Path) -> InputError:
+    message = f"{file} says that it has more than {MOST_PIXELS:,} pixels"
+    return InputError(message, "make it smaller; or its header is damaged")
 
 
 def _values(picture: Any) -> Array:
