@@ -142,7 +142,7 @@ class Work:
     def recall(self, boundary: int, track: int) -> Swapped | None:
         """What was remembered of a track at a boundary; None where nothing was, or it is damaged."""
         try:
-            with np.load(self.folder / f"{boundary:08d}-{track}.npz", allow_pickle=False) as kept:
+            with open(self.folder / f"{boundary:08d}-{track}.npz", "rb") as file, np.load(file) as kept:
                 values = {name: kept[name] for name in kept.files}
         except (OSError, ValueError, EOFError, zipfile.BadZipFile):
             return None

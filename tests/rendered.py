@@ -1,0 +1,77 @@
+"""A render of a clip with a trivial engine on made-up tracks: `python rendered.py CLIP OUT LENGTH DIE`, in segments of
+LENGTH frames, killed when it is about to put something on the disk for the DIE-th time (0: never)."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from vidswap.clock import Clock
+from vidswap.geometry import posed
+from vidswap.read.clip import frames, open_clip
+from vidswap.render import Job, make, mean_face
+from vidswap.settings import WriteSettings
+from vidswap.swap.engine import Needs
+from vidswap.types import Consent, Crops, Identity, Shot, Swapped, Track
+from vidswap.write.segments import Work, claimed
+from vidswap.write.video import recipe_of
+
+MEAN = mean_face()
+SOMEONE = Identity((np.zeros((8, 8, 3), np.uint8),), (MEAN,), np.ones(4, np.float32) / 2, Consent("self"))
+
+
+class Echo:
+    """An engine whose answer is a grey that depends on all it was handed, and on all its answers before."""
+
+    def __init__(self, window: int, overlap: int) -> None:
+        self.needs = Needs(16, "aligned", window, overlap)
+
+    def swap(self, crops: Crops, identity: Identity, previous: Swapped | None) -> Swapped:
+        before = 17 if previous is None or previous.latents is None else int(previous.latents[0])
+        grey = (31 * before + int(crops.rgb.sum()) + crops.start) % 251
+        return Swapped(crops, np.full_like(crops.rgb, grey), crops.mask, np.array([grey]))
+
+
+def track_of(number: int, start: int, stop: int, size: int = 64) -> Track:
+    """A face in the middle of a picture of `size` pixels, seen in the frames [start, stop)."""
+    mesh = posed(MEAN, (20.0, np.eye(3), np.array([size / 2, size / 2, 0])))
+    back = np.array([[size / 8, 0, 0], [0, size / 8, 0]])
+    count = stop - start
+    return Track(
+        number, number, start, np.repeat(mesh[None], count, 0), np.ones(count, bool), np.ones(4, np.float32) / 2,
+        np.full((count, 8, 8), 255, np.uint8), np.repeat(back[None], count, 0),
+    )  # fmt: skip
+
+
+def rendered(source: Path, out: Path, length: int = 20, *, crf: int = 16, resume: bool = True) -> int:
+    """Render all of a clip of at least 60 frames; how many were found finished."""
+    clip = open_clip(source)
+    count = len(clip)
+    tracks = [track_of(0, 0, count), track_of(1, 10, 35), track_of(2, 40, count - 5)]
+    recipe = recipe_of(clip, next(frames(clip)).native, out, WriteSettings(crf=crf, preset="veryfast"))
+    job = Job(clip, Shot(0, count), tracks, Echo(7, 3), SOMEONE, {}, {"comment": "rendered"})
+    with claimed(out) as folder:
+        return make(job, out, recipe, Work(folder, job.key(recipe, length), 0, length, resume=resume), Clock())
+
+
+def main(source: str, out: str, length: str, die: str) -> None:
+    left, sync = int(die), os.fsync
+
+    def fsync(handle: int) -> None:
+        nonlocal left
+        left -= 1
+        if left == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+        sync(handle)
+
+    os.fsync = fsync
+    print("begins", flush=True)
+    rendered(Path(source), Path(out), int(length))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

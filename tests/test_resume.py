@@ -1,0 +1,148 @@
+"""A render that is killed, however often and wherever, goes on and ends in the very file of one that was not."""
+
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from footage import make_clip, moving
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from rendered import SOMEONE, Echo, rendered, track_of
+
+from vidswap.clock import Clock
+from vidswap.errors import OutputError
+from vidswap.read.clip import open_clip
+from vidswap.render import Job, pictures, recalled
+from vidswap.types import Shot
+from vidswap.write.segments import Segment, Work, claimed
+
+COUNT, LENGTH, KILLS = 120, 20, 20
+SCRIPT = Path(__file__).parent / "rendered.py"
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory):
+    return make_clip(tmp_path_factory.mktemp("resume") / "clip.mp4", moving(COUNT))
+
+
+@pytest.fixture(scope="module")
+def whole(source):
+    """The bytes of a render that nothing interrupted."""
+    out = source.with_name("whole.mp4")
+    assert rendered(source, out, LENGTH) == 0
+    return out.read_bytes()
+
+
+def started(source, out, die=0):
+    words = [sys.executable, str(SCRIPT), str(source), str(out), str(LENGTH), str(die)]
+    return subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def folder_of(out):
+    return out.with_name(f".{out.name}.vidswap")
+
+
+def test_killed_twenty_times_the_file_is_the_same(source, whole, tmp_path):
+    """Half of the kills come at any moment, half at the worst: when something is half on the disk."""
+    chance, out = np.random.default_rng(0), tmp_path / "out.mp4"
+    killed = finished = 0
+    while killed < KILLS:
+        at_worst = killed % 2
+        running = started(source, out, die=int(chance.integers(1, 25)) if at_worst else 0)
+        running.stdout.readline()
+        if not at_worst:
+            time.sleep(chance.uniform(0, 0.4))
+            running.kill()
+        said = running.communicate(timeout=60)[1]
+        assert running.returncode in (0, -signal.SIGKILL), said
+        killed += running.returncode != 0
+        if out.exists():
+            finished += 1
+            assert out.read_bytes() == whole
+            out.unlink()
+        else:
+            assert running.returncode != 0
+    rendered(source, out, LENGTH)
+    assert out.read_bytes() == whole
+    assert finished
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out.mp4"]
+
+
+def test_what_is_finished_is_not_rendered_again(source, whole, tmp_path):
+    out = tmp_path / "out.mp4"
+    kill_after(source, out, 3)
+    done = len(list(folder_of(out).glob("*.json"))) * LENGTH
+    assert rendered(source, out, LENGTH) == done >= LENGTH
+    assert out.read_bytes() == whole
+
+
+@pytest.mark.parametrize("harm", ["segment", "sidecar", "memory", "choice", "no-resume"])
+def test_what_does_not_fit_is_rendered_again(source, whole, tmp_path, harm):
+    out = tmp_path / "out.mp4"
+    kill_after(source, out, 3)
+    harmed = {"segment": "00000000.packets", "sidecar": "00000000.json", "memory": "*.npz"}.get(harm, "nothing")
+    for path in folder_of(out).glob(harmed):
+        content = bytearray(path.read_bytes())
+        content[len(content) // 2 :: 2] = bytes(len(content[len(content) // 2 :: 2]))
+        path.write_bytes(content)
+    done = rendered(source, out, LENGTH, crf=17 if harm == "choice" else 16, resume=harm != "no-resume")
+    assert done == 0
+    assert (out.read_bytes() == whole) == (harm != "choice")
+    assert not folder_of(out).exists()
+
+
+def test_two_renders_of_one_file_do_not_collide(source, whole, tmp_path):
+    out = tmp_path / "out.mp4"
+    with claimed(out) as folder:
+        before = sorted(folder.iterdir())
+        with pytest.raises(OutputError, match="being rendered") as caught:
+            rendered(source, out, LENGTH)
+        assert caught.value.hint
+        assert sorted(folder.iterdir()) == before
+    rendered(source, out, LENGTH)
+    assert out.read_bytes() == whole
+
+
+def kill_after(source, out, segments):
+    """Leave behind what a render does that is killed some time after that many segments."""
+    running = started(source, out)
+    while running.poll() is None and len(list(folder_of(out).glob("*.json"))) < segments:
+        time.sleep(0.001)
+    running.kill()
+    running.communicate()
+    assert len(list(folder_of(out).glob("*.json"))) >= segments
+    assert not out.exists()
+
+
+# -- from any boundary ------------------------------------------------------------------------------------------------
+
+spans = st.tuples(st.integers(0, 55), st.integers(1, 60)).map(lambda span: (span[0], min(60, span[0] + span[1])))
+sizes = st.integers(1, 9).flatmap(lambda window: st.tuples(st.just(window), st.integers(0, window // 2)))
+
+
+@settings(max_examples=12, deadline=None)
+@given(st.lists(spans, min_size=1, max_size=4), sizes, st.integers(6, 25))
+def test_from_any_boundary_on_the_pictures_are_the_same(source, tmp_path_factory, places, size, length):
+    tracks = [track_of(number, *span) for number, span in enumerate(places)]
+    job = Job(open_clip(source), Shot(0, 60), tracks, Echo(*size), SOMEONE, {}, {})
+    work = Work(tmp_path_factory.mktemp("work"), "key", 0, length)
+    straight = dict(planes(job, {}, work))
+    assert sorted(straight) == list(range(60))
+    for boundary in range(0, 61, length):
+        starts = range(0, boundary, length)
+        work.segments = [Segment(start, start + length, (), (), (), 0, "", "") for start in starts]
+        previous = recalled(tracks, job.engine.needs, work)
+        assert work.reached == boundary, "all that is needed was remembered"
+        again = dict(planes(job, previous, work))
+        assert min(again, default=60) >= boundary - size[0]
+        assert {index: again[index] for index in range(boundary, 60)} == {i: straight[i] for i in range(boundary, 60)}
+
+
+def planes(job, previous, work):
+    for index, native in pictures(job, previous, work, Clock()):
+        rows = [np.frombuffer(plane, np.uint8).reshape(plane.height, -1)[:, : plane.width] for plane in native.planes]
+        yield index, tuple(row.tobytes() for row in rows)
