@@ -44,7 +44,7 @@ def check_writable(clip: Clip, out: Path) -> None:
     with told(out):
         trial.touch()
         trial.unlink()
-    with told(out, av.FFmpegError), _source(clip) as source:
+    with told(out, av.FFmpegError), passthrough.opened(clip) as source:
         passthrough.check(source, kind, kind.codec)
 
 
@@ -119,7 +119,7 @@ def _written(
     """Write `out`, whose pictures, the frames of `span`, are those of `steps`, made for a track and a shift in time."""
     part = _part(folder, out)
     try:
-        with told(out, av.FFmpegError), _source(clip) as source, _target(folder, out, source) as target:
+        with told(out, av.FFmpegError), passthrough.opened(clip) as source, _target(folder, out, source) as target:
             cut = passthrough.cut_of(clip, source, *span)
             video = track(target, recipe)
             tracks = passthrough.copied_streams(source, target)
@@ -205,10 +205,6 @@ def _kept(packet: Any, clip: Clip) -> tuple[bytes, int, bool]:
 
 def _part(folder: Path, out: Path) -> Path:
     return folder / f"{out.name}.part"
-
-
-def _source(clip: Clip) -> Any:
-    return av.open(f"file:{clip.path}", metadata_errors="ignore")
 
 
 def _target(folder: Path, out: Path, source: Any) -> Any:

@@ -7,8 +7,10 @@ and timecode are made again from what they say, the rest (a camera's own telemet
 
 from __future__ import annotations
 
+import io
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from fractions import Fraction
 from heapq import merge
 from math import ceil
@@ -33,6 +35,13 @@ _COVERS = {"mjpeg": ("cover.jpg", "image/jpeg"), "png": ("cover.png", "image/png
 _PCM = re.compile(r"pcm_(?:[suf](8|16|24|32|64)(?:le|be)?|alaw|mulaw)")
 
 Tracks = dict[int, Any]  # index in the source -> the track of the result
+
+
+def opened(clip: Clip) -> Any:
+    """The file of a clip, to take streams from; one that holds nothing where the clip is of pictures."""
+    if clip.files:
+        return av.open(io.BytesIO(b";FFMETADATA1\n"), format="ffmetadata")
+    return av.open(f"file:{clip.path}", metadata_errors="ignore")
 
 
 def check(source: Any, kind: Container, codec: str, trimmed: bool = False) -> None:
@@ -244,9 +253,11 @@ def _packets(source: Any, tracks: Tracks, cut: Cut) -> Iterator[Any]:
         return
     streams = [source.streams[index] for index in tracks]
     texts = any(stream.type == "subtitle" for stream in streams)
+    place = int((cut.origin - (_PREROLL_TEXT if texts else _PREROLL)) * _MICROSECONDS)
+    if cut.trimmed and place > (source.start_time or 0):
+        with suppress(av.FFmpegError):  # then it is read from its beginning
+            source.seek(place)
     try:
-        if cut.trimmed:
-            source.seek(int((cut.origin - (_PREROLL_TEXT if texts else _PREROLL)) * _MICROSECONDS))
         for packet in source.demux(streams):
             if cut.end is not None and seconds(packet) > cut.end + _INTERLEAVED:
                 return
@@ -331,7 +342,9 @@ def _within(packet: Any, cut: Cut, has_edits: bool) -> Any:
 def _samples(packet: Any, frame: int, begin: Fraction, stop: Fraction) -> Any:
     """The samples of a packet of PCM (`frame` bytes each) that begin between two times, seconds since its own."""
     rate, unit = packet.stream.codec_context.sample_rate, Fraction(packet.time_base)
-    first, last = (min(packet.size // frame, ceil(time * rate)) for time in (begin, stop))
+    count = packet.size // frame
+    length = packet.duration * unit  # in Matroska of whole milliseconds, less than its samples take
+    first, last = (count if time == length else min(count, ceil(time * rate)) for time in (begin, stop))
     part = av.Packet(bytes(packet)[first * frame : last * frame])
     part.stream, part.time_base, part.is_keyframe = packet.stream, packet.time_base, True
     part.pts = part.dts = packet.pts + round(Fraction(first, rate) / unit)

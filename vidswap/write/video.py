@@ -50,9 +50,9 @@ def recipe_of(clip: Clip, native: Any, out: Path, settings: WriteSettings) -> Re
     """How to encode pictures of a clip, of which `native` is one, for the file `out`. Raises OutputError for what
     cannot be."""
     kind = kind_of(out)
-    with av.open(f"file:{clip.path}", metadata_errors="ignore") as source:
-        stream = next(stream for stream in source.streams.video if not passthrough.is_cover(stream))
-        aspect, tags = stream.sample_aspect_ratio or None, own_tags(stream.metadata)
+    with passthrough.opened(clip) as source:
+        stream = next((stream for stream in source.streams.video if not passthrough.is_cover(stream)), None)
+        aspect, tags = (stream.sample_aspect_ratio or None, own_tags(stream.metadata)) if stream else (None, {})
     options = {"crf": str(settings.crf), "preset": settings.preset}
     if _PROCESSOR.exists() and "avx512" in _PROCESSOR.read_text():
         options["x264-params"] = "asm=AVX2"  # x264's AVX-512 code gives other bytes at each run
