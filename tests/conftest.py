@@ -1,8 +1,13 @@
-"""One thread for each library: the tests run beside one another on small machines."""
+"""One thread for each library: the tests run beside one another on small machines. And a cache of their own."""
 
+import atexit
 import os
+import shutil
+import tempfile
 
 os.environ.update(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1", MKL_NUM_THREADS="1")
+os.environ["XDG_CACHE_HOME"] = tempfile.mkdtemp(prefix="vidswap-tests-")
+atexit.register(shutil.rmtree, os.environ["XDG_CACHE_HOME"], ignore_errors=True)
 
 import cv2
 import torch

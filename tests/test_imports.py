@@ -35,8 +35,9 @@ ALLOWED = {
     "write": SHARED | {"write"},
     "train": SHARED | {"train", *STAGES},
     "evaluate": SHARED | {"evaluate", "read"},  # the second journey: two clips are read and compared
-    "render": SHARED | {"clock", "relay", *STAGES},  # the second half of the journey
-    "pipeline": SHARED | {"cache", "clock", "evaluate", "plan", "render", *STAGES},
+    "analysis": SHARED | {"cache", "clock", "plan", "read", "relay"},  # the first half of the journey
+    "render": SHARED | {"clock", "plan", "relay", *STAGES},  # the second half
+    "pipeline": SHARED | {"analysis", "clock", "evaluate", "plan", "render", *STAGES},
     "cli": SHARED | {"bench", "cache", "clock", "evaluate", "pipeline", "plan", "train"},
 }
 # Third-party packages and the modules that may import them.

@@ -110,16 +110,16 @@ def key_of(facts: Mapping[str, object]) -> str:
     return hashlib.sha256(words.encode()).hexdigest()
 
 
-def digest_of(path: Path) -> str:
-    """sha256 of a file, hexadecimal; of a folder, that of its files' names and contents. Raises InputError."""
+def digest_of(*files: Path) -> str:
+    """sha256 of a file's content, hexadecimal; of several, one of their names and contents. Raises InputError."""
+    if len(files) != 1:
+        return key_of({"files": [(file.name, digest_of(file)) for file in files]})
     try:
-        if path.is_dir():
-            files = sorted(each for each in path.iterdir() if each.is_file())
-            return key_of({each.name: digest_of(each) for each in files})
-        with open(path, "rb") as file:
+        with open(files[0], "rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
-        raise InputError(f"{path} cannot be read ({error.strerror})", "check the path and its permissions") from error
+        hint = "check the path and its permissions"
+        raise InputError(f"{files[0]} cannot be read ({error.strerror})", hint) from error
 
 
 def _found(folder: Path, ending: str) -> list[Entry]:

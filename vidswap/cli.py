@@ -11,6 +11,7 @@ import os
 import signal
 import sys
 import tempfile
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, replace
@@ -57,8 +58,10 @@ def parser() -> argparse.ArgumentParser:
     commands = top.add_subparsers(required=True, metavar="COMMAND", parser_class=Parser)
     _swap_words(commands.add_parser("swap", help="put a face into a clip"))
     _cast_words(commands.add_parser("cast", help="who is in a clip: numbers for --person"))
+    _plan_words(commands.add_parser("plan", help="find the faces of a clip once, for any number of swaps"))
     _evaluate_words(commands.add_parser("evaluate", help="measure a swapped clip against its original"))
     _models_words(commands.add_parser("models", help="what ships: licence, size, sha256"))
+    _cache_words(commands.add_parser("cache", help="what was found in clips and is kept for the next time"))
     _bench_words(commands.add_parser("bench", help="how fast, and where time and memory go"))
     _train_words(commands.add_parser("train", help="make a model anew from labelled face pictures"))
     return top
@@ -81,6 +84,7 @@ def _swap_words(words: argparse.ArgumentParser) -> None:
     words.add_argument("--json", action="store_true", help="print one JSON object")
     words.add_argument("--no-resume", action="store_true", help="start over, whatever an earlier render has finished")
     _read_words(words)
+    words.add_argument("--plan", type=Path, metavar="FILE", help="made by `vidswap plan`: start rendering at once")
     words.add_argument("--person", default="largest", metavar="largest|all|N", help="whom to replace (see `cast`)")
     _engine_words(words)
 
@@ -89,6 +93,7 @@ def _read_words(words: argparse.ArgumentParser) -> None:
     words.add_argument("--start", type=moment, metavar="TIME", help="where to begin: 3.5 (s), 1:02:03.25, or 120f")
     words.add_argument("--end", type=moment, metavar="TIME", help="where to stop, told alike")
     words.add_argument("--face-pack", default="embedded", metavar="NAME|DIR", help="models that read faces")
+    words.add_argument("--no-cache", action="store_true", help="find the faces anew, and keep nothing of it")
 
 
 def _engine_words(words: argparse.ArgumentParser) -> None:
@@ -106,6 +111,20 @@ def _cast_words(words: argparse.ArgumentParser) -> None:
     words.add_argument("-o", "--out", type=Path, required=True, metavar="PNG", help="a picture: one row a person")
     words.add_argument("--json", action="store_true", help="print one JSON object")
     _read_words(words)
+
+
+def _plan_words(words: argparse.ArgumentParser) -> None:
+    words.set_defaults(command=_plan)
+    words.add_argument("clip", type=Path, metavar="CLIP")
+    words.add_argument("-o", "--out", type=Path, required=True, metavar="FILE", help="e.g. clip.plan; for swap --plan")
+    words.add_argument("--json", action="store_true", help="print one JSON object")
+    _read_words(words)
+
+
+def _cache_words(words: argparse.ArgumentParser) -> None:
+    words.set_defaults(command=_cache)
+    words.add_argument("action", nargs="?", default="list", choices=("list", "clear"))
+    words.add_argument("--json", action="store_true", help="print one JSON object")
 
 
 def _evaluate_words(words: argparse.ArgumentParser) -> None:
@@ -145,7 +164,9 @@ def _train_words(words: argparse.ArgumentParser) -> None:
 
 
 def _settings(options: argparse.Namespace, sheet: Path | None = None) -> Settings:
-    read = ReadSettings(options.start, options.end, vars(options).get("person", "largest"), options.face_pack)
+    chosen = vars(options)
+    read = ReadSettings(options.start, options.end, chosen.get("person", "largest"), options.face_pack,
+                        chosen.get("plan"), None if options.no_cache else cache_folder())  # fmt: skip
     if "engine" not in options:
         return Settings(read)
     swap = SwapSettings(options.engine, options.steps, options.seed, options.smooth)
@@ -187,6 +208,63 @@ def _cast(options: argparse.Namespace) -> None:
         spans = ", ".join(f"{first:.1f}-{last:.1f}" for first, last in row.spans)
         print(f"--person {row.number}: {row.seconds:.1f} s on screen ({spans})")
     print(f"{options.out}: their faces")
+
+
+def _plan(options: argparse.Namespace) -> None:
+    settings = _settings(options)
+    from vidswap.pipeline import plan_clip
+
+    with _bars() as report:
+        made = plan_clip(options.clip, options.out, settings=settings, report=report)
+    if options.json:
+        return _print_json(asdict(made))
+    print(f"{made.out}: {made.frames} frames, shots: {made.shots}, persons: {len(made.persons)}, "
+          f"tracks: {made.tracks}; {made.bytes / 1e6:.1f} MB")  # fmt: skip
+
+
+def _cache(options: argparse.Namespace) -> None:
+    from vidswap.cache import LIMIT, Cache
+
+    folder = cache_folder()
+    if folder is None:
+        raise UsageError("there is no home folder to keep a cache in", "set XDG_CACHE_HOME")
+    entries = Cache(folder).clear() if options.action == "clear" else Cache(folder).entries()
+    total = sum(entry.bytes for entry in entries)
+    if options.json:
+        return _print_json({"folder": folder, "bytes": total, "limit": LIMIT, "cleared": options.action == "clear",
+                            "entries": [asdict(entry) for entry in entries]})  # fmt: skip
+    if options.action == "list" and entries:
+        from vidswap.plan import title
+
+        for entry in entries:
+            age = _age(time.time() - entry.used)
+            print(f"{entry.bytes / 1e6:>8.1f} MB  used {age:>8} ago  {title(entry.path)}")
+    said = "removed from" if options.action == "clear" else "in"
+    print(f"{len(entries)} entries, {total / 1e6:.1f} MB of at most {LIMIT / 1e6:.0f} MB, {said} {folder}")
+
+
+def _age(seconds: float) -> str:
+    """An age in its largest fitting unit: "3 h"."""
+    for unit, length in (("days", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= 2 * length:
+            return f"{seconds / length:.0f} {unit}"
+    return f"{max(0.0, seconds):.0f} s"
+
+
+def cache_folder() -> Path | None:
+    """Where this user's caches are on this system; None for a user without a home."""
+    named = os.environ.get("XDG_CACHE_HOME", "")
+    if Path(named).is_absolute():  # the standard says to ignore any other
+        return Path(named) / "vidswap"
+    try:
+        home = Path.home()
+    except RuntimeError:
+        return None
+    if sys.platform == "darwin":
+        return home / "Library" / "Caches" / "vidswap"
+    if sys.platform == "win32":
+        return Path(os.environ.get("LOCALAPPDATA", home / "AppData" / "Local")) / "vidswap" / "Cache"
+    return home / ".cache" / "vidswap"
 
 
 def _models(options: argparse.Namespace) -> None:

@@ -13,20 +13,19 @@ from pathlib import Path
 import numpy as np
 
 from vidswap import __version__
-from vidswap.cache import digest_of
+from vidswap.analysis import planned
 from vidswap.clock import Clock, Report, Stage, quiet
 from vidswap.errors import NoFaceError, UsageError
 from vidswap.evaluate.compare import Evaluation, evaluate
 from vidswap.moment import Moment
+from vidswap.plan import Plan, Trail, check_place, save_plan
 from vidswap.read.clip import frames, open_clip
-from vidswap.read.faces import FaceReader, open_faces, watch
+from vidswap.read.faces import open_faces
 from vidswap.read.identity import load_consent, load_identity
-from vidswap.read.shots import Cuts, shots_of
-from vidswap.read.tracks import find_tracks
 from vidswap.render import Job, make, mean_face
 from vidswap.settings import ReadSettings, Settings
 from vidswap.swap.engine import open_engine
-from vidswap.types import Array, Clip, Shot, Track
+from vidswap.types import Array, Clip, Shot
 from vidswap.weights import registry
 from vidswap.write import encode
 from vidswap.write.cast import Row, cast_sheet, portrait
@@ -37,7 +36,6 @@ from vidswap.write.segments import Work, claimed
 from vidswap.write.sheet import sheet
 from vidswap.write.video import recipe_of
 
-DETECT_EVERY = 8  # frames between detections while faces are followed
 SHEET_ROWS, PORTRAITS = 6, 6
 
 
@@ -55,6 +53,18 @@ class Result:
     licence: str
     stages: Mapping[str, Stage]
     resumed: int = 0
+
+
+@dataclass(frozen=True)
+class Planned:
+    """What a plan holds: `frames` of the clip, `shots` and `tracks` in them, the `persons` found; `bytes` of it."""
+
+    out: Path
+    frames: int
+    shots: int
+    tracks: int
+    persons: tuple[int, ...]
+    bytes: int
 
 
 def swap_clip(
@@ -76,10 +86,10 @@ def swap_clip(
         identity = load_identity(photos, agreed, reader)
     with clock.stage("engine"):  # torch and the weights are the engine's own cost
         engine = open_engine(settings.swap)
-    with claimed(out) as folder:
-        tracks = choose(analyse(clip, span, reader, clock), settings.read.person)
+    with claimed(out) as folder, planned(clip, span, settings.read, reader, clock) as plan:
+        span, tracks = plan.span, choose(plan.tracks, settings.read.person)
         tags = labels(identity, settings.swap.engine, __version__, settings.swap.seed)
-        job = Job(clip, span, tracks, engine, identity, facts_of(source, settings), tags)
+        job = Job(clip, span, tracks, engine, identity, facts_of(plan, settings), tags)
         key, length = job.key(recipe, settings.write.segment), settings.write.segment
         work = Work(folder, key, span.start, length, resume=settings.write.resume)
         resumed = make(job, out, recipe, work, clock)
@@ -97,17 +107,37 @@ def cast_clip(source: Path, out: Path, *, settings: Settings = Settings(), repor
     clip = open_clip(source)
     span = span_of(clip, settings.read)
     check_picture(out)
-    tracks = choose(analyse(clip, span, open_faces(settings.read.face_pack), clock), "all")
-    rows, mean = [], mean_face()
-    for number in sorted({track.person for track in tracks}):
-        own = [track for track in tracks if track.person == number]
-        meshes = {track.start + int(i): track.mesh[i] for track in own for i in np.flatnonzero(track.seen)}
-        pictures = (next(frames(clip, index, index + 1)) for index in evenly(sorted(meshes), PORTRAITS))
-        portraits = tuple(portrait(frame.rgb, meshes[frame.index], mean) for frame in pictures)
-        spans = tuple((clip.seconds(track.start), clip.seconds(track.stop - 1)) for track in own)
-        rows.append(Row(number, spans, portraits))
+    with planned(clip, span, settings.read, open_faces(settings.read.face_pack), clock) as plan:
+        tracks = choose(plan.tracks, "all")
+        rows = [row_of(number, tracks, clip) for number in sorted({track.person for track in tracks})]
     write_picture(out, cast_sheet(rows))
     return rows
+
+
+def row_of(person: int, tracks: Sequence[Trail], clip: Clip) -> Row:
+    """A person's row in the cast: when they are seen, and how they look then."""
+    own, mean = [track for track in tracks if track.person == person], mean_face()
+    seen = [(index, track) for track in own for index in track.seen()]
+    portraits = []
+    for place in evenly(range(len(seen)), PORTRAITS):
+        index, track = seen[place]
+        frame = next(frames(clip, index, index + 1))
+        portraits.append(portrait(frame.rgb, track.part(index, index + 1).mesh[0], mean))
+    spans = tuple((clip.seconds(track.start), clip.seconds(track.stop - 1)) for track in own)
+    return Row(person, spans, tuple(portraits))
+
+
+def plan_clip(source: Path, out: Path, *, settings: Settings = Settings(), report: Report = quiet) -> Planned:
+    """Find shots, faces and tracks, and keep them as the file `out` for `swap_clip`. Raises the errors of errors.py."""
+    clock = Clock(report)
+    clip = open_clip(source)
+    span = span_of(clip, settings.read)
+    check_place(out, clip)
+    with planned(clip, span, settings.read, open_faces(settings.read.face_pack), clock) as plan:
+        tracks = choose(plan.tracks, "all")
+        save_plan(plan, out)
+    persons = tuple(sorted({track.person for track in tracks}))
+    return Planned(out, len(plan.span), len(plan.shots), len(tracks), persons, out.stat().st_size)
 
 
 def evaluate_clip(
@@ -140,29 +170,10 @@ def still(source: Path, out: Path, *, settings: Settings = Settings()) -> Path:
     raise NoFaceError("nobody's face was found in the clip", "name a photo with --face")
 
 
-def analyse(clip: Clip, span: Shot, reader: FaceReader, clock: Clock) -> list[Track]:
-    """One pass over the frames of `span`: cuts, faces, and from them the tracks."""
-    is_cut, cuts = Cuts(), list[bool]()
-
-    def seen() -> Iterator[tuple[int, Array, bool]]:
-        footage = clock.each("decode", frames(clip, span.start, span.stop))
-        for frame in clock.told("analysis", footage, len(span)):
-            rgb = frame.rgb
-            with clock.stage("shots"):
-                cuts.append(is_cut(rgb))
-            yield frame.index, rgb, cuts[-1]
-
-    with clock.stage("faces"):
-        faces = list(watch(seen(), reader, DETECT_EVERY))
-    with clock.stage("tracks"):
-        return find_tracks(shots_of(cuts, span.start), faces, span.start)
-
-
-def facts_of(source: Path, settings: Settings) -> dict[str, object]:
-    """What a render depends on beside tracks, identity and recipe: bytes, versions, settings."""
+def facts_of(plan: Plan, settings: Settings) -> dict[str, object]:
+    """What a render depends on beside identity and recipe: the clip, what was found in it, versions, settings."""
     models = {name: [file.sha256 for file in model.files] for name, model in registry().items()}
-    return {"clip": digest_of(source), "version": __version__, "models": models, "swap": settings.swap,
-            "face_pack": settings.read.face_pack}  # fmt: skip
+    return {"plan": plan.facts, "version": __version__, "models": models, "swap": settings.swap}
 
 
 def moments(clip: Clip, out: Path, span: Shot, indices: Sequence[int]) -> Iterator[tuple[int, float, Array, Array]]:
@@ -173,7 +184,7 @@ def moments(clip: Clip, out: Path, span: Shot, indices: Sequence[int]) -> Iterat
         yield index, clip.seconds(index), before.rgb, after.rgb
 
 
-def choose(tracks: Sequence[Track], person: str) -> list[Track]:
+def choose(tracks: Sequence[Trail], person: str) -> list[Trail]:
     """The tracks of `person`: "largest" (by size and time on screen), "all", or a number of the cast.
     Raises NoFaceError, UsageError."""
     if not tracks:

@@ -10,6 +10,8 @@ up to a quarter of a pixel, and a render with a plan would differ from one witho
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import struct
 import zipfile
 import zlib
@@ -22,8 +24,8 @@ from typing import Any
 
 import numpy as np
 
-from vidswap.errors import InputError, UsageError
-from vidswap.types import MESH_POINTS, Array, Shot, Track
+from vidswap.errors import InputError, OutputError, UsageError
+from vidswap.types import MESH_POINTS, Array, Clip, Shot, Track
 
 FORMAT = 1
 PIECE = 32  # frames of a track that are packed together
@@ -63,6 +65,12 @@ class Trail:
         """Its frames [start, stop). Raises InputError where the file is damaged."""
         begin, end = (start - self.first) // PIECE, (stop - 1 - self.first) // PIECE + 1
         return joined([self.piece(number) for number in range(begin, end)]).part(start, stop)
+
+    def seen(self) -> Iterator[int]:
+        """The frames in which the face was seen, not filled in."""
+        for start in range(self.start, self.stop, PIECE):
+            piece = self.part(start, min(start + PIECE, self.stop))
+            yield from (start + np.flatnonzero(piece.seen)).tolist()
 
 
 @dataclass(frozen=True, eq=False)
@@ -143,6 +151,41 @@ def title(path: Path) -> str:
             return f"{_printable(header['name'])}, frames {start} to {stop}, tracks: {len(header['tracks'])}"
     except InputError:
         return "damaged"
+
+
+def check_place(out: Path, clip: Clip) -> None:
+    """Raise OutputError when no plan can be written to `out`. Call it before the work; it leaves nothing behind."""
+    if not out.parent.is_dir():
+        raise OutputError(f"{out}: there is no folder {out.parent}", "make it first")
+    if out.is_dir() or not os.access(out if out.exists() else out.parent, os.W_OK):
+        raise OutputError(f"{out} cannot be written", "choose another name or folder")
+    if out.exists() and out.samefile(clip.path):
+        raise OutputError(f"{out} is the clip itself", "give the plan another name, e.g. clip.plan")
+
+
+def save_plan(plan: Plan, out: Path) -> None:
+    """Keep a plan as the file `out`, by way of a `.part` file. Raises OutputError."""
+    part = out.with_name(out.name + ".part")
+    try:
+        shutil.copyfile(plan.path, part)
+        with open(part, "rb+") as written:
+            os.fsync(written.fileno())
+        os.replace(part, out)
+    except OSError as error:
+        raise OutputError(f"{out}: {error.strerror}", "choose another folder, or make room") from error
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def glimpsed(track: Track | Trail, most: int) -> Track:
+    """At most `most` frames of a track, evenly spaced, as if they followed one another."""
+    step, pieces = -(-len(track) // most), []
+    for start in range(track.start, track.stop, PIECE):
+        piece = track.part(start, min(start + PIECE, track.stop))
+        rows = slice((track.start - start) % step, None, step)
+        taken: dict[str, Any] = {kind: getattr(piece, kind)[rows].copy() for kind in KINDS}  # the rest may go
+        pieces.append(replace(piece, **taken))
+    return joined(pieces)
 
 
 def joined(pieces: Sequence[Track]) -> Track:

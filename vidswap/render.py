@@ -20,8 +20,10 @@ from typing import Any
 import numpy as np
 
 from vidswap.clock import Clock
-from vidswap.read.clip import frames
-from vidswap.read.crops import cut, neutral_shape
+from vidswap.plan import Trail, glimpsed
+from vidswap.read.clip import frames, shown
+from vidswap.read.crops import AROUND, cut, neutral_shape
+from vidswap.read.planar import film_maker, planar
 from vidswap.relay import Call, relay
 from vidswap.swap.engine import Engine, Needs
 from vidswap.swap.windows import Window, windows
@@ -30,9 +32,20 @@ from vidswap.weights import path_to
 from vidswap.write.composite import composite
 from vidswap.write.encode import join, render
 from vidswap.write.segments import Work, noted
+from vidswap.write.stills import write_pictures
 from vidswap.write.video import Picture, Recipe
 
+RESTING = 500  # frames of a track that its resting face is taken from: all of them would not fit for an hour's take
 Remember = Callable[[Swapped, int, int], None]  # an answer, the end of its window, the end of the one that follows
+
+
+@dataclass(frozen=True)
+class Made:
+    """What a render did: `resumed` frames were found finished, `repeated` of the others could not be decoded and show
+    the one before."""
+
+    resumed: int
+    repeated: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,7 +55,7 @@ class Job:
 
     clip: Clip
     span: Shot
-    tracks: Sequence[Track]
+    tracks: Sequence[Trail]
     engine: Engine
     identity: Identity
     facts: Mapping[str, object]
@@ -54,21 +67,47 @@ class Job:
         return digest((self.facts, self.labels, self.span, tracks, self.identity, self.engine.needs, *more))
 
 
-def make(job: Job, out: Path, recipe: Recipe, work: Work, clock: Clock) -> int:
-    """Render a job as the file `out`, by way of `work`, which was opened with the job's key; how many frames were found
-    there finished. Raises OutputError, EngineError, InputError."""
+def make(job: Job, out: Path, recipe: Recipe, work: Work, clock: Clock) -> Made:
+    """Render a job as the film `out`, by way of `work`, which was opened with the job's key. Raises OutputError,
+    EngineError, InputError."""
+    repeated: list[int] = []
+
+    def fresh() -> Iterator[Picture]:
+        reformatter = film_maker()
+        for frame, native in pictures(job, previous, work, clock):
+            if frame.index >= done:
+                repeated.extend([frame.index] * frame.repeated)
+                yield frame.index, planar(native, reformatter)
+
     with noted(work):
         previous = recalled(job.tracks, job.engine.needs, work)
         done = work.reached
-        fresh = ((index, native) for index, native in pictures(job, previous, work, clock) if index >= done)
         with clock.stage("encode"):
-            render(job.clip, fresh, work, out, recipe)
+            render(job.clip, fresh(), work, out, recipe)
             join(job.clip, work, out, recipe, job.labels)
-    return done - job.span.start
+    return Made(done - job.span.start, len(repeated))
 
 
-def pictures(job: Job, previous: Mapping[int, Swapped], work: Work, clock: Clock) -> Iterator[Picture]:
-    """Composited frames, ready to encode, from a little before `work.reached` on. What engines answer last before a
+def make_pictures(job: Job, out: Path, work: Work, clock: Clock) -> Made:
+    """Render a job as the still, the animation or the folder of pictures `out`, in the folder of `work`, at once: there
+    are no segments to go on from. Raises OutputError, EngineError, InputError."""
+    repeated: list[int] = []
+
+    def natives() -> Iterator[Picture]:
+        for frame, native in pictures(job, {}, work, clock):
+            repeated.extend([frame.index] * frame.repeated)
+            yield frame.index, native
+
+    with clock.stage("encode"):
+        write_pictures(job.clip, natives(), len(job.span), out,
+                       folder=work.folder, labels=job.labels, show=shown(job.clip))  # fmt: skip
+    return Made(0, len(repeated))
+
+
+def pictures(
+    job: Job, previous: Mapping[int, Swapped], work: Work, clock: Clock
+) -> Iterator[tuple[Frame, Any]]:
+    """Frames, each with its picture composited, from a little before `work.reached` on. What engines answer last before a
     boundary is kept in `work`; `previous` is what they did before `work.reached`, by track."""
     done, needs = work.reached, job.engine.needs
 
@@ -88,23 +127,24 @@ def pictures(job: Job, previous: Mapping[int, Swapped], work: Work, clock: Clock
     for frame, layers in relay(told, merge(*calls, key=attrgetter("stop")), needs.window):
         with clock.stage("composite"):
             native = composite(frame, layers) if layers else frame.native
-        yield frame.index, native
+        yield frame, native
 
 
 def calls_of(
-    track: Track, engine: Engine, identity: Identity, clock: Clock, *,
+    track: Track | Trail, engine: Engine, identity: Identity, clock: Clock, *,
     done: int = 0, previous: Swapped | None = None, remember: Remember = lambda *_: None,
 ) -> Iterator[Call]:  # fmt: skip
     """The windows of a track that reach beyond frame `done`; with each the engine is handed its own answer to the one
     before, with the first of them `previous`."""
-    needs, neutral = engine.needs, neutral_shape(track, mean_face())
+    needs, neutral = engine.needs, neutral_shape(glimpsed(track, RESTING), mean_face())
     ahead = windows_after(track, needs, done)
     for window, stop in zip(ahead, [*(window.stop for window in ahead[1:]), track.stop]):
 
         def swap(inside: Sequence[Frame], window: Window = window, stop: int = stop) -> Swapped:
             nonlocal previous
             with clock.stage("crops"):
-                crops = cut(inside, track, window, needs, neutral)
+                near = track.part(max(window.start - AROUND, track.start), min(window.stop + AROUND, track.stop))
+                crops = cut(inside, near, window, needs, neutral)
             with clock.stage("engine"):
                 previous = engine.swap(crops, identity, previous)
             remember(previous, window.stop, stop)
@@ -113,7 +153,7 @@ def calls_of(
         yield Call(window.start, window.stop, swap)
 
 
-def recalled(tracks: Sequence[Track], needs: Needs, work: Work) -> dict[int, Swapped]:
+def recalled(tracks: Sequence[Trail], needs: Needs, work: Work) -> dict[int, Swapped]:
     """What the engine answered last, by track, before the frame at which to go on: that is the last boundary at which
     every track that has begun, and goes on, is remembered. The segments behind it are given up."""
     for boundary in reversed([work.start, *(segment.stop for segment in work.segments)]):
@@ -126,12 +166,12 @@ def recalled(tracks: Sequence[Track], needs: Needs, work: Work) -> dict[int, Swa
     raise AssertionError("no window ends before the first frame")
 
 
-def windows_after(track: Track, needs: Needs, done: int) -> list[Window]:
+def windows_after(track: Track | Trail, needs: Needs, done: int) -> list[Window]:
     """The windows of a track that reach beyond frame `done`."""
     return [each for each in windows(track.start, track.stop, needs.window, needs.overlap) if each.stop > done]
 
 
-def is_amid(track: Track, needs: Needs, boundary: int) -> bool:
+def is_amid(track: Trail, needs: Needs, boundary: int) -> bool:
     """Whether a window of the track ends before a boundary, and another one reaches beyond."""
     first = next(windows(track.start, track.stop, needs.window, needs.overlap))
     return first.stop <= boundary < track.stop

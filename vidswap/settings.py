@@ -17,14 +17,17 @@ def _within(name: str, value: float, low: float, high: float) -> None:
 
 @dataclass(frozen=True)
 class ReadSettings:
-    """`start`: the first picture is at or after it; `end`: so is the first one left out; `person`: "largest", "all", or a
+    """`start`: the first picture is at or after it; `end`: so is the first left out; `person`: "largest", "all", or a
     number from `vidswap cast`; `face_pack`: "embedded", an insightface pack's name, or a folder with its .onnx
-    files."""
+    files. `plan`: a file made by `vidswap plan`, in place of looking for faces; `cache`: a folder where what was found
+    is kept for the next time; None: nowhere."""
 
     start: Moment | None = None
     end: Moment | None = None
     person: str = "largest"
     face_pack: str = "embedded"
+    plan: Path | None = None
+    cache: Path | None = None
 
     def __post_init__(self) -> None:
         start = self.start or Moment(Fraction(0), self.end is not None and self.end.in_frames)

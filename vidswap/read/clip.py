@@ -11,7 +11,7 @@ semi-planar pictures are converted here, so that no later stage meets them.
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from fractions import Fraction
 from functools import partial
@@ -31,6 +31,7 @@ from vidswap.read.planar import colour_of, planar, sized
 from vidswap.read.view import View, turn_of
 from vidswap.types import Array, Clip, Frame
 
+VERSION = 1
 _NUDGE = 90  # ticks that a tick is split into, to part frames with the same time
 _STEPS_BACK = (0, 2, 5, 15, 60)  # seconds, tried until the decoder lands before the wanted frame
 _VIDEO_KINDS = "give a film (mp4, mov, mkv, webm, avi, ts), a picture, or a folder of pictures"
@@ -73,10 +74,14 @@ def frames(clip: Clip, start: int = 0, stop: int | None = None) -> Iterator[Fram
     stop = len(clip) if stop is None else min(stop, len(clip))
     if start >= stop:
         return
-    view = View(clip.width, clip.height, clip.turn, clip.pixel)
-    show = partial(Frame, to_rgb=partial(view.rgb, reformatter=VideoReformatter()), to_stored=view.to_stored)
+    to_rgb, to_stored = shown(clip), View(clip.width, clip.height, clip.turn, clip.pixel).to_stored
     for index, native, repeated in (stills.pictures if clip.files else _filled)(clip, start, stop):
-        yield show(index, native, repeated=repeated)
+        yield Frame(index, native, to_rgb, to_stored, repeated)
+
+
+def shown(clip: Clip) -> Callable[[Any], Array]:
+    """What makes a native picture of a clip as it is seen: (H, W, 3) uint8. Its converter is its own."""
+    return partial(View(clip.width, clip.height, clip.turn, clip.pixel).rgb, reformatter=VideoReformatter())
 
 
 def _filled(clip: Clip, start: int, stop: int) -> Iterator[tuple[int, Any, bool]]:
