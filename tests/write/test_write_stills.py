@@ -9,6 +9,7 @@ from PIL import Image
 
 from vidswap.errors import EngineError, OutputError
 from vidswap.read.clip import frames, open_clip
+from vidswap.write.segments import claimed
 from vidswap.write.stills import check_pictures, is_for_pictures, write_pictures
 
 LABELS = {"comment": "AI-generated: face swap (vidswap 1)", "vidswap_engine": "none"}
@@ -18,7 +19,8 @@ def through(clip, out, start=0, stop=None):
     """Write frames of a clip unchanged."""
     shown = list(frames(clip, start, stop))
     pictures = ((frame.index, frame.native) for frame in shown)
-    write_pictures(clip, pictures, len(shown), out, labels=LABELS, show=shown[0].to_rgb)
+    with claimed(out, kept=False) as folder:
+        write_pictures(clip, pictures, len(shown), out, folder=folder, labels=LABELS, show=shown[0].to_rgb)
     assert [path.name for path in out.parent.iterdir() if path.name.startswith(".")] == []
     return out
 
@@ -177,6 +179,7 @@ def test_nothing_stays_behind_a_failure(tmp_path, ending, error):
         yield from ((frame.index, frame.native) for frame in frames(clip, 0, 1))
         raise error
 
-    with pytest.raises(type(error)):
-        write_pictures(clip, failing(), 3, tmp_path / f"out{ending}", labels=LABELS, show=None)
+    out = tmp_path / f"out{ending}"
+    with pytest.raises(type(error)), claimed(out, kept=False) as folder:
+        write_pictures(clip, failing(), 3, out, folder=folder, labels=LABELS, show=None)
     assert [path.name for path in tmp_path.iterdir()] == ["in"]

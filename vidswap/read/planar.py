@@ -12,6 +12,11 @@ BT709, UNTAGGED, BT601, LIMITED = 1, 2, 6, 1  # FFmpeg's numbers of matrices, an
 _HD_LINES = 720  # from here on an untagged picture is BT.709; FFmpeg alone would take it for BT.601
 
 
+def film_maker() -> VideoReformatter:
+    """A converter for `planar`: one for all pictures of a thread is many times faster than one each."""
+    return VideoReformatter()
+
+
 def colour_of(native: Any) -> tuple[int, int, int, int]:
     """Its tags: colorspace, color_range, color_primaries, color_trc."""
     return native.colorspace, native.color_range, native.color_primaries, native.color_trc

@@ -23,7 +23,7 @@ from PIL import Image, JpegImagePlugin, PngImagePlugin
 from vidswap.errors import OutputError
 from vidswap.types import Array, Clip
 from vidswap.write.provenance import SOURCE_TYPE
-from vidswap.write.segments import claimed, settle, told
+from vidswap.write.segments import settle, told
 
 STILL = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP", ".tif": "TIFF", ".tiff": "TIFF"}
 MOVING = {".gif": "GIF", ".webp": "WEBP", ".png": "PNG"}  # a .png that moves is an APNG
@@ -66,26 +66,22 @@ def check_pictures(clip: Clip, count: int, out: Path) -> None:
 
 
 def write_pictures(
-    clip: Clip, frames: Iterable[Picture], count: int, out: Path, *, labels: Mapping[str, str], show: Show
+    clip: Clip, frames: Iterable[Picture], count: int, out: Path, *, folder: Path, labels: Mapping[str, str], show: Show
 ) -> None:
-    """Write `count` consecutive frames of the clip as what the ending of `out` names. `show` is for film, whose
-    pictures are written as they are seen; the clip's own pictures keep their colours, depth and transparency. Times are
-    rounded to what the format counts in (GIF 10 ms, the others 1 ms), their sum stays exact; equal frames in a row may
-    become one that is shown longer.
-
-    Raises OutputError; whatever is raised, by `frames` as well, nothing is left behind."""
-    check_pictures(clip, count, out)
+    """Write `count` consecutive frames of the clip as what the ending of `out` names, in `folder` until it is whole.
+    `show` is for film, whose pictures are written as they are seen; the clip's own pictures keep their colours, depth
+    and transparency. Times are rounded to what the format counts in (GIF 10 ms, the others 1 ms), their sum stays
+    exact; equal frames in a row may become one that is shown longer. Raises OutputError."""
     pictures = ((index, values(native, show)) for index, native in frames)
-    with claimed(out, kept=False) as folder:
-        part, ending = folder / f"made{out.suffix}", out.suffix.lower()
-        with told(out, ValueError):
-            if not ending:
-                _save_all(clip, pictures, part, labels)
-            elif count == 1 and ending in STILL:
-                _save(next(pictures)[1], part, labels, clip.files[0] if clip.files else None)
-            else:
-                _save_moving(clip, pictures, count, part, labels)
-            settle(part, out)
+    part, ending = folder / f"made{out.suffix}", out.suffix.lower()
+    with told(out):
+        if not ending:
+            _save_all(clip, pictures, part, labels)
+        elif count == 1 and ending in STILL:
+            _save(next(pictures)[1], part, labels, clip.files[0] if clip.files else None)
+        else:
+            _save_moving(clip, pictures, count, part, labels)
+        settle(part, out)
 
 
 def values(native: Any, show: Show) -> Array:
