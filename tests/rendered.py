@@ -55,7 +55,8 @@ def rendered(source: Path, out: Path, length: int = 20, *, crf: int = 16, resume
     recipe = recipe_of(clip, next(frames(clip)).native, out, WriteSettings(crf=crf, preset="veryfast"))
     job = Job(clip, Shot(0, count), tracks, Echo(7, 3), SOMEONE, {}, {"comment": "rendered"})
     with claimed(out) as folder:
-        return make(job, out, recipe, Work(folder, job.key(recipe, length), 0, length, resume=resume), Clock())
+        work = Work(folder, job.key(recipe, length), 0, length, resume=resume)
+        return make(job, out, recipe, work, Clock()).resumed
 
 
 def main(source: str, out: str, length: str, die: str) -> None:

@@ -22,8 +22,9 @@ from vidswap.plan import Plan, Trail, check_place, save_plan
 from vidswap.read.clip import frames, open_clip
 from vidswap.read.faces import open_faces
 from vidswap.read.identity import load_consent, load_identity
-from vidswap.render import Job, make, mean_face
-from vidswap.settings import ReadSettings, Settings
+from vidswap.read.planar import film_maker, planar
+from vidswap.render import Job, make, make_pictures, mean_face
+from vidswap.settings import ReadSettings, Settings, WriteSettings
 from vidswap.swap.engine import open_engine
 from vidswap.types import Array, Clip, Shot
 from vidswap.weights import registry
@@ -34,7 +35,8 @@ from vidswap.write.picture import check_picture, write_picture
 from vidswap.write.provenance import labels
 from vidswap.write.segments import Work, claimed
 from vidswap.write.sheet import sheet
-from vidswap.write.video import recipe_of
+from vidswap.write.stills import check_pictures, is_for_pictures
+from vidswap.write.video import Recipe, recipe_of
 
 SHEET_ROWS, PORTRAITS = 6, 6
 
@@ -42,8 +44,8 @@ SHEET_ROWS, PORTRAITS = 6, 6
 @dataclass(frozen=True)
 class Result:
     """What a swap did: `frames` written, `duration` of them in seconds, `swapped` of them with another face, the
-    `persons` replaced; `resumed` frames were found finished. `licence` is that of the face models; `stages` is where
-    time and memory went."""
+    `persons` replaced; `resumed` frames were found finished, `repeated` could not be decoded and show the one before.
+    `licence` is that of the face models; `stages` is where time and memory went."""
 
     out: Path
     frames: int
@@ -53,6 +55,7 @@ class Result:
     licence: str
     stages: Mapping[str, Stage]
     resumed: int = 0
+    repeated: int = 0
 
 
 @dataclass(frozen=True)
@@ -77,8 +80,7 @@ def swap_clip(
     with clock.stage("open"):
         clip = open_clip(source)
         span = span_of(clip, settings.read)
-        check_writable(clip, out)
-        recipe = recipe_of(clip, next(frames(clip, span.start, span.start + 1)).native, out, settings.write)
+        recipe = checked(clip, span, out, settings.write)
         if settings.write.sheet:
             check_picture(settings.write.sheet)
         agreed = load_consent(consent)
@@ -91,14 +93,15 @@ def swap_clip(
         tags = labels(identity, settings.swap.engine, __version__, settings.swap.seed)
         job = Job(clip, span, tracks, engine, identity, facts_of(plan, settings), tags)
         key, length = job.key(recipe, settings.write.segment), settings.write.segment
-        work = Work(folder, key, span.start, length, resume=settings.write.resume)
-        resumed = make(job, out, recipe, work, clock)
+        work = Work(folder, key, span.start, length, resume=settings.write.resume and recipe is not None)
+        made = make(job, out, recipe, work, clock) if recipe else make_pictures(job, out, work, clock)
     covered = sorted({index for track in tracks for index in range(track.start, track.stop)})
     if settings.write.sheet:
         write_picture(settings.write.sheet, sheet(list(moments(clip, out, span, evenly(covered, SHEET_ROWS)))))
     persons = tuple(sorted({track.person for track in tracks}))
     duration = clip.seconds(span.stop - 1) - clip.seconds(span.start) + float(1 / clip.rate)
-    return Result(out, len(span), duration, len(covered), persons, reader.licence, clock.stages, resumed)
+    return Result(out, len(span), duration, len(covered), persons, reader.licence, clock.stages, made.resumed,
+                  made.repeated)  # fmt: skip
 
 
 def cast_clip(source: Path, out: Path, *, settings: Settings = Settings(), report: Report = quiet) -> list[Row]:
@@ -153,9 +156,11 @@ def transcode(source: Path, out: Path, *, settings: Settings = Settings(), repor
     clip = open_clip(source)
     span = span_of(clip, settings.read)
     clock = Clock(report)
+    reformatter = film_maker()
     footage = clock.told("plain transcode", frames(clip, span.start, span.stop), len(span))
     with clock.stage("plain"):
-        encode.transcode(clip, ((frame.index, frame.native) for frame in footage), out, settings.write)
+        natives = ((frame.index, planar(frame.native, reformatter)) for frame in footage)
+        encode.transcode(clip, natives, out, settings.write)
     return clock.stages["plain"].seconds
 
 
@@ -182,6 +187,16 @@ def moments(clip: Clip, out: Path, span: Shot, indices: Sequence[int]) -> Iterat
     for index in indices:
         before, after = next(frames(clip, index, index + 1)), next(frames(result, index - span.start))
         yield index, clip.seconds(index), before.rgb, after.rgb
+
+
+def checked(clip: Clip, span: Shot, out: Path, settings: WriteSettings) -> Recipe | None:
+    """How to encode the film `out`, or None where it names pictures. Raises OutputError where it cannot be made."""
+    if is_for_pictures(clip, out):
+        check_pictures(clip, len(span), out)
+        return None
+    check_writable(clip, out)
+    first = next(frames(clip, span.start, span.start + 1)).native
+    return recipe_of(clip, planar(first, film_maker()), out, settings)
 
 
 def choose(tracks: Sequence[Trail], person: str) -> list[Trail]:

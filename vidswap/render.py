@@ -107,7 +107,7 @@ def make_pictures(job: Job, out: Path, work: Work, clock: Clock) -> Made:
 def pictures(
     job: Job, previous: Mapping[int, Swapped], work: Work, clock: Clock
 ) -> Iterator[tuple[Frame, Any]]:
-    """Frames, each with its picture composited, from a little before `work.reached` on. What engines answer last before a
+    """Frames with their pictures composited, from a little before `work.reached` on. What engines answer last before a
     boundary is kept in `work`; `previous` is what they did before `work.reached`, by track."""
     done, needs = work.reached, job.engine.needs
 
