@@ -15,6 +15,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, replace
+from fractions import Fraction
 from importlib import import_module
 from inspect import signature
 from pathlib import Path
@@ -92,6 +93,7 @@ def _swap_words(words: argparse.ArgumentParser) -> None:
 def _read_words(words: argparse.ArgumentParser) -> None:
     words.add_argument("--start", type=moment, metavar="TIME", help="where to begin: 3.5 (s), 1:02:03.25, or 120f")
     words.add_argument("--end", type=moment, metavar="TIME", help="where to stop, told alike")
+    words.add_argument("--rate", type=_rate, default=Fraction(25), metavar="N", help="a folder's pictures a second")
     words.add_argument("--face-pack", default="embedded", metavar="NAME|DIR", help="models that read faces")
     words.add_argument("--no-cache", action="store_true", help="find the faces anew, and keep nothing of it")
 
@@ -166,7 +168,7 @@ def _train_words(words: argparse.ArgumentParser) -> None:
 def _settings(options: argparse.Namespace, sheet: Path | None = None) -> Settings:
     chosen = vars(options)
     read = ReadSettings(options.start, options.end, chosen.get("person", "largest"), options.face_pack,
-                        chosen.get("plan"), None if options.no_cache else cache_folder())  # fmt: skip
+                        chosen.get("plan"), None if options.no_cache else cache_folder(), options.rate)  # fmt: skip
     if "engine" not in options:
         return Settings(read)
     swap = SwapSettings(options.engine, options.steps, options.seed, options.smooth)
@@ -182,11 +184,14 @@ def _swap(options: argparse.Namespace) -> None:
 
     with _bars() as report:
         done = swap_clip(options.clip, options.face, options.consent, options.out, settings=settings, report=report)
+    if done.repeated:
+        print(f"vidswap: warning: {done.repeated} damaged frames show the picture before them", file=sys.stderr)
     seconds = sum(stage.seconds for stage in done.stages.values())
     if options.json:
         return _print_json({"out": str(done.out), "sheet": options.sheet and str(options.sheet), "frames": done.frames,
-                            "resumed": done.resumed, "swapped": done.swapped, "persons": done.persons, "engine": settings.swap.engine,
-                            "licence": done.licence, "seconds": round(seconds, 2)})  # fmt: skip
+                            "resumed": done.resumed, "repeated": done.repeated, "swapped": done.swapped,
+                            "persons": done.persons, "engine": settings.swap.engine, "licence": done.licence,
+                            "seconds": round(seconds, 2)})  # fmt: skip
     found = f", {done.resumed} were there already" if done.resumed else ""
     print(f"{done.out}: {done.swapped} of {done.frames} frames have the new face{found}; {seconds:.1f} s")
     if options.sheet:
@@ -371,6 +376,14 @@ def _bars() -> Iterator[Report]:
 
 def _print_json(value: object) -> None:
     print(json.dumps(value, default=str))
+
+
+def _rate(words: str) -> Fraction:
+    """25, 23.976 or 24000/1001."""
+    try:
+        return Fraction(words)
+    except (ValueError, ZeroDivisionError) as error:
+        raise UsageError(f"'{words}' is no rate", "give pictures a second: 25, or 24000/1001") from error
 
 
 def _fail(message: str, code: int) -> int:

@@ -78,7 +78,7 @@ def swap_clip(
     `consent` is "self" or the path of a consent record. Raises the errors of errors.py, and no others."""
     clock = Clock(report)
     with clock.stage("open"):
-        clip = open_clip(source)
+        clip = open_clip(source, settings.read.rate)
         span = span_of(clip, settings.read)
         recipe = checked(clip, span, out, settings.write)
         if settings.write.sheet:
@@ -107,7 +107,7 @@ def swap_clip(
 def cast_clip(source: Path, out: Path, *, settings: Settings = Settings(), report: Report = quiet) -> list[Row]:
     """Who is in the clip: a row for each person, drawn as the picture `out`. Raises the errors of errors.py."""
     clock = Clock(report)
-    clip = open_clip(source)
+    clip = open_clip(source, settings.read.rate)
     span = span_of(clip, settings.read)
     check_picture(out)
     with planned(clip, span, settings.read, open_faces(settings.read.face_pack), clock) as plan:
@@ -133,7 +133,7 @@ def row_of(person: int, tracks: Sequence[Trail], clip: Clip) -> Row:
 def plan_clip(source: Path, out: Path, *, settings: Settings = Settings(), report: Report = quiet) -> Planned:
     """Find shots, faces and tracks, and keep them as the file `out` for `swap_clip`. Raises the errors of errors.py."""
     clock = Clock(report)
-    clip = open_clip(source)
+    clip = open_clip(source, settings.read.rate)
     span = span_of(clip, settings.read)
     check_place(out, clip)
     with planned(clip, span, settings.read, open_faces(settings.read.face_pack), clock) as plan:
@@ -153,7 +153,7 @@ def evaluate_clip(
 
 def transcode(source: Path, out: Path, *, settings: Settings = Settings(), report: Report = quiet) -> float:
     """Decode and encode the same frames with the same settings and nothing between: the seconds it takes."""
-    clip = open_clip(source)
+    clip = open_clip(source, settings.read.rate)
     span = span_of(clip, settings.read)
     clock = Clock(report)
     reformatter = film_maker()
@@ -167,7 +167,7 @@ def transcode(source: Path, out: Path, *, settings: Settings = Settings(), repor
 def still(source: Path, out: Path, *, settings: Settings = Settings()) -> Path:
     """The first face of the clip as a photo `out`, for a run that needs some face. Raises NoFaceError."""
     reader, mean = open_faces(settings.read.face_pack), mean_face()
-    for frame in frames(open_clip(source)):
+    for frame in frames(open_clip(source, settings.read.rate)):
         rgb = frame.rgb
         if faces := reader.detect(rgb):
             write_picture(out, portrait(rgb, faces[0].mesh, mean, 512))
@@ -185,7 +185,8 @@ def moments(clip: Clip, out: Path, span: Shot, indices: Sequence[int]) -> Iterat
     """Frames of the clip, each with its index, its second, and what became of it in `out`."""
     result = open_clip(out)
     for index in indices:
-        before, after = next(frames(clip, index, index + 1)), next(frames(result, index - span.start))
+        there = min(index - span.start, len(result) - 1)  # an animation may hold fewer: equal ones become one
+        before, after = next(frames(clip, index, index + 1)), next(frames(result, there))
         yield index, clip.seconds(index), before.rgb, after.rgb
 
 

@@ -20,7 +20,7 @@ class ReadSettings:
     """`start`: the first picture is at or after it; `end`: so is the first left out; `person`: "largest", "all", or a
     number from `vidswap cast`; `face_pack`: "embedded", an insightface pack's name, or a folder with its .onnx
     files. `plan`: a file made by `vidswap plan`, in place of looking for faces; `cache`: a folder where what was found
-    is kept for the next time; None: nowhere."""
+    is kept for the next time; None: nowhere. `rate`: pictures a second of a folder of pictures."""
 
     start: Moment | None = None
     end: Moment | None = None
@@ -28,11 +28,13 @@ class ReadSettings:
     face_pack: str = "embedded"
     plan: Path | None = None
     cache: Path | None = None
+    rate: Fraction = Fraction(25)
 
     def __post_init__(self) -> None:
         start = self.start or Moment(Fraction(0), self.end is not None and self.end.in_frames)
         if self.end is not None and self.end.is_after(start) is False:
             raise UsageError(f"--end is {self.end}; it must come after --start ({start})", ALLOWED)
+        _within("--rate", float(self.rate), 0.01, 1000)
         if self.person not in ("largest", "all") and not self.person.isdigit():
             raise UsageError(f"--person is '{self.person}'", "use largest, all, or a number shown by `vidswap cast`")
 

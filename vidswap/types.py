@@ -54,8 +54,8 @@ class Clip(_Shapes):
     (colorspace, color_range, color_primaries, color_trc). `streams` are the kinds of all streams ("video", "audio"...).
     `container` is FFmpeg's format name ("mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", "gif" ...). `width` and `height`
     are those of the stored pictures; `turn` has the rows of the matrix that makes them upright, of 1, 0 and -1, and
-    `pixel` is the width of a pixel over its height. `last` is how long the last frame is shown, 0: not told. `files` are
-    those of pictures, empty for film; then `container` is "still", "animation" or "sequence".
+    `pixel` is the width of a pixel over its height. `last` is how long the last frame is shown, 0: not told. `files`
+    are those of pictures, whose `container` is "still", "animation" or "sequence"; film has none.
     """
 
     path: Path
