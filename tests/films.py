@@ -6,6 +6,7 @@ import struct
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ Style: Default,Arial,16,&Hffffff,&Hffffff,&H0,&H0,0,0,0,0,100,100,0,0,1,1,0,2,10
 Format: Layer, Start, End, Style, Name, MarginL, MarginR, MarginV, Effect, Text
 """
 CUES = ((Fraction(3, 10), Fraction(4, 10), "hello"), (Fraction(8, 10), Fraction(3, 10), "Zoë,\nagain"))
+NONE = Disposition(0)
 CHAPTERS = ((Fraction(0), Fraction(1, 2), "one"), (Fraction(1, 2), Fraction(6, 5), "two"))
 FONT = b"not really a font" * 9
 
@@ -39,7 +41,7 @@ class Sound:
     language: str = "und"
     title: str = ""
     delay: Fraction = Fraction(0)
-    disposition: Disposition = Disposition(0)
+    disposition: Disposition = NONE
     layout: str = "mono"
     rate: int = RATE
 
@@ -51,7 +53,7 @@ class Text:
     codec: str
     language: str = "und"
     cues: tuple[tuple[Fraction, Fraction, str], ...] = CUES
-    disposition: Disposition = Disposition(0)
+    disposition: Disposition = NONE
 
 
 @dataclass(frozen=True)
@@ -83,6 +85,8 @@ class Film:
 def make_film(path: Path, film: Film) -> Path:
     """Write a film. Its container is the one of the path's ending, or `format`."""
     muxing = {"movie_timescale": "90000"} if path.suffix in (".mp4", ".mov", ".m4v") else {}
+    if path.suffix == ".avi":
+        muxing = {"avoid_negative_ts": "disabled"}  # else the pictures would come later by an MP3's priming
     with av.open(str(path), "w", format=film.format, container_options={**muxing, **film.muxing}) as target:
         video = _video(target, film)
         sounds = [_sound(target, sound) for sound in film.sounds]
@@ -92,10 +96,9 @@ def make_film(path: Path, film: Film) -> Path:
         pictures = list(_pictures(video, film))
         if film.alter:
             film.alter(pictures)
-        streams = [pictures, extra]
-        streams += [list(_noise(track, sound, film, seed)) for seed, (track, sound) in enumerate(zip(sounds, film.sounds))]
-        streams += [list(_cues(track, text)) for track, text in zip(texts, film.texts)]
-        for packet in sorted((each for packets in streams for each in packets), key=_moment):
+        noise = [_noise(track, sound, film, seed) for seed, (track, sound) in enumerate(zip(sounds, film.sounds))]
+        cues = [_cues(track, text) for track, text in zip(texts, film.texts)]
+        for packet in sorted(chain(pictures, extra, *noise, *cues), key=_moment):
             target.mux(packet)
     return path
 

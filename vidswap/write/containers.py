@@ -58,6 +58,8 @@ _TRANSPORTED = frozenset(
     ("h264", "hevc", "mpeg1video", "mpeg2video", "mpeg4", "mp2", "mp3", "aac", "aac_latm", "ac3", "eac3", "dts",
      "truehd", "opus", "s302m", "dvb_subtitle", "dvb_teletext", "hdmv_pgs_subtitle")
 )  # fmt: skip
+# What a muxer says it takes, and then refuses when it is to write the header.
+_REFUSED = frozenset(("mov", codec) for codec in ("opus", "flac", "truehd", "av1", "vp9", "vp8"))
 _FINEST = 1000  # ticks a second of an AVI: each tick without a picture costs 8 bytes of its index and an empty chunk
 
 
@@ -80,6 +82,8 @@ def takes(muxer: str, codec: str) -> bool:
     """Whether a muxer ("mp4", "matroska" ...) takes streams of a codec, by FFmpeg's name of it ("h264", "subrip")."""
     if muxer == "mpegts":
         return codec in _TRANSPORTED
+    if (muxer, codec) in _REFUSED:
+        return False
     with av.open(io.BytesIO(), "w", format=muxer) as trial:
         try:
             trial.add_mux_stream(codec)

@@ -122,11 +122,13 @@ def describe(
     """Tell a file that is being made what the source says about itself, and our `labels`: tags, chapters, timecode (of
     the first frame of the cut; `rate` frames a second), the disposition of its video track. Before its header."""
     kind = next(each for each in KINDS.values() if each.muxer == target.format.name)
-    original = next(stream for stream in source.streams.video if not is_cover(stream))
     target.metadata.update(labelled(source.metadata, labels, kind))
-    video.disposition = original.disposition
     if kind.chapters:
         target.set_chapters(chapters(source.chapters(), cut))
+    original = next((stream for stream in source.streams.video if not is_cover(stream)), None)
+    if original is None:  # the clip is of pictures
+        return
+    video.disposition = original.disposition
     timecode = timecode_of(source, original)
     if timecode is None:
         return
@@ -363,11 +365,14 @@ def _readdressed(packet: Any, track: Any, origin: Fraction) -> Any:
 
 
 def _steady(packet: Any, reached: dict[int, int], index: int) -> Any:
-    """The packet, in the order that muxers insist on: a broken clip's sound that steps back goes on instead."""
-    least = reached.get(index, packet.dts)
-    if packet.dts is None or packet.dts < least:
-        packet.dts = least
-        packet.pts = least if packet.pts is None else max(packet.pts, least)
+    """The packet, as muxers insist: a broken clip's sound that steps back goes on instead; one without a length is as
+    long as the time since the one before (mp4 hides a last packet without one)."""
+    before, step = reached.get(index), packet.stream.type == "audio"
+    if before is not None and (packet.dts is None or packet.dts < before + step):
+        packet.dts = before + step
+        packet.pts = packet.dts if packet.pts is None else max(packet.pts, packet.dts)
     if packet.dts is not None:
-        reached[index] = packet.dts + (packet.stream.type == "audio")
+        if before is not None and not packet.duration and packet.stream.type == "audio":
+            packet.duration = packet.dts - before
+        reached[index] = packet.dts
     return packet
