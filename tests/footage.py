@@ -40,7 +40,7 @@ def make_clip(
 ) -> Path:
     """Write `pictures` at the times `pts` (default 25 a second); x264 with B-frames, or the codec of `choices`.
 
-    Other choices: codec, pix_fmt, options, sound_delay in seconds, container (options)."""
+    Other choices: codec, pix_fmt, options, sound_delay in seconds, container (options), last (duration)."""
     step = int(Fraction(1, 25) / unit)
     times = list(pts) if pts is not None else [i * step for i in range(len(pictures))]
     muxing = {"movie_timescale": "90000", **choices.get("container", {})} if path.suffix in (".mp4", ".mov") else {}
@@ -58,7 +58,7 @@ def make_clip(
         for i, (picture, time) in enumerate(zip(pictures, times, strict=True)):
             frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24")
             frame.pts, frame.time_base = time, unit
-            frame.duration = times[i + 1] - time if i + 1 < len(times) else step
+            frame.duration = times[i + 1] - time if i + 1 < len(times) else choices.get("last", step)
             target.mux(video.encode(frame))
         target.mux(video.encode(None))
         if tone is not None:

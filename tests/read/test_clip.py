@@ -204,8 +204,9 @@ def test_refusals(tmp_path, plain):
     headless = tmp_path / "headless.mp4"
     headless.write_bytes(plain.read_bytes()[:200])
     wrong = {
-        tmp_path / "missing.mp4": "there is no file", folder: "no picture in the folder",
-        empty: "is empty", text: "cannot be read", still: "cannot be read as a picture", sound: "no video stream", headless: "cannot be read",
+        tmp_path / "missing.mp4": "there is no file", folder: "no picture in the folder", empty: "is empty",
+        text: "cannot be read", still: "cannot be read as a picture", sound: "no video stream",
+        headless: "cannot be read",
     }  # fmt: skip
     for path, message in wrong.items():
         with pytest.raises(InputError, match=message) as caught:
@@ -223,3 +224,171 @@ def test_times_become_strictly_increasing_and_hardly_move(times):
     assert all(0 <= shift <= len(pts) * Fraction(1, 90000) for shift in moved)
     if len(set(times)) == len(times):
         np.testing.assert_array_equal(fixed, pts)
+
+
+# -- times ------------------------------------------------------------------------------------------------------------
+
+
+def copied(source, path, change, **choices):
+    """A copy of the video of `source`, each packet passed through `change`, which may drop it (None)."""
+    with av.open(str(source)) as before, av.open(str(path), "w", **choices) as after:
+        track = after.add_stream_from_template(before.streams.video[0])
+        for number, packet in enumerate(each for each in before.demux(video=0) if each.size):
+            packet.stream = track
+            if change(number, packet) is not None:
+                after.mux(packet)
+    return path
+
+
+def looks_like(clip, pictures):
+    """Which of `pictures` each frame of the clip is."""
+    shown = [frame.rgb.astype(int) for frame in frames(clip)]
+    return [int(np.argmin([np.abs(rgb - picture).mean() for picture in pictures])) for rgb in shown]
+
+
+@pytest.mark.parametrize("ending", ["mp4", "mov", "mkv"])
+def test_the_last_frame_is_shown_as_long_as_its_file_says(tmp_path, ending):
+    path = make_clip(tmp_path / f"a.{ending}", moving(4), [0, 100, 250, 300], unit=Fraction(1, 1000), sound=False,
+                     last=700, options={"crf": "10", "bf": "3" if ending == "mkv" else "0"})  # fmt: skip
+    clip = open_clip(path)
+    assert [clip.duration(i) * clip.time_base for i in range(4)] == [Fraction(n, 1000) for n in (100, 150, 50, 700)]
+
+
+def test_a_clip_that_starts_late_or_before_zero(tmp_path, plain):
+    late = copied(plain, tmp_path / "late.mkv", lambda _, packet: later(packet, 51200))
+    assert seconds(open_clip(late))[0] == 4
+    early = copied(plain, tmp_path / "early.mov", lambda _, packet: later(packet, -512),
+                   container_options={"movie_timescale": "90000", "use_editlist": "0"})  # fmt: skip
+    times = seconds(open_clip(early))
+    assert len(times) == COUNT
+    assert set(np.diff(times)) == {Fraction(1, 25)}
+
+
+def later(packet, ticks):
+    packet.pts, packet.dts = packet.pts + ticks, packet.dts + ticks
+    return packet
+
+
+def test_pictures_of_the_same_time_stay_apart_and_in_order(tmp_path):
+    times = [0, 40, 80, 80, 80, 200, 240]
+    source = make_clip(tmp_path / "a.mkv", moving(7), [40 * i for i in range(7)], unit=Fraction(1, 1000), sound=False,
+                       options={"crf": "10", "bf": "0"})  # fmt: skip
+
+    def same(number, packet):
+        packet.pts = packet.dts = times[number]
+        return packet
+
+    clip = open_clip(copied(source, tmp_path / "same.mkv", same))
+    assert len(clip) == 7
+    assert [round(float(time) * 1000) for time in seconds(clip)] == times
+    assert looks_like(clip, moving(7)) == list(range(7))
+
+
+@pytest.mark.parametrize("ending", ["h264", "hevc"])
+def test_raw_streams_are_counted(tmp_path, ending):
+    codec = {"h264": "libx264", "hevc": "libx265"}[ending]
+    options = {"crf": "10", "x265-params": "log-level=none"} if ending == "hevc" else {"crf": "10"}
+    pictures = moving(12)
+    clip = open_clip(make_clip(tmp_path / f"a.{ending}", pictures, sound=False, codec=codec, options=options))
+    assert seconds(clip) == [Fraction(i, 25) for i in range(12)]
+    assert looks_like(clip, pictures) == list(range(12))
+
+
+@pytest.mark.parametrize("frames_between", [0, 3])
+@pytest.mark.parametrize("lost", [[5], [9, 10]])
+def test_a_picture_lost_in_an_avi_does_not_move_the_others(tmp_path, frames_between, lost):
+    """AVI tells no times of display: after a gap the pictures are in their places again within a few frames."""
+    pictures = moving(COUNT)
+    options = {"crf": "10", "bf": str(frames_between), "g": "6"}
+    path = make_clip(tmp_path / "a.avi", pictures, unit=Fraction(1, 25), sound=False, options=options)
+    emptied(path, lost)
+    clip = open_clip(path)
+    assert len(clip) == COUNT
+    repeated = [frame.index for frame in frames(clip) if frame.repeated]
+    assert repeated
+    places = looks_like(clip, pictures)
+    assert places[-4:] == [16, 17, 18, 19] or frames_between
+    assert all(abs(place - index) <= 6 for index, place in enumerate(places))
+
+
+# -- damage -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("ending", ["mp4", "mkv", "ts", "avi"])
+def test_frames_that_cannot_be_decoded_show_the_one_before_and_say_so(tmp_path, ending):
+    pictures, lost = moving(COUNT), {7, 8, 13}
+    options = {"crf": "10", "bf": "0", "g": "1"}
+    path = make_clip(tmp_path / f"a.{ending}", pictures, unit=Fraction(1, 25), sound=False, options=options)
+    if ending == "ts":  # its packets are cut up and wrapped
+        for number in lost:
+            path.write_bytes(without_pieces(path.read_bytes(), number, COUNT))
+    else:
+        emptied(path, lost)
+    shown = list(frames(open_clip(path)))
+    if ending != "ts":
+        assert {frame.index for frame in shown if frame.repeated} == lost
+        assert looks_like(open_clip(path), pictures) == [0, 1, 2, 3, 4, 5, 6, 6, 6, 9, 10, 11, 12, 12, *range(14, 20)]
+    assert len(shown) == COUNT
+
+
+def emptied(path, lost):
+    """Overwrite packets, by number in the order of decoding, with zeros."""
+    data = bytearray(path.read_bytes())
+    with av.open(str(path)) as source:
+        payloads = [bytes(packet) for packet in source.demux(video=0) if packet.size]
+    for number in lost:
+        place = data.index(payloads[number])
+        data[place : place + len(payloads[number])] = bytes(len(payloads[number]))
+    path.write_bytes(data)
+
+
+def without_pieces(data, number, count):
+    """A transport stream, some bytes of which are zero around picture `number` of `count`."""
+    place = len(data) * number // count // 188 * 188 + 40
+    return data[:place] + bytes(100) + data[place + 100 :]
+
+
+@pytest.mark.parametrize("ending", ["mp4", "mov", "mkv", "ts", "avi"])
+@pytest.mark.parametrize("share", [0.3, 0.7, 0.95])
+def test_a_file_that_breaks_off_is_read_as_far_as_it_goes(tmp_path, ending, share):
+    noise = [np.random.default_rng(i).integers(0, 255, (64, 96, 3), np.uint8) for i in range(COUNT)]
+    whole = make_clip(tmp_path / f"whole.{ending}", noise, unit=Fraction(1, 25), container={"movflags": "faststart"})
+    cut = tmp_path / f"cut.{ending}"
+    cut.write_bytes(whole.read_bytes()[: int(whole.stat().st_size * share)])
+    clip = open_clip(cut)
+    assert len(clip) >= int(COUNT * share * 0.6)
+    shown = list(frames(clip))
+    assert [frame.index for frame in shown] == list(range(len(clip)))
+    assert sum(frame.repeated for frame in shown) <= 4  # what leans on the packet that is cut
+
+
+def test_a_turned_clip_stays_turned_where_its_first_picture_is_lost(tmp_path):
+    def turn(_target, video):
+        video.set_display_rotation(90)
+
+    options = {"crf": "10", "bf": "0", "g": "1"}
+    path = make_clip(tmp_path / "a.mp4", moving(6), sound=False, prepare=turn, options=options)
+    emptied(path, [0])
+    clip = open_clip(path)
+    shown = list(frames(clip))
+    assert [frame.repeated for frame in shown] == [True] + [False] * 5
+    assert shown[0].rgb.shape == (96, 64, 3)
+    assert shown[0].native.rotation == shown[1].native.rotation != 0
+
+
+# -- claims -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_header_that_claims_a_huge_picture_is_refused_before_it_costs_memory(tmp_path):
+    choices = {"unit": Fraction(1, 1000), "codec": "ffv1", "options": {}}
+    path = make_clip(tmp_path / "a.mkv", moving(2, 320, 256), sound=False, **choices)
+    wide, high = (bytes([mark, 0x82, *side.to_bytes(2)]) for mark, side in ((0xB0, 320), (0xBA, 256)))
+    claims = path.read_bytes().replace(wide, wide[:2] + b"\xea\x60").replace(high, high[:2] + b"\xea\x60")
+    path.write_bytes(claims)
+    with pytest.raises(InputError, match="60000 x 60000"):
+        open_clip(path)
+
+
+def test_impossible_rates_are_not_believed(tmp_path):
+    path = make_clip(tmp_path / "a.mkv", moving(3), [0, 1, 2], unit=Fraction(1, 1000), sound=False)
+    assert open_clip(path).rate <= 1000

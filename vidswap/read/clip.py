@@ -148,11 +148,12 @@ def _times(container: Any, stream: Any, rate: Fraction) -> tuple[Array, Fraction
     AVI and raw streams carry no times of display, FFmpeg makes some up in decoding order: there the n-th picture gets
     the n-th time of decoding, or n / rate. Elsewhere a missing time lies between those of its neighbours."""
     unit, by_decoding = Fraction(stream.time_base), container.format.name == "avi"
-    found, last = array("q"), (_UNTIMED, 0)
+    found, last, total = array("q"), (_UNTIMED, 0), 0
     for packet in filter(_is_shown, _packets(container, stream)):
         time = packet.dts if by_decoding else packet.pts
         found.append(_UNTIMED if time is None or abs(time) > _LATEST else time)
         last = max(last, (found[-1], packet.duration or 0))
+        total += packet.duration or 0
         if len(found) > MOST_FRAMES:
             raise InputError(f"{_name(container)} has more than {MOST_FRAMES:,} frames", "cut it into parts first")
     if not found:
@@ -163,7 +164,10 @@ def _times(container: Any, stream: Any, rate: Fraction) -> tuple[Array, Fraction
         return np.arange(len(times), dtype=np.int64), 1 / rate, 1
     missing = np.flatnonzero(times == _UNTIMED)
     times[missing] = np.interp(missing, known, times[known]).astype(np.int64)
-    pts, finer = increasing(np.sort(times), unit)
+    times.sort()
+    if container.format.name.startswith("mov"):  # it has the lengths in the order of decoding: only their sum is sure
+        last = last[0], max(total - int(times[-1] - times[0]), 0) or last[1]
+    pts, finer = increasing(times, unit)
     return pts, finer, int(last[1] * unit / finer)
 
 
