@@ -36,6 +36,7 @@ _NUDGE = 90  # ticks that a tick is split into, to part frames with the same tim
 _STEPS_BACK = (0, 2, 5, 15, 60)  # seconds, tried until the decoder lands before the wanted frame
 _VIDEO_KINDS = "give a film (mp4, mov, mkv, webm, avi, ts), a picture, or a folder of pictures"
 MOST_PIXELS = 1 << 26  # of a picture, 8192 x 8192: more is a damaged header, or an attack on memory
+_NOTHING = f"the file is damaged, its codec unknown, or its pictures larger than {MOST_PIXELS:,} pixels"
 MOST_FRAMES = 10_000_000  # two days at 60 a second
 _FASTEST, _SLOWEST = 1000, Fraction(1, 3600)  # frames a second that a header is believed
 _UNTIMED = -(1 << 63)  # stands for a packet's missing time
@@ -129,10 +130,6 @@ def _video_stream(container: Any, path: Path) -> Any:
         if not stream.disposition & Disposition.attached_pic:
             if stream.codec_context is None:
                 raise InputError(f"{path}: no decoder for its video codec", "convert it to H.264 first")
-            width, height = stream.codec_context.width, stream.codec_context.height
-            if width * height > MOST_PIXELS:
-                message = f"{path} says that its pictures have {width} x {height} pixels, more than {MOST_PIXELS:,}"
-                raise InputError(message, "make them smaller; or its header is damaged")
             stream.codec_context.options = {"max_pixels": str(MOST_PIXELS)}  # what the pictures themselves say
             stream.thread_type = "AUTO"
             return stream
@@ -293,4 +290,4 @@ def _first_picture(path: Path) -> Any:
     with _opened(path) as container:
         for picture in islice(_decoded(container, _video_stream(container, path)), 1):
             return picture
-    raise InputError(f"{path}: no picture in it can be decoded", "the file is damaged, or its codec is not supported")
+    raise InputError(f"{path}: no picture in it can be decoded", _NOTHING)
