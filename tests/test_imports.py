@@ -44,7 +44,7 @@ ALLOWED = {
 TORCH = {"swap.sampler", "swap.embedded", "train"}
 FENCES = {
     "av": {"read.clip", "read.planar", "read.sound", "read.stills", "read.view", "write.containers", "write.encode",
-           "write.passthrough", "write.subtitles", "write.video"},
+           "write.passthrough", "write.refusals", "write.streams", "write.subtitles", "write.video"},
     "PIL": {"read.stills", "write.stills"},
     "onnxruntime": {"read.faces"},
     "insightface": {"read.faces"},

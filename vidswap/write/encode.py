@@ -24,7 +24,9 @@ from vidswap.settings import WriteSettings
 from vidswap.types import Clip
 from vidswap.write import passthrough
 from vidswap.write.containers import kind_of
+from vidswap.write.refusals import check
 from vidswap.write.segments import Work, claimed, settle, told
+from vidswap.write.streams import seconds
 from vidswap.write.video import Picture, Recipe, encoder, recipe_of, timed, track
 
 _INTERLEAVED = 2  # seconds that packets of one moment may lie apart in a file
@@ -44,8 +46,8 @@ def check_writable(clip: Clip, out: Path) -> None:
     with told(out):
         trial.touch()
         trial.unlink()
-    with told(out, av.FFmpegError), passthrough.opened(clip) as source:
-        passthrough.check(source, kind, kind.codec)
+    with told(out, av.FFmpegError):
+        check(clip, kind, kind.codec)
 
 
 def encode(
@@ -185,11 +187,11 @@ def _interleaved(steps: Iterator[_Step], sound: Iterator[Any]) -> Iterator[list[
     step = _Step([], Fraction(0), last=True)
     for step in steps:
         yield step.packets
-        while held is not None and passthrough.seconds(held) < step.end:
+        while held is not None and seconds(held) < step.end:
             yield [held]
             held = next(sound, None)
     for packet in () if held is None else chain([held], sound):
-        late = passthrough.seconds(packet) - step.end
+        late = seconds(packet) - step.end
         if step.last or late < 0:
             yield [packet]
         elif late > _INTERLEAVED:

@@ -8,7 +8,6 @@ and timecode are made again from what they say, the rest (a camera's own telemet
 from __future__ import annotations
 
 import io
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from fractions import Fraction
@@ -17,12 +16,12 @@ from math import ceil
 from typing import Any
 
 import av
-from av.stream import Disposition
 
 from vidswap.errors import OutputError
 from vidswap.types import Clip
 from vidswap.write import subtitles
 from vidswap.write.containers import KINDS, Container, takes
+from vidswap.write.streams import codec_of, film_of, is_carried, is_cover, is_mp4, sample_bytes, seconds, start_of, told
 from vidswap.write.tags import Cut, chapters, counted, labelled, later, needs_all_names, tags, timecode_of
 
 # Edit lists count in the movie's unit: at the default 1/1000 s the sound would start up to 1 ms off.
@@ -30,9 +29,7 @@ _MP4 = {"movflags": "faststart", "movie_timescale": "90000"}
 _MICROSECONDS = 1_000_000
 _PREROLL, _PREROLL_TEXT = Fraction(1, 2), Fraction(300)  # seconds read before a cut: sound, cues that are still on
 _INTERLEAVED = Fraction(10)  # seconds that packets of one moment may lie apart in a file
-_SLIP = Fraction(1, 2000)  # seconds that sound and pictures may slip
 _COVERS = {"mjpeg": ("cover.jpg", "image/jpeg"), "png": ("cover.png", "image/png"), "bmp": ("cover.bmp", "image/bmp")}
-_PCM = re.compile(r"pcm_(?:[suf](8|16|24|32|64)(?:le|be)?|alaw|mulaw)")
 
 Tracks = dict[int, Any]  # index in the source -> the track of the result
 
@@ -42,37 +39,6 @@ def opened(clip: Clip) -> Any:
     if clip.files:
         return av.open(io.BytesIO(b";FFMETADATA1\n"), format="ffmetadata")
     return av.open(f"file:{clip.path}", metadata_errors="ignore")
-
-
-def check(source: Any, kind: Container, codec: str, trimmed: bool = False) -> None:
-    """Raise OutputError if a container cannot hold all that goes along of an open file: which stream it refuses, and
-    which endings would take everything, and video of `codec`. `trimmed`: the range begins after the first frame."""
-    refused = refusals(source, kind, trimmed)
-    if not refused:
-        return
-    able = [each for each in KINDS.values() if takes(each.muxer, codec) and not refusals(source, each, trimmed)]
-    others = [each.ending for each in able]
-    hint = f"{' or '.join(others)} would take everything" if others else "no container would take all of this clip"
-    raise OutputError(f"{kind.ending} cannot hold the clip's {', '.join(refused)}", hint)
-
-
-def refusals(source: Any, kind: Container, trimmed: bool = False) -> list[str]:
-    """What of an open file a container cannot hold, not even in other words: "stream 2 (wavpack sound)" ..."""
-    wanted = [stream for stream in source.streams if _is_carried(stream)]
-    found = [f"stream {stream.index} ({_told(stream)})" for stream in wanted if not _is_taken(stream, source, kind)]
-    if source.chapters() and not kind.chapters:
-        found.append("chapters")
-    if kind.ordered and any(_slips(stream, source, trimmed) for stream in source.streams.audio):
-        found.append("sound that begins before or after the pictures")
-    return found
-
-
-def left_out(source: Any) -> list[str]:
-    """Streams of an open file that go into no container: "stream 3 (data)" ..., for a warning. Chapters and timecode of
-    an mp4 are not among them, they are made again."""
-    films = [stream for stream in source.streams.video if not is_cover(stream)][1:]
-    data = [stream for stream in source.streams if stream.type == "data" and not _is_made_again(stream, source)]
-    return [f"stream {stream.index} ({stream.type})" for stream in [*films, *data]]
 
 
 def muxing(source: Any, kind: Container) -> dict[str, str]:
@@ -101,15 +67,15 @@ def copied_streams(source: Any, target: Any) -> Tracks:
     Their packets come from `carried`, but those of fonts, and of covers that become attachments: they are written with
     the header. Raises OutputError where the container refuses one: `check` says so before."""
     tracks = {}
-    for stream in filter(_is_carried, source.streams):
+    for stream in filter(is_carried, source.streams):
         try:
             track = _added(stream, source, target)
         except ValueError as error:
-            raise OutputError(f"{target.format.name} takes no {_told(stream)}", "name the output .mkv") from error
+            raise OutputError(f"{target.format.name} takes no {told(stream)}", "name the output .mkv") from error
         if track is None:
             continue
         track.metadata.update(tags(stream.metadata))
-        if _is_mp4(target) and _is_mp4(source) and "handler_name" in stream.metadata:
+        if is_mp4(target) and is_mp4(source) and "handler_name" in stream.metadata:
             track.metadata["handler_name"] = stream.metadata["handler_name"]
         track.disposition = stream.disposition
         tracks[stream.index] = track
@@ -125,7 +91,7 @@ def describe(
     target.metadata.update(labelled(source.metadata, labels, kind))
     if kind.chapters:
         target.set_chapters(chapters(source.chapters(), cut))
-    original = next((stream for stream in source.streams.video if not is_cover(stream)), None)
+    original = film_of(source)
     if original is None:  # the clip is of pictures
         return
     video.disposition = original.disposition
@@ -133,7 +99,7 @@ def describe(
     if timecode is None:
         return
     rate = counted(rate, timecode)
-    timecode = later(timecode, rate, cut.origin - _start(original) if cut.trimmed else Fraction(0))
+    timecode = later(timecode, rate, cut.origin - start_of(original) if cut.trimmed else Fraction(0))
     (target if kind.ordered else video).metadata["timecode"] = timecode
     video.codec_context.framerate = rate  # mp4's timecode track counts by it
 
@@ -154,76 +120,16 @@ def carried(source: Any, tracks: Tracks, cut: Cut) -> Iterator[Any]:
     return merge(_moved(_packets(source, copied, cut), copied, cut), *words, key=seconds)
 
 
-def seconds(packet: Any) -> Fraction:
-    """Time of a packet; 0 where it has none."""
-    time = packet.pts if packet.pts is not None else packet.dts
-    return (time or 0) * Fraction(packet.time_base)
-
-
-def is_cover(stream: Any) -> bool:
-    """A picture that belongs to the file, not a moving one."""
-    return bool(stream.type == "video" and stream.disposition & Disposition.attached_pic)
-
-
 # -- streams ----------------------------------------------------------------------------------------------------------
 
 
-def _codec(stream: Any) -> str:
-    """FFmpeg's name of a stream's codec, whatever decodes it; "" where nothing does."""
-    return str(stream.codec_context.codec.canonical_name) if stream.codec_context else ""
-
-
-def _told(stream: Any) -> str:
-    kind = "cover picture" if is_cover(stream) else {"audio": "sound"}.get(stream.type, stream.type)
-    name = stream.metadata.get("filename") if stream.type == "attachment" else _codec(stream) or "unknown"
-    return f"{name} {kind}"
-
-
-def _start(stream: Any) -> Fraction:
-    return (stream.start_time or 0) * Fraction(stream.time_base)
-
-
-def _is_mp4(container: Any) -> bool:
-    return container.format.name.startswith("mov,") or container.format.name in ("mp4", "mov")
-
-
-def _is_carried(stream: Any) -> bool:
-    return is_cover(stream) or stream.type in ("audio", "subtitle", "attachment")
-
-
-def _slips(sound: Any, source: Any, trimmed: bool) -> bool:
-    """Whether a track of sound would slip where every stream begins at 0: unless it begins with the pictures, and, in
-    the middle of a clip, can be cut to the sample."""
-    if trimmed:
-        return not _frame_of(sound)
-    start = next((_start(stream) for stream in source.streams.video if not is_cover(stream)), Fraction(0))
-    return abs(_start(sound) - start) > _SLIP
-
-
-def _is_taken(stream: Any, source: Any, kind: Container) -> bool:
-    codec = _codec(stream)
-    if stream.type == "attachment":
-        return kind.fonts
-    if is_cover(stream):  # a video track of its own in Matroska would be played, and mov forgets it
-        return kind.fonts if kind.fonts else kind.muxer == "mp4" and takes("mp4", codec)
-    if takes(kind.muxer, codec):
-        return True
-    if subtitles.words_of(kind.muxer, codec) is None:
-        return False
-    return codec != "ass" or subtitles.read_cues(source.name, stream.index)[1]
-
-
-def _is_made_again(stream: Any, source: Any) -> bool:
-    return "timecode" in stream.metadata or bool(source.chapters() and stream.name == "bin_data")
-
-
 def _is_reworded(stream: Any, track: Any) -> bool:
-    return stream.type == "subtitle" and _codec(stream) != _codec(track)
+    return stream.type == "subtitle" and codec_of(stream) != codec_of(track)
 
 
 def _added(stream: Any, source: Any, target: Any) -> Any:
     """A new track of `target` for a stream; None where it is written with the header. Raises ValueError."""
-    muxer, codec = target.format.name, _codec(stream)
+    muxer, codec = target.format.name, codec_of(stream)
     if is_cover(stream) and muxer == "matroska":
         name, form = _COVERS.get(codec, (f"cover.{codec}", f"image/{codec}"))
         form, name = stream.metadata.get("mimetype", form), stream.metadata.get("filename", name)
@@ -287,7 +193,7 @@ def _moved(packets: Iterable[Any], tracks: Tracks, cut: Cut) -> Iterator[Any]:
             continue
         for each in (held.pop(index, None), packet):
             if each is not None and (each is packet or _warms(each, track.container, cut)):
-                part = _within(each, cut, _is_mp4(track.container))
+                part = _within(each, cut, is_mp4(track.container))
                 yield _steady(_readdressed(part, track, cut.origin), reached, index)
 
 
@@ -301,7 +207,7 @@ def _is_hidden(packet: Any, target: Any, cut: Cut) -> bool:
     else any of it. Where there are no edit lists, what one of the source hides is hidden as well."""
     start = seconds(packet)
     end = start + (packet.duration or 0) * Fraction(packet.time_base)
-    if _is_mp4(target) or packet.stream.type == "subtitle" or _frame_of(packet.stream):
+    if is_mp4(target) or packet.stream.type == "subtitle" or sample_bytes(packet.stream):
         return cut.trimmed and end <= cut.origin
     if target.format.name == "avi":  # has no time before 0
         return start < cut.origin
@@ -310,21 +216,15 @@ def _is_hidden(packet: Any, target: Any, cut: Cut) -> bool:
 
 def _warms(packet: Any, target: Any, cut: Cut) -> bool:
     """Whether a hidden packet goes along, because the decoder needs it for the first one that is heard."""
-    if packet.stream.type != "audio" or _frame_of(packet.stream):
+    if packet.stream.type != "audio" or sample_bytes(packet.stream):
         return False
-    return _is_mp4(target) or not (cut.trimmed or target.format.name == "avi")
-
-
-def _frame_of(stream: Any) -> int:
-    """Bytes of one sample of all channels of PCM sound, 0 for all that is not PCM."""
-    found = _PCM.fullmatch(_codec(stream)) if stream.type == "audio" else None
-    return int(found[1] or 8) // 8 * stream.codec_context.layout.nb_channels if found else 0
+    return is_mp4(target) or not (cut.trimmed or target.format.name == "avi")
 
 
 def _within(packet: Any, cut: Cut, has_edits: bool) -> Any:
     """The part of a packet that lies within the cut. Compressed sound stays whole; its last packet is told to be
     shorter where the container has an end to tell."""
-    unit, frame = Fraction(packet.time_base), _frame_of(packet.stream)
+    unit, frame = Fraction(packet.time_base), sample_bytes(packet.stream)
     start = seconds(packet)
     end = start + (packet.duration or 0) * unit
     begin = max(start, cut.origin) if cut.trimmed else start

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import pairwise
@@ -56,11 +57,10 @@ def read_cues(path: str, index: int) -> tuple[list[Cue], bool]:
         stream = source.streams[index]
         stream.codec_context.open(strict=False)
         for packet in _packets(source, stream):
-            shown = stream.codec_context.decode2(packet)
-            events = [rect.ass.decode(errors="replace") for rect in shown.rects] if shown else []
-            start, length = (time * Fraction(packet.time_base) for time in (packet.pts, packet.duration))
+            events = _events(stream, packet)
+            start, length = (time * Fraction(packet.time_base) for time in (packet.pts, packet.duration or 0))
             cues += [Cue(start, start + length, text) for text in map(_text, events) if text]
-            styles |= {event.split(",", _FIELDS - 1)[2] for event in events}
+            styles |= {style for event in events for style in event.split(",")[2:3]}
             plain = plain and all(map(_is_plain, events))
     return sorted(cues, key=lambda cue: cue.start), plain and len(styles) <= 1
 
@@ -110,12 +110,22 @@ def _packets(source: Any, stream: Any) -> Iterator[Any]:
         return
 
 
+def _events(stream: Any, packet: Any) -> list[str]:
+    """What a packet says, as ASS; nothing where it is damaged."""
+    with suppress(av.FFmpegError):
+        shown = stream.codec_context.decode2(packet)
+        return [rect.ass.decode(errors="replace") for rect in shown.rects] if shown else []
+    return []
+
+
 def _text(event: str) -> str:
     return event.split(",", _FIELDS - 1)[-1].strip()
 
 
 def _is_plain(event: str) -> bool:
     fields = event.split(",", _FIELDS - 1)
+    if len(fields) < _FIELDS:
+        return False
     margins, effect, text = fields[4:7], fields[7], fields[8]
     emphasis = all(_EMPHASIS.fullmatch(each) for each in _OVERRIDES.findall(text))
-    return emphasis and not effect and not any(int(margin or 0) for margin in margins)
+    return emphasis and not effect and not any(margin.strip("0 ") for margin in margins)

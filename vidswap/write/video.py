@@ -16,6 +16,7 @@ from vidswap.settings import WriteSettings
 from vidswap.types import Clip
 from vidswap.write import passthrough
 from vidswap.write.containers import kind_of, time_base
+from vidswap.write.streams import film_of
 from vidswap.write.tags import tags as own_tags
 
 _PROCESSOR = Path("/proc/cpuinfo")
@@ -51,7 +52,7 @@ def recipe_of(clip: Clip, native: Any, out: Path, settings: WriteSettings) -> Re
     cannot be."""
     kind = kind_of(out)
     with passthrough.opened(clip) as source:
-        stream = next((stream for stream in source.streams.video if not passthrough.is_cover(stream)), None)
+        stream = film_of(source)
         aspect, tags = (stream.sample_aspect_ratio or None, own_tags(stream.metadata)) if stream else (None, {})
     options = {"crf": str(settings.crf), "preset": settings.preset}
     if _PROCESSOR.exists() and "avx512" in _PROCESSOR.read_text():

@@ -1,0 +1,100 @@
+"""What of a clip a container cannot hold, said before anything is rendered, and which other one would take it."""
+
+from __future__ import annotations
+
+import io
+from fractions import Fraction
+from itertools import islice
+from typing import Any
+
+import av
+
+from vidswap.errors import OutputError
+from vidswap.types import Clip
+from vidswap.write import subtitles
+from vidswap.write.containers import KINDS, Container, takes
+from vidswap.write.passthrough import carried, copied_streams, muxing, opened
+from vidswap.write.streams import codec_of, film_of, is_carried, is_cover, sample_bytes, start_of, told
+from vidswap.write.tags import Cut
+
+_SLIP = Fraction(1, 2000)  # seconds that sound and pictures may slip
+_TRIED = 300  # packets muxed for a trial: some muxers say no only when they have seen a few
+
+
+def check(clip: Clip, kind: Container, codec: str, trimmed: bool = False) -> None:
+    """Raise OutputError if a container cannot hold all that goes along of a clip: which stream it refuses, and which
+    endings would take everything, and video of `codec`. `trimmed`: the range begins after the first frame."""
+    with opened(clip) as source:
+        refused = refusals(source, kind, trimmed)
+        if refused:
+            able = [each for each in KINDS.values() if takes(each.muxer, codec) and not refusals(source, each, trimmed)]
+            endings = " or ".join(each.ending for each in able)
+            hint = f"{endings} would take everything" if able else "no container would take all of this clip"
+            raise OutputError(f"{kind.ending} cannot hold the clip's {', '.join(refused)}", hint)
+        if any(map(is_carried, source.streams)):
+            _try(source, kind)
+
+
+def refusals(source: Any, kind: Container, trimmed: bool = False) -> list[str]:
+    """What of an open file a container cannot hold, not even in other words: "stream 2 (wavpack sound)" ..."""
+    wanted = [stream for stream in source.streams if is_carried(stream)]
+    found = [f"stream {stream.index} ({told(stream)})" for stream in wanted if not _is_taken(stream, source, kind)]
+    if source.chapters() and not kind.chapters:
+        found.append("chapters")
+    if kind.ordered and any(_slips(stream, source, trimmed) for stream in source.streams.audio):
+        found.append("sound that begins before or after the pictures")
+    return found
+
+
+def left_out(clip: Clip) -> tuple[str, ...]:
+    """Streams of a clip that go into no container: "stream 3 (data)" ..., for a warning. Chapters and timecode of an
+    mp4 are not among them, they are made again."""
+    with opened(clip) as source:
+        films = [stream for stream in source.streams.video if not is_cover(stream)][1:]
+        data = [stream for stream in source.streams if stream.type == "data" and not _is_made_again(stream, source)]
+        return tuple(f"stream {stream.index} ({stream.type})" for stream in [*films, *data])
+
+
+def _slips(sound: Any, source: Any, trimmed: bool) -> bool:
+    """Whether a track of sound would slip where every stream begins at 0: unless it begins with the pictures, and, in
+    the middle of a clip, can be cut to the sample."""
+    if trimmed:
+        return not sample_bytes(sound)
+    film = film_of(source)
+    return film is not None and abs(start_of(sound) - start_of(film)) > _SLIP
+
+
+def _is_taken(stream: Any, source: Any, kind: Container) -> bool:
+    codec = codec_of(stream)
+    if stream.type == "attachment":
+        return kind.fonts
+    if is_cover(stream):  # Matroska keeps it as an attachment; mov forgets it
+        return kind.fonts or (kind.muxer == "mp4" and takes("mp4", codec))
+    if takes(kind.muxer, codec):
+        return True
+    if subtitles.words_of(kind.muxer, codec) is None:
+        return False
+    return codec != "ass" or subtitles.read_cues(source.name, stream.index)[1]
+
+
+def _is_made_again(stream: Any, source: Any) -> bool:
+    return "timecode" in stream.metadata or bool(source.chapters() and stream.name == "bin_data")
+
+
+def _try(source: Any, kind: Container) -> None:
+    """Mux the first packets into memory beside a grey picture. Raises OutputError where the muxer says no after all."""
+    options = muxing(source, kind)
+    options.pop("movflags", None)  # to put first what is written last a muxer reads the file again: none is there
+    try:
+        with av.open(io.BytesIO(), "w", format=kind.muxer, container_options=options) as trial:
+            video = trial.add_stream({"webm": "libvpx-vp9"}.get(kind.muxer, "libx264"), rate=25)
+            video.width, video.height, video.pix_fmt = 64, 64, "yuv420p"
+            tracks = copied_streams(source, trial)
+            trial.start_encoding()
+            trial.mux(video.encode(av.VideoFrame(64, 64, "yuv420p")))
+            trial.mux(video.encode(None))
+            for packet in islice(carried(source, tracks, Cut()), _TRIED):
+                trial.mux(packet)
+    except av.FFmpegError as error:
+        message = f"{kind.ending} does not take the clip's sound and subtitles ({error.strerror})"
+        raise OutputError(message, "name the output .mkv") from error

@@ -1,0 +1,60 @@
+"""What a stream of an open file is: its codec, its start, whether it goes along, how FFmpeg sees its packets."""
+
+from __future__ import annotations
+
+import re
+from fractions import Fraction
+from typing import Any
+
+from av.stream import Disposition
+
+_PCM = re.compile(r"pcm_(?:[suf](8|16|24|32|64)(?:le|be)?|alaw|mulaw)")
+
+
+def codec_of(stream: Any) -> str:
+    """FFmpeg's name of a stream's codec, whatever decodes it; "" where nothing does."""
+    return str(stream.codec_context.codec.canonical_name) if stream.codec_context else ""
+
+
+def told(stream: Any) -> str:
+    """A stream in words: "aac sound", "mjpeg cover picture", "film.ttf attachment"."""
+    kind = "cover picture" if is_cover(stream) else {"audio": "sound"}.get(stream.type, stream.type)
+    name = stream.metadata.get("filename") if stream.type == "attachment" else codec_of(stream)
+    return f"{name or 'unknown'} {kind}"
+
+
+def start_of(stream: Any) -> Fraction:
+    """When a stream begins, seconds of its file's clock."""
+    return Fraction((stream.start_time or 0) * (stream.time_base or 0))
+
+
+def film_of(source: Any) -> Any:
+    """The video stream that is played; None where there is none."""
+    return next((stream for stream in source.streams.video if not is_cover(stream)), None)
+
+
+def is_cover(stream: Any) -> bool:
+    """A picture that belongs to the file, not a moving one."""
+    return bool(stream.type == "video" and stream.disposition & Disposition.attached_pic)
+
+
+def is_carried(stream: Any) -> bool:
+    """Whether a stream goes into the result as it is."""
+    return is_cover(stream) or stream.type in ("audio", "subtitle", "attachment")
+
+
+def is_mp4(container: Any) -> bool:
+    """Whether an open file, read or written, is an mp4 or a mov: has edit lists, so that times before 0 are hidden."""
+    return container.format.name.startswith("mov,") or container.format.name in ("mp4", "mov")
+
+
+def sample_bytes(stream: Any) -> int:
+    """Bytes of one sample of all channels of PCM sound, 0 for all that is not PCM."""
+    found = _PCM.fullmatch(codec_of(stream)) if stream.type == "audio" else None
+    return int(found[1] or 8) // 8 * stream.codec_context.layout.nb_channels if found else 0
+
+
+def seconds(packet: Any) -> Fraction:
+    """Time of a packet; 0 where it has none."""
+    time = packet.pts if packet.pts is not None else packet.dts
+    return (time or 0) * Fraction(packet.time_base)
