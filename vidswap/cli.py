@@ -26,10 +26,11 @@ from vidswap import __version__, weights
 from vidswap.clock import Report, quiet
 from vidswap.errors import ConsentError, UsageError, VidswapError
 from vidswap.moment import moment
-from vidswap.settings import ReadSettings, Settings, SwapSettings, WriteSettings
+from vidswap.settings import CODECS, PRESETS, ReadSettings, Settings, SwapSettings, WriteSettings
 
 INTERRUPTED, TERMINATED = 130, 143
-ENVIRONMENT = {"HF_HUB_OFFLINE": "1", "HF_HUB_DISABLE_TELEMETRY": "1", "NO_ALBUMENTATIONS_UPDATE": "1"}
+ENVIRONMENT = {"HF_HUB_OFFLINE": "1", "HF_HUB_DISABLE_TELEMETRY": "1", "NO_ALBUMENTATIONS_UPDATE": "1",
+               "SVT_LOG": "0"}  # fmt: skip # SVT-AV1 would talk to whoever looks
 
 
 def main(words: Sequence[str] | None = None) -> int:
@@ -99,12 +100,16 @@ def _read_words(words: argparse.ArgumentParser) -> None:
 
 
 def _engine_words(words: argparse.ArgumentParser) -> None:
-    swap, write = SwapSettings(), WriteSettings()
+    swap = SwapSettings()
     words.add_argument("--engine", default=swap.engine, metavar="NAME", help="embedded (diffusion) or warp (geometry)")
     words.add_argument("--steps", type=int, metavar="N", help="diffusion steps; fewer is faster")
     words.add_argument("--seed", type=int, default=swap.seed, metavar="N", help="equal seeds give equal results")
     words.add_argument("--smooth", type=float, default=swap.smooth, metavar="0..1", help="steadiness over time")
-    words.add_argument("--crf", type=int, default=write.crf, metavar="N", help="x264 quality, smaller is better")
+    words.add_argument("--codec", metavar="|".join(CODECS), help="default: h264; vp9 or av1 in a webm")
+    words.add_argument("--crf", type=int, metavar="N", help="quality on the codec's own scale, smaller is better; "
+                       "alike: h264 16, hevc 15, av1 8, vp9 12 (the defaults)")  # fmt: skip
+    words.add_argument("--preset", metavar="|".join((PRESETS[0], "...", PRESETS[-1])), help="slower, smaller files")
+    words.add_argument("--lossless", action="store_true", help="no bit of the pictures is lost: h264, hevc, av1, ffv1")
 
 
 def _cast_words(words: argparse.ArgumentParser) -> None:
@@ -172,8 +177,10 @@ def _settings(options: argparse.Namespace, sheet: Path | None = None) -> Setting
     if "engine" not in options:
         return Settings(read)
     swap = SwapSettings(options.engine, options.steps, options.seed, options.smooth)
-    resume = not vars(options).get("no_resume", False)
-    return Settings(read, swap, WriteSettings(crf=options.crf, sheet=sheet, resume=resume))
+    write = WriteSettings(
+        options.codec, options.crf, options.preset, options.lossless, sheet, resume=not chosen.get("no_resume", False)
+    )
+    return Settings(read, swap, write)
 
 
 def _swap(options: argparse.Namespace) -> None:

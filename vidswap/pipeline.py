@@ -195,7 +195,7 @@ def checked(clip: Clip, span: Shot, out: Path, settings: WriteSettings) -> Recip
     if is_for_pictures(clip, out):
         check_pictures(clip, len(span), out)
         return None
-    check_writable(clip, out)
+    check_writable(clip, out, settings.codec)
     first = next(frames(clip, span.start, span.start + 1)).native
     return recipe_of(clip, planar(first, film_maker()), out, settings)
 

@@ -9,6 +9,9 @@ from pathlib import Path
 from vidswap.errors import UsageError
 from vidswap.moment import ALLOWED, Moment
 
+CODECS = ("h264", "hevc", "av1", "vp9", "prores", "ffv1")
+PRESETS = ("ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow", "placebo")
+
 
 def _within(name: str, value: float, low: float, high: float) -> None:
     if not low <= value <= high:
@@ -57,17 +60,28 @@ class SwapSettings:
 
 @dataclass(frozen=True)
 class WriteSettings:
-    """`crf` of x264: 0 is lossless, 51 the worst. `sheet` is where a before/after picture goes, None for none.
-    `resume`: go on from where an earlier render of the same stopped. `segment`: frames that are finished at once."""
+    """`codec`: h264, hevc ..., None for the container's own. `crf` is on the codec's own scale, 0 the best; `preset` is
+    how much time it takes to make the file small; None is its default. `lossless`: no bit of the pictures is lost.
+    `sheet` is where a before/after picture goes, None for none. `resume`: go on from where an earlier render of the
+    same stopped. `segment`: frames that are finished at once."""
 
-    crf: int = 16
-    preset: str = "medium"
+    codec: str | None = None
+    crf: int | None = None
+    preset: str | None = None
+    lossless: bool = False
     sheet: Path | None = None
     resume: bool = True
     segment: int = 240  # one key picture of x264's own: shorter ones cost bytes
 
     def __post_init__(self) -> None:
-        _within("--crf", self.crf, 0, 51)
+        if self.codec is not None and self.codec not in CODECS:
+            raise UsageError(f"--codec is '{self.codec}'", f"use one of: {', '.join(CODECS)}")
+        if self.preset is not None and self.preset not in PRESETS:
+            raise UsageError(f"--preset is '{self.preset}'", f"use one of: {', '.join(PRESETS)}")
+        if self.crf is not None:
+            _within("--crf", self.crf, 0, 63)
+        if self.crf is not None and self.lossless:
+            raise UsageError("--crf and --lossless exclude each other", "choose one")
         _within("a segment's length", self.segment, 1, 100_000)
 
 

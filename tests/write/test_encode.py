@@ -10,6 +10,7 @@ from footage import make_clip, moving, packets_of, texture, times_of
 
 from vidswap.errors import EngineError, OutputError
 from vidswap.read.clip import frames, open_clip
+from vidswap.read.planar import film_maker, planar
 from vidswap.settings import WriteSettings
 from vidswap.write.encode import check_writable, encode
 
@@ -24,8 +25,9 @@ def plain(tmp_path_factory):
 
 def through(path, out, start=0, stop=None, *, settings=FAST, labels=None):
     """Decode, encode: what the pipeline does without a swap."""
-    clip = open_clip(path)
-    encode(clip, ((frame.index, frame.native) for frame in frames(clip, start, stop)), out, settings, labels or {})
+    clip, reformatter = open_clip(path), film_maker()
+    pictures = ((frame.index, planar(frame.native, reformatter)) for frame in frames(clip, start, stop))
+    encode(clip, pictures, out, settings, labels or {})
     return out
 
 

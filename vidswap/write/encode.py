@@ -32,9 +32,10 @@ from vidswap.write.video import Picture, Recipe, encoder, recipe_of, timed, trac
 _INTERLEAVED = 2  # seconds that packets of one moment may lie apart in a file
 
 
-def check_writable(clip: Clip, out: Path) -> None:
+def check_writable(clip: Clip, out: Path, codec: str | None = None) -> None:
     """Raise OutputError when `out` cannot become the result: unknown ending, no such folder, not writable, the clip
-    itself, or a container that does not take the clip's sound. Call it before rendering; it leaves nothing behind."""
+    itself, or a container that does not take the clip's sound (`codec` of the pictures, for what to do about it; None
+    is the container's own). Call it before rendering; it leaves nothing behind."""
     kind = kind_of(out)
     if out.is_dir():
         raise OutputError(f"{out} is a folder", "give the path of a file")
@@ -47,7 +48,7 @@ def check_writable(clip: Clip, out: Path) -> None:
         trial.touch()
         trial.unlink()
     with told(out, av.FFmpegError):
-        check(clip, kind, kind.codec)
+        check(clip, kind, codec or kind.codec)
 
 
 def encode(
@@ -80,7 +81,7 @@ def render(clip: Clip, frames: Iterable[Picture], work: Work, out: Path, recipe:
         with told(out, av.FFmpegError), work.growing() as growing:
             context = encoder(recipe)
             stop, end = start, 0
-            for index, native in timed(clip, chunk, int(clip.pts[start])):
+            for index, native in timed(clip, chunk, int(clip.pts[start]), recipe):
                 stop, end = index + 1, native.pts + native.duration
                 growing.add(_kept(packet, clip) for packet in context.encode(native))
             growing.add(_kept(packet, clip) for packet in context.encode(None))
@@ -110,7 +111,7 @@ def transcode(clip: Clip, frames: Iterable[Picture], out: Path, settings: WriteS
     recipe = recipe_of(clip, first[1], out, settings)
     with claimed(out, kept=False) as folder:
         _written(clip, (first[0], len(clip)),
-                 lambda video, shift: _encoded(video, clip, chain([first], pictures), shift),
+                 lambda video, shift: _encoded(video, clip, chain([first], pictures), shift, recipe),
                  folder=folder, out=out, recipe=recipe, labels={})  # fmt: skip
 
 
@@ -148,9 +149,9 @@ class _Step:
     last: bool
 
 
-def _encoded(video: Any, clip: Clip, pictures: Iterable[Picture], shift: int) -> Iterator[_Step]:
+def _encoded(video: Any, clip: Clip, pictures: Iterable[Picture], shift: int, recipe: Recipe) -> Iterator[_Step]:
     last, end = False, Fraction(0)
-    for index, native in timed(clip, pictures, shift):
+    for index, native in timed(clip, pictures, shift, recipe):
         last, end = index == len(clip) - 1, (native.pts + native.duration) * clip.time_base
         yield _Step(video.encode(native), end, last=False)
     yield _Step(video.encode(None), end, last)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -11,14 +11,21 @@ from typing import Any
 
 import av
 from av.codec.context import Flags
+from av.video.reformatter import Interpolation, VideoReformatter
 
 from vidswap.settings import WriteSettings
 from vidswap.types import Clip
 from vidswap.write import passthrough
+from vidswap.write.codecs import Samples, chosen, options_of
 from vidswap.write.containers import kind_of, time_base
 from vidswap.write.streams import film_of
 from vidswap.write.tags import tags as own_tags
 
+_TOP_FIRST = 2  # in FFmpeg's count of orders of fields; what counts is what each picture says
+# Without these flags swscale's rounding alone costs 1.5 dB after encoding.
+_EXACT = (
+    Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT | Interpolation.FULL_CHR_H_INP
+)
 _PROCESSOR = Path("/proc/cpuinfo")
 
 Picture = tuple[int, Any]  # index in the clip, av.VideoFrame
@@ -28,8 +35,8 @@ Picture = tuple[int, Any]  # index in the clip, av.VideoFrame
 class Recipe:
     """How pictures are encoded: `encoder` by FFmpeg's name, with its `options`; `format` of the samples, `unit` of the
     times, `aspect` the shape of a pixel, `matrix` how players turn or mirror them (nine numbers), `interlaced` two
-    fields each, `ordered` no B-frames, `headers` the container keeps what describes the stream, `tags` the track's own
-    (its language, its title)."""
+    fields each, `ordered` no B-frames, `headers` the container keeps what describes the stream, `tag` what it calls the
+    codec where that is a choice, `tags` the track's own (its language, its title). `library`: whose bytes they are."""
 
     encoder: str
     options: Mapping[str, str]
@@ -44,7 +51,9 @@ class Recipe:
     interlaced: bool
     ordered: bool
     headers: bool
+    tag: str | None
     tags: Mapping[str, str]
+    library: str
 
 
 def recipe_of(clip: Clip, native: Any, out: Path, settings: WriteSettings) -> Recipe:
@@ -54,14 +63,16 @@ def recipe_of(clip: Clip, native: Any, out: Path, settings: WriteSettings) -> Re
     with passthrough.opened(clip) as source:
         stream = film_of(source)
         aspect, tags = (stream.sample_aspect_ratio or None, own_tags(stream.metadata)) if stream else (None, {})
-    options = {"crf": str(settings.crf), "preset": settings.preset}
-    if _PROCESSOR.exists() and "avx512" in _PROCESSOR.read_text():
-        options["x264-params"] = "asm=AVX2"  # x264's AVX-512 code gives other bytes at each run
+    samples = _samples(native)
+    codec, form = chosen(kind, samples, settings)
+    told = [*_steady(codec.encoder), *_light(native, codec.encoder)]
     return Recipe(
-        encoder="libx264", options=options, format=_pixel_format(native), width=native.width, height=native.height,
+        encoder=codec.encoder, options=options_of(codec, samples, settings, told), format=form,
+        width=native.width, height=native.height,
         rate=clip.rate.limit_denominator(1001), unit=time_base(kind, clip.pts, clip.time_base, clip.rate),
-        colour=clip.colour, aspect=aspect, matrix=_display_matrix(native), interlaced=bool(native.interlaced_frame),
-        ordered=kind.ordered, headers=kind.muxer not in ("mpegts", "avi"), tags=tags,
+        colour=clip.colour, aspect=aspect, matrix=_display_matrix(native), interlaced=samples.fields,
+        ordered=kind.ordered, headers=kind.muxer not in ("mpegts", "avi"),
+        tag="hvc1" if kind.is_mp4 and codec.name == "hevc" else None, tags=tags, library=av.__version__,
     )  # fmt: skip
 
 
@@ -89,10 +100,14 @@ def _prepared(context: Any, recipe: Recipe) -> Any:
     context.options = dict(recipe.options)
     context.framerate, context.time_base, context.bit_rate = recipe.rate, recipe.unit, 0
     context.width, context.height, context.pix_fmt = recipe.width, recipe.height, recipe.format
-    context.thread_type = "FRAME"  # the default would cut each picture into slices
+    if recipe.tag:
+        context.codec_tag = recipe.tag
+    # cut into slices, as is the default, x264's pictures would be larger; FFmpeg's own encoders know no other threads
+    context.thread_type = "FRAME" if recipe.encoder.startswith("lib") else "SLICE"
     context.flags |= int(Flags.frame_duration)
     if recipe.interlaced:
         context.flags |= int(Flags.interlaced_dct) | int(Flags.interlaced_me)
+        context.field_order = _TOP_FIRST
     if recipe.ordered:
         context.max_b_frames = 0
     context.colorspace, context.color_range, context.color_primaries, context.color_trc = recipe.colour
@@ -101,13 +116,25 @@ def _prepared(context: Any, recipe: Recipe) -> Any:
     return context
 
 
-def timed(clip: Clip, pictures: Iterable[Picture], origin: int) -> Iterator[Picture]:
-    """The pictures, ready to encode: each at its time in the clip, `origin` (pts) being time 0."""
+def timed(clip: Clip, pictures: Iterable[Picture], origin: int, recipe: Recipe) -> Iterator[Picture]:
+    """The pictures, ready to encode: each in the recipe's format, at its time in the clip, `origin` (pts) being 0."""
+    reformatter = VideoReformatter()
     for index, native in pictures:
-        native.pts, native.duration = int(clip.pts[index]) - origin, _duration(clip, index, native)
-        native.time_base = clip.time_base
-        native.pict_type = 0  # else x264 repeats the source's choice of key pictures, at a fifth more bytes
-        yield index, native
+        pts, duration = int(clip.pts[index]) - origin, _duration(clip, index, native)
+        fitted = _fitted(native, recipe.format, reformatter)
+        fitted.pts, fitted.duration, fitted.time_base = pts, duration, clip.time_base
+        fitted.pict_type = 0  # else x264 repeats the source's choice of key pictures, at a fifth more bytes
+        yield index, fitted
+
+
+def _fitted(native: Any, form: str, reformatter: VideoReformatter) -> Any:
+    """A picture in a format that holds it; its matrix and range stay."""
+    if native.format.name == form:
+        return native
+    return reformatter.reformat(
+        native, format=form, interpolation=_EXACT, src_color_range=native.color_range,
+        dst_color_range=native.color_range, threads=1,
+    )  # fmt: skip
 
 
 def _duration(clip: Clip, index: int, native: Any) -> int:
@@ -120,21 +147,56 @@ def _duration(clip: Clip, index: int, native: Any) -> int:
     return int(clip.pts[-1] - clip.pts[-2]) if len(clip) > 1 else max(1, round(1 / clip.rate / clip.time_base))
 
 
-def _pixel_format(native: Any) -> str:
-    """The picture's own format where x264 takes it at this size, else the nearest that loses no colour resolution."""
-    name, parts = str(native.format.name), native.format.components
-    if len(parts) == 1:
-        return "gray" if parts[0].bits == 8 else "gray10le"
-    wide, tall = parts[1].width == parts[0].width, parts[1].height == parts[0].height
-    if (not wide and native.width % 2) or (not tall and native.height % 2):
-        wide = True
-    sampling = "444" if wide else "422" if tall else "420"
-    return f"{'yuvj' if name.startswith('yuvj') else 'yuv'}{sampling}p{'10le' if parts[0].bits > 8 else ''}"
+def _samples(native: Any) -> Samples:
+    parts = native.format.components
+    sampling = "400"
+    if len(parts) > 2:
+        wide, tall = parts[1].width == parts[0].width, parts[1].height == parts[0].height
+        sampling = "444" if wide else "422" if tall else "420"
+    full = str(native.format.name).startswith("yuvj")
+    return Samples(sampling, parts[0].bits, full, bool(native.interlaced_frame), native.width, native.height)
+
+
+def _steady(encoder: str) -> list[str]:
+    """What makes an encoder yield the same bytes at each run: x264's AVX-512 code does not."""
+    avx512 = _PROCESSOR.exists() and "avx512" in _PROCESSOR.read_text()
+    return ["asm=AVX2"] if encoder == "libx264" and avx512 else []
+
+
+def _light(native: Any, encoder: str) -> list[str]:
+    """HDR10's static metadata (SMPTE ST 2086, CTA 861.3) of a picture, in the encoder's own words."""
+    if encoder not in ("libx264", "libx265", "libsvtav1"):
+        return []
+    words = {"libx264": ("mastering-display", "cll"), "libx265": ("master-display", "max-cll"),
+             "libsvtav1": ("mastering-display", "content-light")}[encoder]  # fmt: skip
+    told = []
+    if display := _side_data(native, "MASTERING_DISPLAY_METADATA"):
+        *ratios, has_colours, has_light = struct.unpack("<22i", display)
+        values = [Fraction(*pair) if pair[1] else Fraction(0) for pair in zip(ratios[::2], ratios[1::2])]
+        if has_colours and has_light:
+            told.append(f"{words[0]}={_display(values, whole=encoder != 'libsvtav1')}")
+    if light := _side_data(native, "CONTENT_LIGHT_LEVEL"):
+        told.append(f"{words[1]}={','.join(map(str, struct.unpack('<2I', light)))}")
+    return [*told, "hdr10=1"] if told and encoder == "libx265" else told
+
+
+def _display(values: Sequence[Fraction], whole: bool) -> str:
+    """A mastering display: primaries R G B and white (x, y each), least and most light in cd/m2; in whole numbers of
+    1/50000 and of 1/10000 cd/m2, or as they are."""
+    places = [str(round(value * 50000)) if whole else f"{float(value):.5f}" for value in values[:8]]
+    most, least = (str(round(value * 10000)) if whole else f"{float(value):.4f}" for value in (values[9], values[8]))
+    pairs = {name: f"({places[i]},{places[i + 1]})" for name, i in (("G", 2), ("B", 4), ("R", 0), ("WP", 6))}
+    return "".join(f"{name}{pair}" for name, pair in pairs.items()) + f"L({most},{least})"
+
+
+def _side_data(native: Any, name: str) -> bytes | None:
+    try:
+        return bytes(native.side_data[name])
+    except (KeyError, ValueError):  # none; or PyAV does not know another kind of side data of this frame
+        return None
 
 
 def _display_matrix(native: Any) -> tuple[int, ...] | None:
     """How players turn or mirror the picture: the nine numbers of its side data."""
-    try:
-        return struct.unpack("<9i", bytes(native.side_data["DISPLAYMATRIX"]))
-    except (KeyError, ValueError):  # none; or PyAV does not know another kind of side data of this frame
-        return None
+    matrix = _side_data(native, "DISPLAYMATRIX")
+    return struct.unpack("<9i", matrix) if matrix else None
