@@ -11,6 +11,8 @@ atexit.register(shutil.rmtree, os.environ["XDG_CACHE_HOME"], ignore_errors=True)
 
 import cv2
 import torch
+from hypothesis import settings
 
 cv2.setNumThreads(1)
 torch.set_num_threads(1)
+settings.register_profile("thorough", max_examples=1000, deadline=None)

@@ -59,7 +59,7 @@ def open_pictures(path: Path, rate: Fraction = RATE) -> Clip:
         files = _sequence(path)
         return _clip(path, "sequence", files, [1] * len(files), 1 / rate)
     with _reading(path) as picture:
-        lengths = _lengths(picture) if getattr(picture, "is_animated", False) else []
+        lengths = _lengths(picture) if _moves(picture) else []
     if len(lengths) > 1:
         return _clip(path, "animation", (path,), lengths, UNIT)
     return _clip(path, "still", (path,), [1], 1 / rate)
@@ -158,6 +158,14 @@ def _lengths(picture: Any) -> list[int]:
     return [end - start for start, end in zip([0, *ends], ends)]
 
 
+def _moves(picture: Any) -> bool:
+    """Whether a file holds more than one picture."""
+    try:
+        return bool(getattr(picture, "is_animated", False))
+    except _BROKEN:  # Pillow looks for the second one here
+        return False
+
+
 def _has_poster(picture: Any) -> bool:
     """Whether the first picture of an animated PNG is for readers that know no animation, and not part of it."""
     return bool(picture.info.get("default_image"))
@@ -181,7 +189,7 @@ def _pixels(file: Path, start: int, stop: int) -> Iterator[tuple[int, Array | No
             ahead = int(_has_poster(picture))
             for index in range(start, stop):
                 try:
-                    if getattr(picture, "is_animated", False):
+                    if _moves(picture):
                         picture.seek(index + ahead)
                     yield index, _upright(_values(picture), _orientation(picture))
                 except _BROKEN:
