@@ -46,7 +46,7 @@ def main(words: Sequence[str] | None = None) -> int:
     except VidswapError as error:
         return _fail("; ".join([str(error), *_notes(error)]), error.code)
     except KeyboardInterrupt as stop:
-        told = _notes(stop) or ["no result was written"]
+        told = _notes(stop) or ["nothing was written"]
         return _fail("; ".join(["stopped", *told]), TERMINATED if isinstance(stop, Terminated) else INTERRUPTED)
     except BrokenPipeError:  # whoever read our output has gone; keep the interpreter from complaining at exit
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -193,6 +193,8 @@ def _swap(options: argparse.Namespace) -> None:
         done = swap_clip(options.clip, options.face, options.consent, options.out, settings=settings, report=report)
     if done.repeated:
         print(f"vidswap: warning: {done.repeated} damaged frames show the picture before them", file=sys.stderr)
+    for stream in done.left_out:
+        print(f"vidswap: warning: {stream} of the clip is left out, no container takes it", file=sys.stderr)
     seconds = sum(stage.seconds for stage in done.stages.values())
     if options.json:
         return _print_json({"out": str(done.out), "sheet": options.sheet and str(options.sheet), "frames": done.frames,

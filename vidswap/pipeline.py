@@ -30,9 +30,11 @@ from vidswap.types import Array, Clip, Shot
 from vidswap.weights import registry
 from vidswap.write import encode
 from vidswap.write.cast import Row, cast_sheet, portrait
+from vidswap.write.containers import named
 from vidswap.write.encode import check_writable
 from vidswap.write.picture import check_picture, write_picture
 from vidswap.write.provenance import labels
+from vidswap.write.refusals import left_out
 from vidswap.write.segments import Work, claimed
 from vidswap.write.sheet import sheet
 from vidswap.write.stills import check_pictures, is_for_pictures
@@ -45,7 +47,8 @@ SHEET_ROWS, PORTRAITS = 6, 6
 class Result:
     """What a swap did: `frames` written, `duration` of them in seconds, `swapped` of them with another face, the
     `persons` replaced; `resumed` frames were found finished, `repeated` could not be decoded and show the one before.
-    `licence` is that of the face models; `stages` is where time and memory went."""
+    `left_out` are the clip's streams that no container takes. `licence` is that of the face models; `stages` is where
+    time and memory went."""
 
     out: Path
     frames: int
@@ -56,6 +59,7 @@ class Result:
     stages: Mapping[str, Stage]
     resumed: int = 0
     repeated: int = 0
+    left_out: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -73,14 +77,15 @@ class Planned:
 def swap_clip(
     source: Path, photos: Path, consent: str, out: Path, *, settings: Settings = Settings(), report: Report = quiet
 ) -> Result:
-    """Put the person in `photos` (a file or a folder) into the clip `source`; the result is `out`.
+    """Put the person in `photos` (a file or a folder) into the clip `source`; the result is `out`, whose ending says
+    what kind of file it is: without one, the clip's own.
 
     `consent` is "self" or the path of a consent record. Raises the errors of errors.py, and no others."""
     clock = Clock(report)
     with clock.stage("open"):
         clip = open_clip(source, settings.read.rate)
-        span = span_of(clip, settings.read)
-        recipe = checked(clip, span, out, settings.write)
+        span, out = span_of(clip, settings.read), named(out, clip)
+        recipe, lost = checked(clip, span, out, settings.write), left_out(clip)
         if settings.write.sheet:
             check_picture(settings.write.sheet)
         agreed = load_consent(consent)
@@ -101,7 +106,7 @@ def swap_clip(
     persons = tuple(sorted({track.person for track in tracks}))
     duration = clip.seconds(span.stop - 1) - clip.seconds(span.start) + float(1 / clip.rate)
     return Result(out, len(span), duration, len(covered), persons, reader.licence, clock.stages, made.resumed,
-                  made.repeated)  # fmt: skip
+                  made.repeated, lost)  # fmt: skip
 
 
 def cast_clip(source: Path, out: Path, *, settings: Settings = Settings(), report: Report = quiet) -> list[Row]:
@@ -195,7 +200,7 @@ def checked(clip: Clip, span: Shot, out: Path, settings: WriteSettings) -> Recip
     if is_for_pictures(clip, out):
         check_pictures(clip, len(span), out)
         return None
-    check_writable(clip, out, settings.codec)
+    check_writable(clip, out, settings.codec, span.start > 0)
     first = next(frames(clip, span.start, span.start + 1)).native
     return recipe_of(clip, planar(first, film_maker()), out, settings)
 

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from vidswap.errors import OutputError
-from vidswap.write.containers import KINDS, kind_of, takes, taking, time_base
+from vidswap.types import Clip
+from vidswap.write.containers import KINDS, kind_of, named, takes, taking, time_base
 
 
 @pytest.mark.parametrize(("ending", "yes", "no"), [
@@ -39,6 +40,15 @@ def test_endings_in_capitals_count_and_others_are_refused():
     with pytest.raises(OutputError, match="no known ending") as caught:
         kind_of(Path("a.flv"))
     assert ".webm" in caught.value.hint
+
+
+@pytest.mark.parametrize(("clip", "out", "wanted"), [
+    ("a.MKV", "b", "b.mkv"), ("a.mkv", "b.mp4", "b.mp4"), ("a.h264", "b", "b.mp4"), ("a.webm", "dir/b", "dir/b.webm"),
+])  # fmt: skip
+def test_a_name_without_an_ending_gets_that_of_the_clip(clip, out, wanted):
+    pts = np.zeros(1, np.int64)
+    film = Clip(Path(clip), 2, 2, pts, Fraction(1, 25), Fraction(25), (1, 1, 1, 1), 0, ("video",), "any")
+    assert named(Path(out), film) == Path(wanted)
 
 
 @pytest.mark.parametrize(("pts", "unit", "beat"), [

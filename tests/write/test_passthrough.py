@@ -7,7 +7,7 @@ from fractions import Fraction
 from itertools import pairwise
 
 import pytest
-from films import Film, Sound, Text, make_film
+from films import PAL, Film, Sound, Text, make_film
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -55,6 +55,17 @@ def test_what_a_container_cannot_hold_is_told_before_rendering(case, tmp_path):
         check_writable(open_clip(source), tmp_path / f"out{case.out}")
     assert case.instead in caught.value.hint
     assert [path.name for path in tmp_path.iterdir() if "out" in path.name] == []
+
+
+def test_an_avi_cannot_begin_with_the_middle_of_compressed_sound(tmp_path):
+    packed, plain = (
+        open_clip(make_film(tmp_path / f"{codec}.avi", Film(unit=PAL, sounds=(Sound(codec),))))
+        for codec in ("libmp3lame", "pcm_s16le")
+    )
+    check_writable(packed, tmp_path / "out.avi")
+    check_writable(plain, tmp_path / "out.avi", trimmed=True)
+    with pytest.raises(OutputError, match="before or after the pictures"):
+        check_writable(packed, tmp_path / "out.avi", trimmed=True)
 
 
 # -- subtitles --------------------------------------------------------------------------------------------------------

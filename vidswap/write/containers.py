@@ -71,10 +71,13 @@ def kind_of(out: Path) -> Container:
     return kind
 
 
-def ending_like(clip: Clip) -> str:
-    """The ending of the container that the clip itself is in; .mp4 where that is none of ours (raw streams, gif)."""
+def named(out: Path, clip: Clip) -> Path:
+    """The result's path: where it has no ending, with that of the clip, which is a film; .mp4 where the clip's is none
+    of ours (a raw stream's)."""
+    if out.suffix or out.is_dir() or clip.files:
+        return out
     ending = clip.path.suffix.lower()
-    return ending if ending in KINDS else ".mp4"
+    return out.with_name(out.name + (ending if ending in KINDS else ".mp4"))
 
 
 @cache

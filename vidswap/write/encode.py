@@ -32,10 +32,11 @@ from vidswap.write.video import Picture, Recipe, encoder, recipe_of, timed, trac
 _INTERLEAVED = 2  # seconds that packets of one moment may lie apart in a file
 
 
-def check_writable(clip: Clip, out: Path, codec: str | None = None) -> None:
+def check_writable(clip: Clip, out: Path, codec: str | None = None, trimmed: bool = False) -> None:
     """Raise OutputError when `out` cannot become the result: unknown ending, no such folder, not writable, the clip
-    itself, or a container that does not take the clip's sound (`codec` of the pictures, for what to do about it; None
-    is the container's own). Call it before rendering; it leaves nothing behind."""
+    itself, or a container that does not take all that goes along (`codec` of the pictures, for what to do about it;
+    None is the container's own), from the first frame on or, where `trimmed`, from a later one. Call it before
+    rendering; it leaves nothing behind."""
     kind = kind_of(out)
     if out.is_dir():
         raise OutputError(f"{out} is a folder", "give the path of a file")
@@ -48,7 +49,7 @@ def check_writable(clip: Clip, out: Path, codec: str | None = None) -> None:
         trial.touch()
         trial.unlink()
     with told(out, av.FFmpegError):
-        check(clip, kind, codec or kind.codec)
+        check(clip, kind, codec or kind.codec, trimmed)
 
 
 def encode(

@@ -22,7 +22,7 @@ from vidswap.types import Clip
 from vidswap.write import subtitles
 from vidswap.write.containers import KINDS, Container, takes
 from vidswap.write.streams import codec_of, film_of, is_carried, is_cover, is_mp4, sample_bytes, seconds, start_of, told
-from vidswap.write.tags import Cut, chapters, counted, labelled, later, needs_all_names, tags, timecode_of
+from vidswap.write.tags import Cut, chapters, counted, is_countable, labelled, later, needs_all_names, tags, timecode_of
 
 # Edit lists count in the movie's unit: at the default 1/1000 s the sound would start up to 1 ms off.
 _MP4 = {"movflags": "faststart", "movie_timescale": "90000"}
@@ -96,12 +96,9 @@ def describe(
         return
     video.disposition = original.disposition
     timecode = timecode_of(source, original)
-    if timecode is None:
-        return
-    rate = counted(rate, timecode)
-    timecode = later(timecode, rate, cut.origin - start_of(original) if cut.trimmed else Fraction(0))
-    (target if kind.ordered else video).metadata["timecode"] = timecode
-    video.codec_context.framerate = rate  # mp4's timecode track counts by it
+    if timecode is not None and (not kind.is_mp4 or is_countable(video.codec_context.framerate, timecode)):
+        begun = cut.origin - start_of(original) if cut.trimmed else Fraction(0)
+        (target if kind.ordered else video).metadata["timecode"] = later(timecode, counted(rate, timecode), begun)
 
 
 def carried(source: Any, tracks: Tracks, cut: Cut) -> Iterator[Any]:

@@ -27,6 +27,7 @@ _KEPT = {
 _RATES = tuple(Fraction(*rate) for rate in ((24000, 1001), (24, 1), (25, 1), (30000, 1001), (30, 1), (48, 1), (50, 1),
                                             (60000, 1001), (60, 1), (100, 1), (120000, 1001), (120, 1)))  # fmt: skip
 _DROPPING = (Fraction(30000, 1001), Fraction(60000, 1001))
+_MOST = 255  # frames a second that an mp4's timecode can count
 _TIMECODE = re.compile(r"(\d\d):(\d\d):(\d\d)([:;.])(\d\d+)")
 _SERVICE = 60, 180  # bytes of a transport stream's two names, which share a descriptor of 255
 
@@ -101,6 +102,11 @@ def counted(rate: Fraction, timecode: str) -> Fraction:
     dropping = timecode[8] != ":"
     near = min(_DROPPING if dropping else _RATES, key=lambda each: abs(each / rate - 1))
     return near if dropping or abs(near / rate - 1) < Fraction(1, 100) else Fraction(max(1, round(rate)))
+
+
+def is_countable(rate: Fraction | None, timecode: str) -> bool:
+    """Whether a video track of `rate` can have the timecode beside it in an mp4, which counts by the track's rate."""
+    return rate is not None and 0 < rate <= _MOST and (timecode[8] == ":" or rate in _DROPPING)
 
 
 def later(timecode: str, rate: Fraction, seconds: Fraction) -> str:
