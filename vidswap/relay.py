@@ -8,8 +8,8 @@ current item; both leave no thread behind, whatever is raised where.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from queue import SimpleQueue
 from threading import Thread
@@ -116,12 +116,13 @@ class _Line(Generic[Item]):
 
     def fill(self, items: Iterable[Item]) -> None:
         """Put the items in as there is room for them, then their end; no more once the line is closed."""
-        for item in _closing(items):
-            self._made.put((item,))
-            del item  # it may be large, and the next one take long
-            self._room.get()
-            if self._closed:
-                return
+        with closing(_pulled(items)) as source:
+            for item in source:
+                self._made.put((item,))
+                del item  # it may be large, and the next one take long
+                self._room.get()
+                if self._closed:
+                    return
         self.end(None)
 
     def end(self, error: BaseException | None) -> None:
@@ -159,6 +160,6 @@ def _beside(work: Callable[[], None], line: _Line[Item]) -> Iterator[None]:
             thread.join()
 
 
-def _closing(items: Iterable[Item]) -> Iterator[Item]:
-    """The items; who closes these closes those too."""
+def _pulled(items: Iterable[Item]) -> Generator[Item, None, None]:
+    """The items; who closes this closes them too, if they are a generator."""
     yield from items

@@ -4,6 +4,9 @@ An engine's only memory is `previous`, its answer to the window before on the sa
 a boundary between segments, the last answer before it is kept in the work folder, and to go on from frame b only the
 windows that reach beyond b are computed: the first of each track is handed the answer that was kept. Frames before b
 that those windows need are decoded anew, but not encoded.
+
+Decoding and encoding run in threads of their own; crops, engine and compositing in the caller's, so that Ctrl-C need
+not wait for a window.
 """
 
 from __future__ import annotations
@@ -11,6 +14,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass
+from functools import cache
 from heapq import merge
 from itertools import chain
 from operator import attrgetter
@@ -24,7 +28,7 @@ from vidswap.plan import Trail, glimpsed
 from vidswap.read.clip import frames, shown
 from vidswap.read.crops import AROUND, cut, neutral_shape
 from vidswap.read.planar import film_maker, planar
-from vidswap.relay import Call, relay
+from vidswap.relay import Call, ahead, beside, relay
 from vidswap.swap.engine import Engine, Needs
 from vidswap.swap.windows import Window, windows
 from vidswap.types import Array, Clip, Frame, Identity, Shot, Swapped, Track
@@ -35,6 +39,7 @@ from vidswap.write.segments import Work, noted
 from vidswap.write.stills import write_pictures
 from vidswap.write.video import Picture, Recipe
 
+DECODED, FINISHED = 2, 8  # pictures that wait to be swapped, and to be encoded: two thirds of a window's new ones
 RESTING = 500  # frames of a track that its resting face is taken from: all of them would not fit for an hour's take
 Remember = Callable[[Swapped, int, int], None]  # an answer, the end of its window, the end of the one that follows
 
@@ -79,11 +84,15 @@ def make(job: Job, out: Path, recipe: Recipe, work: Work, clock: Clock) -> Made:
                 repeated.extend([frame.index] * frame.repeated)
                 yield frame.index, planar(native, reformatter)
 
+    def write(line: Iterator[Picture]) -> None:
+        with clock.stage("encode"):
+            render(job.clip, clock.each(None, line), work, out, recipe)
+
     with noted(work):
         previous = recalled(job.tracks, job.engine.needs, work)
         done = work.reached
+        beside(write, fresh(), FINISHED)
         with clock.stage("encode"):
-            render(job.clip, fresh(), work, out, recipe)
             join(job.clip, work, out, recipe, job.labels)
     return Made(done - job.span.start, len(repeated))
 
@@ -98,9 +107,12 @@ def make_pictures(job: Job, out: Path, work: Work, clock: Clock) -> Made:
             repeated.extend([frame.index] * frame.repeated)
             yield frame.index, native
 
-    with clock.stage("encode"):
-        write_pictures(job.clip, natives(), len(job.span), out,
-                       folder=work.folder, labels=job.labels, show=shown(job.clip))  # fmt: skip
+    def write(line: Iterator[Picture]) -> None:
+        with clock.stage("encode"):
+            write_pictures(job.clip, clock.each(None, line), len(job.span), out,
+                           folder=work.folder, labels=job.labels, show=shown(job.clip))  # fmt: skip
+
+    beside(write, natives(), FINISHED)
     return Made(0, len(repeated))
 
 
@@ -116,18 +128,19 @@ def pictures(
             with clock.stage("encode"):
                 work.remember(boundary, swapped)
 
-    ahead = [track for track in job.tracks if track.stop > done]
-    first = min([done, *(windows_after(track, needs, done)[0].start for track in ahead)])
-    footage = clock.each("decode", frames(job.clip, first, job.span.stop))
-    told = clock.told("rendering", footage, len(job.span), first - job.span.start)
+    later = [track for track in job.tracks if track.stop > done]
+    first = min([done, *(windows_after(track, needs, done)[0].start for track in later)])
+    decoded = clock.each("decode", frames(job.clip, first, job.span.stop))
     calls = (
         calls_of(track, job.engine, job.identity, clock, done=done, previous=previous.get(track.id), remember=remember)
-        for track in ahead
+        for track in later
     )
-    for frame, layers in relay(told, merge(*calls, key=attrgetter("stop")), needs.window):
-        with clock.stage("composite"):
-            native = composite(frame, layers) if layers else frame.native
-        yield frame, native
+    with ahead(decoded, DECODED) as line:
+        footage = clock.told("rendering", clock.each(None, line), len(job.span), first - job.span.start)
+        for frame, layers in relay(footage, merge(*calls, key=attrgetter("stop")), needs.window):
+            with clock.stage("composite"):
+                native = composite(frame, layers) if layers else frame.native
+            yield frame, native
 
 
 def calls_of(
@@ -136,15 +149,16 @@ def calls_of(
 ) -> Iterator[Call]:  # fmt: skip
     """The windows of a track that reach beyond frame `done`; with each the engine is handed its own answer to the one
     before, with the first of them `previous`."""
-    needs, neutral = engine.needs, neutral_shape(glimpsed(track, RESTING), mean_face())
-    ahead = windows_after(track, needs, done)
-    for window, stop in zip(ahead, [*(window.stop for window in ahead[1:]), track.stop]):
+    needs = engine.needs
+    neutral = cache(lambda: neutral_shape(glimpsed(track, RESTING), mean_face()))  # when its first window comes
+    left = windows_after(track, needs, done)
+    for window, stop in zip(left, [*(window.stop for window in left[1:]), track.stop]):
 
         def swap(inside: Sequence[Frame], window: Window = window, stop: int = stop) -> Swapped:
             nonlocal previous
             with clock.stage("crops"):
                 near = track.part(max(window.start - AROUND, track.start), min(window.stop + AROUND, track.stop))
-                crops = cut(inside, near, window, needs, neutral)
+                crops = cut(inside, near, window, needs, neutral())
             with clock.stage("engine"):
                 previous = engine.swap(crops, identity, previous)
             remember(previous, window.stop, stop)
