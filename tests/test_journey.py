@@ -7,6 +7,8 @@ import av
 import cv2
 import numpy as np
 import pytest
+from footage import make_clip
+from PIL import Image
 
 from vidswap import cli
 from vidswap.moment import moment
@@ -73,6 +75,65 @@ def test_cast_and_evaluate_speak_json(tmp_path, capsys):
     assert figures["lost"] == 0
     assert figures["timing_ms"] == 0
     assert "<html" in (tmp_path / "report.html").read_text()
+
+
+def likeness(reader, wanted, rgb):
+    """How like the selfie the face in a picture is; the picture's own reading of it."""
+    return float(reader.embed(rgb, reader.detect(rgb)[0].mesh) @ wanted)
+
+
+@pytest.mark.parametrize("name", ["one.png", "one.jpg", "two.gif", "two.webp", "folder", "turned.mp4", "wide.mp4"])
+def test_whatever_is_seen_upright_and_square_gets_the_face(tmp_path, name):
+    """Stills, animations and folders; films that are stored on their side or squeezed."""
+    pictures = [frame.rgb for frame in frames(open_clip(CLIP), 0, 2)]
+    images = [Image.fromarray(picture) for picture in pictures]
+    source, out = tmp_path / name, tmp_path / f"out{(tmp_path / name).suffix}"
+    if name == "folder":
+        source.mkdir()
+        for i, image in enumerate(images):
+            image.save(source / f"{i}.png")
+    elif name.endswith("mp4"):
+        squeezed = cv2.resize(np.rot90(pictures[0]) if "turned" in name else pictures[0], None, fx=0.5, fy=1)
+        make_clip(source, [squeezed] * 2, sound=False, prepare=stored(270 if "turned" in name else 0, 2))
+    else:
+        images[0].save(source, **({"save_all": True, "append_images": images[1:]} if "two" in name else {}))
+    done = swap_clip(source, SELFIE, "self", out, settings=Settings(swap=SwapSettings("warp")))
+    before, after = open_clip(source), open_clip(out)
+    assert (done.frames, done.swapped, len(after)) == (len(before),) * 3
+    assert (after.turn, after.pixel, after.container) == (before.turn, before.pixel, before.container)
+    assert before.seconds(len(before) - 1) == after.seconds(len(after) - 1)
+    reader = open_faces("embedded")
+    selfie = cv2.cvtColor(cv2.imread(str(SELFIE)), cv2.COLOR_BGR2RGB)
+    wanted = reader.embed(selfie, reader.detect(selfie)[0].mesh)
+    for was, now in zip(frames(before), frames(after), strict=True):
+        assert likeness(reader, wanted, now.rgb) > likeness(reader, wanted, was.rgb) + 0.1
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted([source.name, out.name])
+
+
+def stored(degrees, pixel):
+    def prepare(_target, video):
+        video.set_display_rotation(degrees)
+        video.codec_context.sample_aspect_ratio = pixel
+
+    return prepare
+
+
+def test_damaged_frames_are_counted_and_told(tmp_path, capsys):
+    pictures = [frame.rgb for frame in frames(open_clip(CLIP), 0, 8)]
+    source = make_clip(tmp_path / "a.mp4", pictures, sound=False, options={"crf": "20", "g": "1", "bf": "0"})
+    data = bytearray(source.read_bytes())
+    with av.open(str(source)) as container:
+        hit = [(packet.pos, packet.size) for packet in container.demux(video=0) if packet.size][3:5]
+    for position, size in hit:
+        data[position : position + size] = bytes(size)
+    source.write_bytes(data)
+    words = ["swap", str(source), "--face", str(SELFIE), "--consent", "self", "-o", str(tmp_path / "out.mp4"),
+             "--engine", "warp", "--json"]  # fmt: skip
+    assert cli.main(words) == 0
+    said = capsys.readouterr()
+    assert json.loads(said.out)["repeated"] == 2
+    assert said.err == "vidswap: warning: 2 damaged frames show the picture before them\n"
+    assert len(open_clip(tmp_path / "out.mp4")) == 8
 
 
 def test_mean_face_is_upright_and_of_unit_width():
