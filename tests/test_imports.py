@@ -38,7 +38,8 @@ ALLOWED = {
     "analysis": SHARED | {"cache", "clock", "plan", "read", "relay"},  # the first half of the journey
     "render": SHARED | {"clock", "plan", "relay", *STAGES},  # the second half
     "pipeline": SHARED | {"analysis", "clock", "evaluate", "plan", "render", *STAGES},
-    "cli": SHARED | {"bench", "cache", "clock", "evaluate", "pipeline", "plan", "train"},
+    "words": {"errors", "moment", "settings", "weights"},
+    "cli": SHARED | {"bench", "cache", "clock", "evaluate", "pipeline", "plan", "train", "words"},
 }
 # Third-party packages and the modules that may import them.
 TORCH = {"swap.sampler", "swap.embedded", "train"}
@@ -53,7 +54,7 @@ FENCES = {
     "safetensors": TORCH,
     "onnx": {"train"},
     "tqdm": {"cli"},
-    "argparse": {"cli"},
+    "argparse": {"cli", "words"},
     "scenedetect": {"read.shots"},
     "httpx": set(),
     "requests": set(),

@@ -1,4 +1,4 @@
-"""Words -> Settings, progress -> bars, errors -> exit codes. The only module that prints.
+"""Words -> Settings, progress -> bars, errors -> exit codes. The only module that prints; words.py has the words.
 
 Nothing heavy is imported up here, so that --help and --version answer at once.
 """
@@ -15,18 +15,17 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, replace
-from fractions import Fraction
 from importlib import import_module
 from inspect import signature
 from pathlib import Path
-from types import FrameType
+from types import FrameType, MappingProxyType
 from typing import NoReturn
 
-from vidswap import __version__, weights
+from vidswap import weights
 from vidswap.clock import Report, quiet
 from vidswap.errors import ConsentError, UsageError, VidswapError
-from vidswap.moment import moment
-from vidswap.settings import CODECS, PRESETS, ReadSettings, Settings, SwapSettings, WriteSettings
+from vidswap.settings import ReadSettings, Settings, SwapSettings, WriteSettings
+from vidswap.words import parser
 
 INTERRUPTED, TERMINATED = 130, 143
 ENVIRONMENT = {"HF_HUB_OFFLINE": "1", "HF_HUB_DISABLE_TELEMETRY": "1", "NO_ALBUMENTATIONS_UPDATE": "1",
@@ -39,9 +38,9 @@ def main(words: Sequence[str] | None = None) -> int:
     os.environ.update(ENVIRONMENT)
     try:
         options = parser().parse_args(words)
-        if options.command is not _train:  # training has the machine to itself; in a swap others work beside torch
+        if options.command != "train":  # training has the machine to itself; in a swap others work beside torch
             os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // 2)))
-        options.command(options)
+        COMMANDS[options.command](options)
         sys.stdout.flush()
     except VidswapError as error:
         return _fail("; ".join([str(error), *_notes(error)]), error.code)
@@ -51,123 +50,6 @@ def main(words: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # whoever read our output has gone; keep the interpreter from complaining at exit
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 0
-
-
-def parser() -> argparse.ArgumentParser:
-    """All commands and their options."""
-    top = Parser(prog="vidswap", description="Put a person into a film scene. They must have agreed.")
-    top.add_argument("--version", action="version", version=f"vidswap {__version__}")
-    commands = top.add_subparsers(required=True, metavar="COMMAND", parser_class=Parser)
-    _swap_words(commands.add_parser("swap", help="put a face into a clip"))
-    _cast_words(commands.add_parser("cast", help="who is in a clip: numbers for --person"))
-    _plan_words(commands.add_parser("plan", help="find the faces of a clip once, for any number of swaps"))
-    _evaluate_words(commands.add_parser("evaluate", help="measure a swapped clip against its original"))
-    _models_words(commands.add_parser("models", help="what ships: licence, size, sha256"))
-    _cache_words(commands.add_parser("cache", help="what was found in clips and is kept for the next time"))
-    _bench_words(commands.add_parser("bench", help="how fast, and where time and memory go"))
-    _train_words(commands.add_parser("train", help="make a model anew from labelled face pictures"))
-    return top
-
-
-class Parser(argparse.ArgumentParser):
-    """One line for a wrong word, as for every other error."""
-
-    def error(self, message: str) -> NoReturn:
-        raise UsageError(message, f"see `{self.prog} --help`")
-
-
-def _swap_words(words: argparse.ArgumentParser) -> None:
-    words.set_defaults(command=_swap)
-    words.add_argument("clip", type=Path, metavar="CLIP", help="the film clip")
-    words.add_argument("--face", type=Path, required=True, metavar="PHOTO", help="a photo, or a folder of photos")
-    words.add_argument("--consent", metavar="self|FILE", help="'self', or a TOML record: subject, uses, until")
-    words.add_argument("-o", "--out", type=Path, required=True, metavar="OUT", help="the result, e.g. out.mp4")
-    words.add_argument("--sheet", type=Path, metavar="PNG", help="also write a before/after picture")
-    words.add_argument("--json", action="store_true", help="print one JSON object")
-    words.add_argument("--no-resume", action="store_true", help="start over, whatever an earlier render has finished")
-    _read_words(words)
-    words.add_argument("--plan", type=Path, metavar="FILE", help="made by `vidswap plan`: start rendering at once")
-    words.add_argument("--person", default="largest", metavar="largest|all|N", help="whom to replace (see `cast`)")
-    _engine_words(words)
-
-
-def _read_words(words: argparse.ArgumentParser) -> None:
-    words.add_argument("--start", type=moment, metavar="TIME", help="where to begin: 3.5 (s), 1:02:03.25, or 120f")
-    words.add_argument("--end", type=moment, metavar="TIME", help="where to stop, told alike")
-    words.add_argument("--rate", type=_rate, default=Fraction(25), metavar="N", help="a folder's pictures a second")
-    words.add_argument("--face-pack", default="embedded", metavar="NAME|DIR", help="models that read faces")
-    words.add_argument("--no-cache", action="store_true", help="find the faces anew, and keep nothing of it")
-
-
-def _engine_words(words: argparse.ArgumentParser) -> None:
-    swap = SwapSettings()
-    words.add_argument("--engine", default=swap.engine, metavar="NAME", help="embedded (diffusion) or warp (geometry)")
-    words.add_argument("--steps", type=int, metavar="N", help="diffusion steps; fewer is faster")
-    words.add_argument("--seed", type=int, default=swap.seed, metavar="N", help="equal seeds give equal results")
-    words.add_argument("--smooth", type=float, default=swap.smooth, metavar="0..1", help="steadiness over time")
-    words.add_argument("--codec", metavar="|".join(CODECS), help="default: h264; vp9 or av1 in a webm")
-    words.add_argument("--crf", type=int, metavar="N", help="quality on the codec's own scale, smaller is better; "
-                       "alike: h264 16, hevc 15, av1 8, vp9 12 (the defaults)")  # fmt: skip
-    words.add_argument("--preset", metavar="|".join((PRESETS[0], "...", PRESETS[-1])), help="slower, smaller files")
-    words.add_argument("--lossless", action="store_true", help="no bit of the pictures is lost: h264, hevc, av1, ffv1")
-
-
-def _cast_words(words: argparse.ArgumentParser) -> None:
-    words.set_defaults(command=_cast)
-    words.add_argument("clip", type=Path, metavar="CLIP")
-    words.add_argument("-o", "--out", type=Path, required=True, metavar="PNG", help="a picture: one row a person")
-    words.add_argument("--json", action="store_true", help="print one JSON object")
-    _read_words(words)
-
-
-def _plan_words(words: argparse.ArgumentParser) -> None:
-    words.set_defaults(command=_plan)
-    words.add_argument("clip", type=Path, metavar="CLIP")
-    words.add_argument("-o", "--out", type=Path, required=True, metavar="FILE", help="e.g. clip.plan; for swap --plan")
-    words.add_argument("--json", action="store_true", help="print one JSON object")
-    _read_words(words)
-
-
-def _cache_words(words: argparse.ArgumentParser) -> None:
-    words.set_defaults(command=_cache)
-    words.add_argument("action", nargs="?", default="list", choices=("list", "clear"))
-    words.add_argument("--json", action="store_true", help="print one JSON object")
-
-
-def _evaluate_words(words: argparse.ArgumentParser) -> None:
-    words.set_defaults(command=_evaluate)
-    words.add_argument("clip", type=Path, metavar="CLIP", help="the original")
-    words.add_argument("out", type=Path, metavar="OUT", help="the swapped clip")
-    words.add_argument("--face", type=Path, required=True, metavar="PHOTO", help="who should be in it")
-    words.add_argument("--html", type=Path, metavar="FILE", help="also write a report")
-    words.add_argument("--json", action="store_true", help="print one JSON object")
-    words.add_argument("--face-pack", default="embedded", metavar="NAME|DIR", help="models that read faces")
-
-
-def _models_words(words: argparse.ArgumentParser) -> None:
-    words.set_defaults(command=_models)
-    words.add_argument("action", nargs="?", default="list", choices=("list", "verify", "seal"),
-                       help="list them, compare their sha256, or take down new ones after training")  # fmt: skip
-    words.add_argument("--json", action="store_true", help="print one JSON object")
-
-
-def _bench_words(words: argparse.ArgumentParser) -> None:
-    words.set_defaults(command=_bench)
-    words.add_argument("clip", type=Path, metavar="CLIP")
-    words.add_argument("--face", type=Path, metavar="PHOTO", help="default: a face of the clip itself")
-    words.add_argument("--json", action="store_true", help="print one JSON object")
-    _read_words(words)
-    _engine_words(words)
-
-
-def _train_words(words: argparse.ArgumentParser) -> None:
-    words.set_defaults(command=_train)
-    words.add_argument("model", choices=("shape", "detector", "mesh", "features", "recognizer", "swapper"))
-    words.add_argument("--data", type=Path, required=True, metavar="DIR", help="pictures, labels.npz, topology.npz")
-    words.add_argument("--out", type=Path, default=weights.ROOT / "embedded", metavar="DIR", help="default: in place")
-    words.add_argument("--scenes", type=Path, metavar="DIR", help="pictures without a face")
-    words.add_argument("--seed", type=int, default=0, metavar="N")
-    words.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE", help="a longer or shorter plan: steps=...")
 
 
 def _settings(options: argparse.Namespace, sheet: Path | None = None) -> Settings:
@@ -387,14 +269,6 @@ def _print_json(value: object) -> None:
     print(json.dumps(value, default=str))
 
 
-def _rate(words: str) -> Fraction:
-    """25, 23.976 or 24000/1001."""
-    try:
-        return Fraction(words)
-    except (ValueError, ZeroDivisionError) as error:
-        raise UsageError(f"'{words}' is no rate", "give pictures a second: 25, or 24000/1001") from error
-
-
 def _fail(message: str, code: int) -> int:
     print(f"vidswap: {' '.join(message.split())}", file=sys.stderr)
     return code
@@ -411,3 +285,9 @@ class Terminated(KeyboardInterrupt):
 
 def _terminate(_number: int, _frame: FrameType | None) -> NoReturn:
     raise Terminated
+
+
+COMMANDS = MappingProxyType({
+    "swap": _swap, "cast": _cast, "plan": _plan, "evaluate": _evaluate, "models": _models, "cache": _cache,
+    "bench": _bench, "train": _train,
+})  # fmt: skip
