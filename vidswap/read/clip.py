@@ -12,10 +12,10 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from fractions import Fraction
 from functools import partial
-from itertools import chain, islice
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -125,13 +125,13 @@ def _opened(path: Path) -> Iterator[Any]:
         yield container
 
 
-def _video_stream(container: Any, path: Path) -> Any:
+def _video_stream(container: Any, path: Path, threads: str = "AUTO") -> Any:
     for stream in container.streams.video:
         if not stream.disposition & Disposition.attached_pic:
             if stream.codec_context is None:
                 raise InputError(f"{path}: no decoder for its video codec", "convert it to H.264 first")
             stream.codec_context.options = {"max_pixels": str(MOST_PIXELS)}  # what the pictures themselves say
-            stream.thread_type = "AUTO"
+            stream.thread_type = threads
             return stream
     raise InputError(f"{path} has no video stream", "choose a file with pictures, not only sound")
 
@@ -208,38 +208,45 @@ def _packets(container: Any, stream: Any) -> Iterator[Any]:
 
 def _decoded(container: Any, stream: Any) -> Iterator[Any]:
     """Pictures packet by packet: a damaged packet loses its own picture, not the rest of the file. `opaque` of each is
-    the number of its packet among those shown."""
+    the number of its packet among those shown. A None at the end: pictures that waited there were lost, which happens
+    where a decoder has many at work at once and one of them is damaged."""
     stream.codec_context.copy_opaque = True
     number = -1
+    pictures: list[Any]
     for packet in _packets(container, stream):
         number += _is_shown(packet)
         packet.opaque = number
         try:
             pictures = stream.decode(packet if packet.size else None)
         except av.FFmpegError:
-            continue
+            pictures = [] if packet.size else [None]
         for picture in pictures:
-            picture.time_base = stream.time_base  # flushing leaves it out
+            if picture is not None:
+                picture.time_base = stream.time_base  # flushing leaves it out
             yield picture
 
 
-def _placed(clip: Clip, start: int, stop: int) -> Iterator[tuple[int, Any]]:
+def _placed(clip: Clip, start: int, stop: int, threads: str = "AUTO") -> Iterator[tuple[int, Any]]:
     """(index, native) of the pictures that decode, in order, indices increasing, within [start, stop).
 
     Where pictures have no times of their own they are counted; a picture is shown at most as many places before its
     turn in decoding as the decoder holds back, which says how many were lost before it."""
     with _opened(clip.path) as container:
-        stream = _video_stream(container, clip.path)
+        stream = _video_stream(container, clip.path, threads)
         ratio = Fraction(stream.time_base) / clip.time_base
         counted = clip.container == "avi" or ratio.denominator != 1
         target = None if counted or start == 0 else int(clip.pts[start] / int(ratio))
         reformatter = VideoReformatter()
         index = -1
         for native in _decoded(container, stream) if target is None else _from(container, stream, target):
+            if native is None:
+                if threads == "AUTO":
+                    yield from _placed(clip, max(index + 1, start), stop, "SLICE")
+                return
             if counted:
                 index = max(index + 1, native.opaque - stream.codec_context.reorder_depth)
             elif native.pts is None:
-                index += 1
+                index += int(index >= 0 or target is None)  # after a seek only one with a time tells where we are
             else:
                 index = max(index + 1, int(np.searchsorted(clip.pts, native.pts * int(ratio))))
             if index >= stop:
@@ -259,7 +266,8 @@ def _from(container: Any, stream: Any, target: int) -> Iterator[Any]:
         first = next(pictures, None)
         if first is not None and first.pts is not None and first.pts <= target:
             return chain([first], pictures)
-    container.seek(stream.start_time or 0, stream=stream)
+    with suppress(av.FFmpegError):  # then it is read on from where it is
+        container.seek(stream.start_time or 0, stream=stream)
     return _decoded(container, stream)
 
 
@@ -288,6 +296,6 @@ def _twin(native: Any) -> Any:
 
 def _first_picture(path: Path) -> Any:
     with _opened(path) as container:
-        for picture in islice(_decoded(container, _video_stream(container, path)), 1):
+        for picture in filter(None, _decoded(container, _video_stream(container, path, "SLICE"))):
             return picture
     raise InputError(f"{path}: no picture in it can be decoded", _NOTHING)
