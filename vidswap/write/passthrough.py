@@ -21,7 +21,18 @@ from vidswap.errors import OutputError
 from vidswap.types import Clip
 from vidswap.write import subtitles
 from vidswap.write.containers import KINDS, Container, takes
-from vidswap.write.streams import codec_of, film_of, is_carried, is_cover, is_mp4, sample_bytes, seconds, start_of, told
+from vidswap.write.streams import (
+    codec_of,
+    film_of,
+    is_carried,
+    is_cover,
+    is_damaged,
+    is_mp4,
+    sample_bytes,
+    seconds,
+    start_of,
+    told,
+)
 from vidswap.write.tags import Cut, chapters, counted, is_countable, labelled, later, needs_all_names, tags, timecode_of
 
 # Edit lists count in the movie's unit: at the default 1/1000 s the sound would start up to 1 ms off.
@@ -196,7 +207,7 @@ def _moved(packets: Iterable[Any], tracks: Tracks, cut: Cut) -> Iterator[Any]:
 
 def _is_nothing(packet: Any) -> bool:
     end_marker = packet.size == 0 and packet.pts is None and packet.dts is None
-    return end_marker or (packet.stream.type == "subtitle" and subtitles.is_filler(packet))
+    return end_marker or is_damaged(packet) or (packet.stream.type == "subtitle" and subtitles.is_filler(packet))
 
 
 def _is_hidden(packet: Any, target: Any, cut: Cut) -> bool:

@@ -14,7 +14,7 @@ from vidswap.types import Clip
 from vidswap.write import subtitles
 from vidswap.write.containers import KINDS, Container, takes
 from vidswap.write.passthrough import carried, copied_streams, muxing, opened
-from vidswap.write.streams import codec_of, film_of, is_carried, is_cover, sample_bytes, start_of, told
+from vidswap.write.streams import codec_of, film_of, is_carried, is_cover, is_mute, sample_bytes, start_of, told
 from vidswap.write.tags import Cut
 
 _SLIP = Fraction(1, 2000)  # seconds that sound and pictures may slip
@@ -47,12 +47,13 @@ def refusals(source: Any, kind: Container, trimmed: bool = False) -> list[str]:
 
 
 def left_out(clip: Clip) -> tuple[str, ...]:
-    """Streams of a clip that go into no container: "stream 3 (data)" ..., for a warning. Chapters and timecode of an
-    mp4 are not among them, they are made again."""
+    """Streams of a clip that go into no container, data, a second film, sound that is all damage: "stream 3 (data)" ...,
+    for a warning. Chapters and timecode of an mp4 are not among them, they are made again."""
     with opened(clip) as source:
         films = [stream for stream in source.streams.video if not is_cover(stream)][1:]
         data = [stream for stream in source.streams if stream.type == "data" and not _is_made_again(stream, source)]
-        return tuple(f"stream {stream.index} ({stream.type})" for stream in [*films, *data])
+        mute = filter(is_mute, source.streams)
+        return tuple(f"stream {stream.index} ({stream.type})" for stream in [*films, *data, *mute])
 
 
 def _slips(sound: Any, source: Any, trimmed: bool) -> bool:

@@ -40,7 +40,21 @@ def is_cover(stream: Any) -> bool:
 
 def is_carried(stream: Any) -> bool:
     """Whether a stream goes into the result as it is."""
-    return is_cover(stream) or stream.type in ("audio", "subtitle", "attachment")
+    return is_cover(stream) or (stream.type in ("audio", "subtitle", "attachment") and not is_mute(stream))
+
+
+def is_mute(stream: Any) -> bool:
+    """Whether a stream is sound so damaged that nothing tells its rate: no decoder plays it, no muxer takes it."""
+    return bool(stream.type == "audio" and stream.codec_context and not stream.codec_context.sample_rate)
+
+
+def is_damaged(packet: Any) -> bool:
+    """Whether a packet of a transport stream's AAC lost its header (ADTS, ISO 13818-7), which other containers read."""
+    stream = packet.stream
+    if stream.container.format.name != "mpegts" or stream.type != "audio" or codec_of(stream) != "aac":
+        return False
+    head = bytes(memoryview(packet)[:2])
+    return len(head) < 2 or head[0] != 0xFF or head[1] & 0xF0 != 0xF0
 
 
 def is_mp4(container: Any) -> bool:
