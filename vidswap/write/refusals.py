@@ -47,7 +47,7 @@ def refusals(source: Any, kind: Container, trimmed: bool = False) -> list[str]:
 
 
 def left_out(clip: Clip) -> tuple[str, ...]:
-    """Streams of a clip that go into no container, data, a second film, sound that is all damage: "stream 3 (data)" ...,
+    """Streams of a clip that go into no container: "stream 3 (data)", a second film, sound that is all damage ...,
     for a warning. Chapters and timecode of an mp4 are not among them, they are made again."""
     with opened(clip) as source:
         films = [stream for stream in source.streams.video if not is_cover(stream)][1:]
