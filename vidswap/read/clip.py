@@ -122,7 +122,12 @@ def _opened(path: Path) -> Iterator[Any]:
         name = container.format.name
         if name.endswith("_pipe") or name in ("image2", "tty"):
             raise InputError(f"{path} is not a video ({name})", _VIDEO_KINDS)
-        yield container
+        try:
+            yield container
+        finally:  # a decoder's threads need the interpreter to let go of pictures: stop them while it is free to answer
+            for stream in container.streams.video:
+                if stream.codec_context is not None:
+                    stream.codec_context.flush_buffers()
 
 
 def _video_stream(container: Any, path: Path, threads: str = "AUTO") -> Any:
