@@ -73,6 +73,7 @@ def test_a_codec_that_cannot_is_refused_and_another_named(ending, codec, made, s
     ({"codec": "h264", "crf": 60}, "h264 has no --crf 60"),
     ({"codec": "ffv1", "preset": "fast"}, "ffv1 has no --preset"),
     ({"codec": "prores", "lossless": True}, "prores is never lossless"),
+    ({"codec": "av1", "lossless": True}, "av1 is never lossless"),
 ])  # fmt: skip
 def test_what_a_codec_cannot_be_told_is_a_usage_error(settings, said):
     with pytest.raises(UsageError, match=said) as caught:
@@ -94,6 +95,6 @@ def test_quality_and_speed_reach_each_encoder():
     assert told("h264", lossless=True)["qp"] == "0"
     assert told("hevc", crf=20, preset="slow")["preset"] == "slow"
     assert told("hevc", lossless=True)["x265-params"].endswith("lossless=1:told=1")
-    assert told("av1", preset="ultrafast")["preset"] == "12"
+    assert told("av1", preset="slow")["preset"] == "6"
     assert told("vp9", crf=30)["crf"] == "30"
     assert "crf" not in told("ffv1")

@@ -11,7 +11,7 @@ from vidswap.settings import PRESETS, WriteSettings
 from vidswap.write.containers import Container, takes, taking
 
 _OWN = dict(zip(PRESETS, PRESETS))  # of x264 and x265, whose words these are
-_SVT_AV1 = dict(zip(PRESETS, ("12", "11", "10", "10", "9", "8", "6", "5", "4", "3")))
+_SVT_AV1 = dict(zip(PRESETS, ("10", "10", "10", "9", "9", "8", "6", "5", "4", "3")))
 _LIBVPX = dict(zip(PRESETS, ("8", "8", "7", "6", "5", "4", "3", "2", "1", "0")))
 _SAMPLINGS = ("400", "420", "422", "444")  # each holds all that the ones before it hold
 _SLICES, _SLICED = "12", 64  # for as many threads; pictures less wide or tall are one slice
@@ -52,6 +52,7 @@ class Codec:
     fields: bool = False
     smallest: int = 2
     jpeg: bool = False  # has the formats that say full range themselves
+    limited: bool = False  # knows no full range
 
     def format_for(self, samples: Samples) -> str | None:
         """FFmpeg's name of the samples that hold all of these, the smallest that do; None where there are none."""
@@ -83,9 +84,10 @@ CODECS = MappingProxyType({
     for codec in (
         Codec("h264", "libx264", dict.fromkeys(_SAMPLINGS, (8, 10)), 16, presets=_OWN, fields=True, jpeg=True),
         Codec("hevc", "libx265", dict.fromkeys(_SAMPLINGS, (8, 10, 12)), 15, presets=_OWN, smallest=16, jpeg=True),
-        Codec("av1", "libsvtav1", {"420": (8, 10)}, 8, 63, presets=_SVT_AV1, odd=True, smallest=16),
+        # SVT-AV1 4.1 has a lossless mode; its 10 bit pictures are not, at its fastest they do not decode
+        Codec("av1", "libsvtav1", {"420": (8, 10)}, 8, 63, _SVT_AV1, lossless=False, odd=True, smallest=16),
         Codec("vp9", "libvpx-vp9", dict.fromkeys(_SAMPLINGS[1:], (8,)), 12, 63, presets=_LIBVPX, odd=True),
-        Codec("prores", "prores_ks", {"422": (10,), "444": (10,)}, lossless=False, odd=True, fields=True),
+        Codec("prores", "prores_ks", {"422": (10,), "444": (10,)}, lossless=False, odd=True, fields=True, limited=True),
         Codec("ffv1", "ffv1", dict.fromkeys(_SAMPLINGS, (8, 10, 12, 16)), odd=True, fields=True),
     )
 })  # fmt: skip
@@ -143,7 +145,7 @@ def options_of(codec: Codec, samples: Samples, settings: WriteSettings, told: Se
             words = ":".join(["log-level=none", "open-gop=0", *["lossless=1"] * lossless, *told])
             return {"crf": crf, "preset": preset, "x265-params": words}
         case "av1":
-            return {"crf": crf, "preset": preset, "svtav1-params": ":".join([*["lossless=1"] * lossless, *told])}
+            return {"crf": crf, "preset": preset, "svtav1-params": ":".join(told)}
         case "vp9":
             quality = {"lossless": "1"} if lossless else {"crf": crf}
             return {**quality, "deadline": "good", "cpu-used": preset, "row-mt": "1"}

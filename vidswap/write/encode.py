@@ -29,6 +29,7 @@ from vidswap.write.segments import Work, claimed, settle, told
 from vidswap.write.streams import seconds
 from vidswap.write.video import Picture, Recipe, encoder, recipe_of, timed, track
 
+_STEADY = {"fflags": "+bitexact"}  # else Matroska's numbers of tracks are drawn by lot
 _INTERLEAVED = 2  # seconds that packets of one moment may lie apart in a file
 
 
@@ -214,4 +215,4 @@ def _part(folder: Path, out: Path) -> Path:
 def _target(folder: Path, out: Path, source: Any) -> Any:
     av.logging.set_libav_level(av.logging.PANIC)  # what goes wrong is raised, and told in one line
     kind, part = kind_of(out), f"file:{_part(folder, out)}"
-    return av.open(part, "w", format=kind.muxer, container_options=passthrough.muxing(source, kind))
+    return av.open(part, "w", format=kind.muxer, container_options={**_STEADY, **passthrough.muxing(source, kind)})

@@ -21,6 +21,7 @@ from vidswap.write.containers import kind_of, time_base
 from vidswap.write.streams import film_of
 from vidswap.write.tags import tags as own_tags
 
+_LIMITED = 1  # FFmpeg's number of that range
 _TOP_FIRST = 2  # in FFmpeg's count of orders of fields; what counts is what each picture says
 # Without these flags swscale's rounding alone costs 1.5 dB after encoding.
 _EXACT = (
@@ -70,7 +71,7 @@ def recipe_of(clip: Clip, native: Any, out: Path, settings: WriteSettings) -> Re
         encoder=codec.encoder, options=options_of(codec, samples, settings, told), format=form,
         width=native.width, height=native.height,
         rate=clip.rate.limit_denominator(1001), unit=time_base(kind, clip.pts, clip.time_base, clip.rate),
-        colour=clip.colour, aspect=aspect, matrix=_display_matrix(native), interlaced=samples.fields,
+        colour=_limited(clip.colour) if codec.limited else clip.colour, aspect=aspect, matrix=_display_matrix(native), interlaced=samples.fields,
         ordered=kind.ordered, headers=kind.muxer not in ("mpegts", "avi"),
         tag="hvc1" if kind.is_mp4 and codec.name == "hevc" else None, tags=tags, library=av.__version__,
     )  # fmt: skip
@@ -121,19 +122,20 @@ def timed(clip: Clip, pictures: Iterable[Picture], origin: int, recipe: Recipe) 
     reformatter = VideoReformatter()
     for index, native in pictures:
         pts, duration = int(clip.pts[index]) - origin, _duration(clip, index, native)
-        fitted = _fitted(native, recipe.format, reformatter)
+        fitted = _fitted(native, recipe, reformatter)
         fitted.pts, fitted.duration, fitted.time_base = pts, duration, clip.time_base
         fitted.pict_type = 0  # else x264 repeats the source's choice of key pictures, at a fifth more bytes
         yield index, fitted
 
 
-def _fitted(native: Any, form: str, reformatter: VideoReformatter) -> Any:
-    """A picture in a format that holds it; its matrix and range stay."""
-    if native.format.name == form:
+def _fitted(native: Any, recipe: Recipe, reformatter: VideoReformatter) -> Any:
+    """A picture in the recipe's format; its matrix stays, and its range where the codec knows both."""
+    if native.format.name == recipe.format and recipe.colour[1] in (native.color_range, 0):
         return native
+    source = native.color_range or _LIMITED
     return reformatter.reformat(
-        native, format=form, interpolation=_EXACT, src_color_range=native.color_range,
-        dst_color_range=native.color_range, threads=1,
+        native, format=recipe.format, interpolation=_EXACT, src_color_range=source,
+        dst_color_range=recipe.colour[1] or source, threads=1,
     )  # fmt: skip
 
 
@@ -187,6 +189,10 @@ def _display(values: Sequence[Fraction], whole: bool) -> str:
     most, least = (str(round(value * 10000)) if whole else f"{float(value):.4f}" for value in (values[9], values[8]))
     pairs = {name: f"({places[i]},{places[i + 1]})" for name, i in (("G", 2), ("B", 4), ("R", 0), ("WP", 6))}
     return "".join(f"{name}{pair}" for name, pair in pairs.items()) + f"L({most},{least})"
+
+
+def _limited(colour: tuple[int, int, int, int]) -> tuple[int, int, int, int]:
+    return colour[0], _LIMITED, colour[2], colour[3]
 
 
 def _side_data(native: Any, name: str) -> bytes | None:
