@@ -13,7 +13,7 @@ import numpy as np
 from vidswap.clock import Clock
 from vidswap.geometry import posed
 from vidswap.read.clip import frames, open_clip
-from vidswap.render import Job, make, mean_face
+from vidswap.render import Job, Made, make, mean_face
 from vidswap.settings import WriteSettings
 from vidswap.swap.engine import Needs
 from vidswap.types import Consent, Crops, Identity, Shot, Swapped, Track
@@ -47,8 +47,8 @@ def track_of(number: int, start: int, stop: int, size: int = 64) -> Track:
     )  # fmt: skip
 
 
-def rendered(source: Path, out: Path, length: int = 20, *, crf: int = 16, resume: bool = True) -> int:
-    """Render all of a clip of at least 60 frames; how many were found finished."""
+def rendered(source: Path, out: Path, length: int = 20, *, crf: int = 16, resume: bool = True) -> Made:
+    """Render all of a clip of at least 60 frames."""
     clip = open_clip(source)
     count = len(clip)
     tracks = [track_of(0, 0, count), track_of(1, 10, 35), track_of(2, 40, count - 5)]
@@ -56,7 +56,7 @@ def rendered(source: Path, out: Path, length: int = 20, *, crf: int = 16, resume
     job = Job(clip, Shot(0, count), tracks, Echo(7, 3), SOMEONE, {}, {"comment": "rendered"})
     with claimed(out) as folder:
         work = Work(folder, job.key(recipe, length), 0, length, resume=resume)
-        return make(job, out, recipe, work, Clock()).resumed
+        return make(job, out, recipe, work, Clock())
 
 
 def main(source: str, out: str, length: str, die: str) -> None:

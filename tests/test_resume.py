@@ -4,11 +4,12 @@ import signal
 import subprocess
 import sys
 import time
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 import pytest
-from footage import make_clip, moving
+from footage import make_clip, moving, packets_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from rendered import SOMEONE, Echo, rendered, track_of
@@ -33,7 +34,7 @@ def source(tmp_path_factory):
 def whole(source):
     """The bytes of a render that nothing interrupted."""
     out = source.with_name("whole.mp4")
-    assert rendered(source, out, LENGTH) == 0
+    assert rendered(source, out, LENGTH).resumed == 0
     return out.read_bytes()
 
 
@@ -76,7 +77,7 @@ def test_what_is_finished_is_not_rendered_again(source, whole, tmp_path):
     out = tmp_path / "out.mp4"
     kill_after(source, out, 3)
     done = len(list(folder_of(out).glob("*.json"))) * LENGTH
-    assert rendered(source, out, LENGTH) == done >= LENGTH
+    assert rendered(source, out, LENGTH).resumed == done >= LENGTH
     assert out.read_bytes() == whole
 
 
@@ -89,7 +90,7 @@ def test_what_does_not_fit_is_rendered_again(source, whole, tmp_path, harm):
         content = bytearray(path.read_bytes())
         content[len(content) // 2 :: 2] = bytes(len(content[len(content) // 2 :: 2]))
         path.write_bytes(content)
-    done = rendered(source, out, LENGTH, crf=17 if harm == "choice" else 16, resume=harm != "no-resume")
+    done = rendered(source, out, LENGTH, crf=17 if harm == "choice" else 16, resume=harm != "no-resume").resumed
     assert done == 0
     assert (out.read_bytes() == whole) == (harm != "choice")
     assert not folder_of(out).exists()
@@ -105,6 +106,22 @@ def test_two_renders_of_one_file_do_not_collide(source, whole, tmp_path):
         assert sorted(folder.iterdir()) == before
     rendered(source, out, LENGTH)
     assert out.read_bytes() == whole
+
+
+def test_pictures_that_could_not_be_decoded_are_counted_over_all(tmp_path):
+    options = {"bf": "0", "g": "1"}
+    source = make_clip(tmp_path / "clip.mkv", moving(COUNT), unit=Fraction(1, 1000), sound=False, options=options)
+    content = source.read_bytes()
+    for number, (_, payload) in enumerate(packets_of(source, "video")):
+        if number in (7, 50, 51, 90):
+            content = content.replace(payload, bytes(len(payload)))
+    source.write_bytes(content)
+    straight = rendered(source, tmp_path / "straight.mkv", LENGTH)
+    kill_after(source, tmp_path / "out.mkv", 3)
+    again = rendered(source, tmp_path / "out.mkv", LENGTH)
+    assert again.resumed >= 3 * LENGTH
+    assert again.repeated == straight.repeated == 4
+    assert (tmp_path / "out.mkv").read_bytes() == (tmp_path / "straight.mkv").read_bytes()
 
 
 def kill_after(source, out, segments):
@@ -143,6 +160,6 @@ def test_from_any_boundary_on_the_pictures_are_the_same(source, tmp_path_factory
 
 
 def planes(job, previous, work):
-    for index, native in pictures(job, previous, work, Clock()):
+    for frame, native in pictures(job, previous, work, Clock()):
         rows = [np.frombuffer(plane, np.uint8).reshape(plane.height, -1)[:, : plane.width] for plane in native.planes]
-        yield index, tuple(row.tobytes() for row in rows)
+        yield frame.index, tuple(row.tobytes() for row in rows)

@@ -40,14 +40,14 @@ from vidswap.write.stills import write_pictures
 from vidswap.write.video import Picture, Recipe
 
 DECODED, FINISHED = 2, 8  # pictures that wait to be swapped, and to be encoded: two thirds of a window's new ones
-RESTING = 500  # frames of a track that its resting face is taken from: all of them would not fit for an hour's take
+RESTING = 250  # frames of a track that its resting face is taken from: all of them would not fit for an hour's take
 Remember = Callable[[Swapped, int, int], None]  # an answer, the end of its window, the end of the one that follows
 
 
 @dataclass(frozen=True)
 class Made:
-    """What a render did: `resumed` frames were found finished, `repeated` of the others could not be decoded and show
-    the one before."""
+    """What a render did: `resumed` frames were found finished, `repeated` of all could not be decoded and show the one
+    before."""
 
     resumed: int
     repeated: int
@@ -60,7 +60,7 @@ class Job:
 
     clip: Clip
     span: Shot
-    tracks: Sequence[Trail]
+    tracks: Sequence[Track | Trail]
     engine: Engine
     identity: Identity
     facts: Mapping[str, object]
@@ -75,18 +75,18 @@ class Job:
 def make(job: Job, out: Path, recipe: Recipe, work: Work, clock: Clock) -> Made:
     """Render a job as the film `out`, by way of `work`, which was opened with the job's key. Raises OutputError,
     EngineError, InputError."""
-    repeated: list[int] = []
+    repeated: set[int] = set()
 
     def fresh() -> Iterator[Picture]:
         reformatter = film_maker()
         for frame, native in pictures(job, previous, work, clock):
             if frame.index >= done:
-                repeated.extend([frame.index] * frame.repeated)
+                repeated.update([frame.index] * frame.repeated)
                 yield frame.index, planar(native, reformatter)
 
     def write(line: Iterator[Picture]) -> None:
         with clock.stage("encode"):
-            render(job.clip, clock.each(None, line), work, out, recipe)
+            render(job.clip, clock.each(None, line), work, out, recipe, repeated=repeated)
 
     with noted(work):
         previous = recalled(job.tracks, job.engine.needs, work)
@@ -94,7 +94,7 @@ def make(job: Job, out: Path, recipe: Recipe, work: Work, clock: Clock) -> Made:
         beside(write, fresh(), FINISHED)
         with clock.stage("encode"):
             join(job.clip, work, out, recipe, job.labels)
-    return Made(done - job.span.start, len(repeated))
+    return Made(done - job.span.start, sum(segment.repeated for segment in work.segments))
 
 
 def make_pictures(job: Job, out: Path, work: Work, clock: Clock) -> Made:
@@ -167,7 +167,7 @@ def calls_of(
         yield Call(window.start, window.stop, swap)
 
 
-def recalled(tracks: Sequence[Trail], needs: Needs, work: Work) -> dict[int, Swapped]:
+def recalled(tracks: Sequence[Track | Trail], needs: Needs, work: Work) -> dict[int, Swapped]:
     """What the engine answered last, by track, before the frame at which to go on: that is the last boundary at which
     every track that has begun, and goes on, is remembered. The segments behind it are given up."""
     for boundary in reversed([work.start, *(segment.stop for segment in work.segments)]):
@@ -185,7 +185,7 @@ def windows_after(track: Track | Trail, needs: Needs, done: int) -> list[Window]
     return [each for each in windows(track.start, track.stop, needs.window, needs.overlap) if each.stop > done]
 
 
-def is_amid(track: Trail, needs: Needs, boundary: int) -> bool:
+def is_amid(track: Track | Trail, needs: Needs, boundary: int) -> bool:
     """Whether a window of the track ends before a boundary, and another one reaches beyond."""
     first = next(windows(track.start, track.stop, needs.window, needs.overlap))
     return first.stop <= boundary < track.stop

@@ -1,4 +1,4 @@
-"""Every codec through segments and join: times, samples, tags and light arrive; lossless is; equal runs, equal bytes."""
+"""Every codec through segments and join: times, samples, tags, light arrive; lossless is; equal runs, equal bytes."""
 
 from __future__ import annotations
 
@@ -74,8 +74,8 @@ def test_each_codec_keeps_times_and_samples(tmp_path, codec, ending, form, wante
 
 @pytest.mark.parametrize(("codec", "ending", "form"), [
     ("h264", ".mp4", "yuv420p"), ("h264", ".mp4", "yuv422p10le"), ("h264", ".mkv", "yuvj420p"),
-    ("hevc", ".mp4", "yuv420p10le"), ("hevc", ".mp4", "yuvj444p"), ("hevc", ".mkv", "gray"), ("vp9", ".webm", "yuv420p"), ("ffv1", ".mkv", "yuv422p10le"),
-    ("ffv1", ".mkv", "yuvj420p"),
+    ("hevc", ".mp4", "yuv420p10le"), ("hevc", ".mp4", "yuvj444p"), ("hevc", ".mkv", "gray"),
+    ("vp9", ".webm", "yuv420p"), ("ffv1", ".mkv", "yuv422p10le"), ("ffv1", ".mkv", "yuvj420p"),
 ])  # fmt: skip
 def test_lossless_loses_no_bit(tmp_path, codec, ending, form):
     source = clip_of(tmp_path, form)

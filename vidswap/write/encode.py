@@ -9,7 +9,7 @@ result's size on the disk.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import chain, islice
@@ -70,10 +70,12 @@ def encode(
         join(clip, work, out, recipe, labels)
 
 
-def render(clip: Clip, frames: Iterable[Picture], work: Work, out: Path, recipe: Recipe) -> None:
+def render(
+    clip: Clip, frames: Iterable[Picture], work: Work, out: Path, recipe: Recipe, *, repeated: Container[int] = ()
+) -> None:
     """Encode consecutive frames of the clip, from `work.reached` on, as segments of `work`, each on the disk before the
-    next is begun; times come from `clip.pts`. Raises OutputError; whatever is raised, by `frames` as well, the finished
-    segments stay."""
+    next is begun; times come from `clip.pts`. `repeated` are the indices of those that could not be decoded, known when
+    they come. Raises OutputError; whatever is raised, by `frames` as well, the finished segments stay."""
     pictures = iter(frames)
     for first in pictures:
         start = work.reached
@@ -87,7 +89,9 @@ def render(clip: Clip, frames: Iterable[Picture], work: Work, out: Path, recipe:
                 stop, end = index + 1, native.pts + native.duration
                 growing.add(_kept(packet, clip) for packet in context.encode(native))
             growing.add(_kept(packet, clip) for packet in context.encode(None))
-            work.finish(growing.segment(start, stop, end, bytes(context.extradata or b"")))
+            span = range(start, stop)
+            lost = sum(index in repeated for index in span)
+            work.finish(growing.segment(span, end, bytes(context.extradata or b""), lost))
 
 
 def join(clip: Clip, work: Work, out: Path, recipe: Recipe, labels: Mapping[str, str]) -> None:

@@ -38,7 +38,8 @@ _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 class Segment:
     """Frames [start, stop) encoded for themselves. Of each packet, in the order of decoding: its size in bytes, its
     time (pts) in the clip's unit since frame `start`, and whether decoding can begin there. `end` is when the last
-    picture ends, in that unit; `head` the encoder's extradata as hexadecimal digits; `digest` sha256 of the packets."""
+    picture ends, in that unit; `head` the encoder's extradata as hexadecimal digits; `digest` sha256 of the packets;
+    `repeated` of the frames could not be decoded and show the one before."""
 
     start: int
     stop: int
@@ -48,6 +49,7 @@ class Segment:
     end: int
     head: str
     digest: str
+    repeated: int = 0
 
     @property
     def delay(self) -> int:
@@ -74,11 +76,11 @@ class Growing:
             self._times.append(time)
             self._keys.append(key)
 
-    def segment(self, start: int, stop: int, end: int, head: bytes) -> Segment:
-        """What has been written, as the frames [start, stop)."""
+    def segment(self, span: range, end: int, head: bytes, repeated: int) -> Segment:
+        """What has been written, as the frames of `span`."""
         self._file.flush()
         facts = tuple(self._sizes), tuple(self._times), tuple(self._keys)
-        return Segment(start, stop, *facts, end, head.hex(), self._digest.hexdigest())
+        return Segment(span.start, span.stop, *facts, end, head.hex(), self._digest.hexdigest(), repeated)
 
 
 class Work:

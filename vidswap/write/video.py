@@ -71,8 +71,8 @@ def recipe_of(clip: Clip, native: Any, out: Path, settings: WriteSettings) -> Re
         encoder=codec.encoder, options=options_of(codec, samples, settings, told), format=form,
         width=native.width, height=native.height,
         rate=clip.rate.limit_denominator(1001), unit=time_base(kind, clip.pts, clip.time_base, clip.rate),
-        colour=_limited(clip.colour) if codec.limited else clip.colour, aspect=aspect, matrix=_display_matrix(native), interlaced=samples.fields,
-        ordered=kind.ordered, headers=kind.muxer not in ("mpegts", "avi"),
+        colour=_limited(clip.colour) if codec.limited else clip.colour, aspect=aspect, matrix=_display_matrix(native),
+        interlaced=samples.fields, ordered=kind.ordered, headers=kind.muxer not in ("mpegts", "avi"),
         tag="hvc1" if kind.is_mp4 and codec.name == "hevc" else None, tags=tags, library=av.__version__,
     )  # fmt: skip
 
