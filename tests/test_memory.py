@@ -1,0 +1,74 @@
+"""Peak memory of a render does not depend on the clip's length.
+
+`python test_memory.py CLIP PLAN OUT` renders a clip with a trivial engine on the tracks of a plan, and prints the peak.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from footage import make_clip, moving
+from rendered import SOMEONE, Echo, track_of
+
+from vidswap.clock import Clock, peak
+from vidswap.plan import glimpsed, open_plan, write_plan
+from vidswap.read.clip import frames, open_clip
+from vidswap.render import Job, make
+from vidswap.settings import WriteSettings
+from vidswap.types import Shot
+from vidswap.write.segments import Work, claimed
+from vidswap.write.video import recipe_of
+
+RATE, SIDE = 25, 64
+SHORT, LONG = 5 * RATE, 60 * RATE  # frames
+MOST = 10_000_000  # bytes; the meshes of the longer tracks alone would be 17 MB
+
+
+def main(clip: str, plan: str, out: str) -> None:
+    source = open_clip(Path(clip))
+    recipe = recipe_of(source, next(frames(source)).native, Path(out), WriteSettings(preset="ultrafast"))
+    with open_plan(Path(plan)) as found, claimed(Path(out)) as folder:
+        job = Job(source, found.span, found.tracks, Echo(16, 4), SOMEONE, {}, {})
+        make(job, Path(out), recipe, Work(folder, "key", 0, 240), Clock())
+    print(peak())
+
+
+@pytest.fixture(scope="module")
+def peaks(tmp_path_factory) -> dict[int, int]:
+    folder, found = tmp_path_factory.mktemp("memory"), {}
+    for count in (SHORT, LONG):
+        pictures = moving(25, SIDE, SIDE) * (count // 25)
+        clip = make_clip(folder / f"{count}.mp4", pictures, sound=False, options={"preset": "ultrafast"})
+        tracks = [track_of(number, 0, count) for number in range(2)]
+        facts = {"versions": {}, "span": [0, count]}
+        write_plan(folder / f"{count}.plan", "clip", facts, [Shot(0, count)], tracks)
+        words = [sys.executable, __file__, clip, folder / f"{count}.plan", folder / f"{count}.out.mp4"]
+        found[count] = int(subprocess.run(words, capture_output=True, text=True, check=True).stdout)
+        assert len(open_clip(folder / f"{count}.out.mp4")) == count
+    return found
+
+
+def test_a_minute_takes_no_more_memory_than_five_seconds(peaks):
+    assert peaks[LONG] - peaks[SHORT] < MOST, peaks
+
+
+def test_a_glimpse_of_a_track_has_no_more_frames_than_asked_for():
+    track = track_of(3, 100, 1100)
+    marked = np.arange(1000, dtype=np.float32)
+    track.mesh[:, 0, 0] = marked
+    for most in (1, 7, 333, 999, 1000, 5000):
+        taken = glimpsed(track, most).mesh[:, 0, 0]
+        steps = np.diff(taken)
+        assert len(taken) <= most
+        assert taken[0] == 0
+        assert len(np.unique(steps)) <= 1, "evenly"
+        assert len(taken) > min(most, 1000) / 2
+    assert np.array_equal(glimpsed(track, 1000).mesh, track.mesh)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
