@@ -124,7 +124,7 @@ def _opened(path: Path) -> Iterator[Any]:
             raise InputError(f"{path} is not a video ({name})", _VIDEO_KINDS)
         try:
             yield container
-        finally:  # a decoder's threads need the interpreter to let go of pictures: stop them while it is free to answer
+        finally:  # a decoder's threads may need the interpreter: stop them while it is free to answer
             for stream in container.streams.video:
                 if stream.codec_context is not None:
                     stream.codec_context.flush_buffers()
@@ -211,16 +211,16 @@ def _packets(container: Any, stream: Any) -> Iterator[Any]:
 # -- pictures ---------------------------------------------------------------------------------------------------------
 
 
-def _decoded(container: Any, stream: Any) -> Iterator[Any]:
-    """Pictures packet by packet: a damaged packet loses its own picture, not the rest of the file. `opaque` of each is
-    the number of its packet among those shown. A None at the end: pictures that waited there were lost, which happens
-    where a decoder has many at work at once and one of them is damaged."""
-    stream.codec_context.copy_opaque = True
+def _decoded(container: Any, stream: Any, numbered: bool = False) -> Iterator[Any]:
+    """Pictures packet by packet: a damaged packet loses its own picture, not the rest of the file. If `numbered`, the
+    pts of each is the number of its packet among those shown. A None at the end: pictures that waited there were lost,
+    which happens where a decoder has many at work at once and one of them is damaged."""
     number = -1
     pictures: list[Any]
     for packet in _packets(container, stream):
         number += _is_shown(packet)
-        packet.opaque = number
+        if numbered:
+            packet.pts = packet.dts = number
         try:
             pictures = stream.decode(packet if packet.size else None)
         except av.FFmpegError:
@@ -243,13 +243,13 @@ def _placed(clip: Clip, start: int, stop: int, threads: str = "AUTO") -> Iterato
         target = None if counted or start == 0 else int(clip.pts[start] / int(ratio))
         reformatter = VideoReformatter()
         index = -1
-        for native in _decoded(container, stream) if target is None else _from(container, stream, target):
+        for native in _decoded(container, stream, counted) if target is None else _from(container, stream, target):
             if native is None:
                 if threads == "AUTO":
                     yield from _placed(clip, max(index + 1, start), stop, "SLICE")
                 return
             if counted:
-                index = max(index + 1, native.opaque - stream.codec_context.reorder_depth)
+                index = max(index + 1, (native.pts or 0) - stream.codec_context.reorder_depth)
             elif native.pts is None:
                 index += int(index >= 0 or target is None)  # after a seek only one with a time tells where we are
             else:
