@@ -1,0 +1,234 @@
+"""The first pass is done once: what it found is found again, unless anything that it depends on has changed."""
+
+import json
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from footage import make_clip, moving
+from rendered import track_of
+
+from vidswap import analysis, cli, pipeline
+from vidswap.cache import Cache
+from vidswap.clock import Clock
+from vidswap.errors import InputError, ModelError, NoFaceError, OutputError, UsageError
+from vidswap.moment import moment
+from vidswap.plan import open_plan, write_plan
+from vidswap.read import clip as clips
+from vidswap.read import tracks
+from vidswap.settings import ReadSettings
+from vidswap.types import Shot
+
+SAMPLES = Path(__file__).parents[1] / "samples"
+CLIP, SELFIE = SAMPLES / "clip.mp4", SAMPLES / "selfie.jpg"
+
+
+@pytest.fixture
+def film(tmp_path) -> Path:
+    return make_clip(tmp_path / "film.mp4", moving(20), sound=False)
+
+
+@pytest.fixture
+def passes(monkeypatch) -> list[Shot]:
+    """The spans that were analysed, each by a pass that finds one track through all of it."""
+    done: list[Shot] = []
+
+    def analyse(clip, span, reader, clock):
+        done.append(span)
+        return [span], [track_of(0, span.start, span.stop)]
+
+    monkeypatch.setattr(analysis, "analyse", analyse)
+    return done
+
+
+def found(film: Path, settings: ReadSettings) -> tuple[Shot, int]:
+    """The span of the plan, and how long its track is."""
+    clip = clips.open_clip(film)
+    with analysis.planned(clip, pipeline.span_of(clip, settings), settings, None, Clock()) as plan:
+        track = plan.tracks[0]
+        return plan.span, len(track.part(track.start, track.stop))
+
+
+def test_what_was_found_once_is_found_again(film, tmp_path, passes):
+    settings = ReadSettings(cache=tmp_path / "cache")
+    assert found(film, settings) == found(film, settings) == (Shot(0, 20), 20)
+    assert passes == [Shot(0, 20)]
+    moved = film.rename(tmp_path / "other.mp4")
+    found(moved, replace(settings, person="all"))
+    assert len(passes) == 1, "neither its name nor whom to replace changes what is in it"
+
+
+def test_without_a_cache_nothing_is_kept(film, tmp_path, passes, monkeypatch):
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr("tempfile.tempdir", None)
+    for _ in range(2):
+        assert found(film, ReadSettings()) == (Shot(0, 20), 20)
+    assert len(passes) == 2
+    assert list(tmp_path.iterdir()) == [film]
+
+
+@pytest.mark.parametrize("change", ["bytes", "span", "models", "version", "stage", "every"])
+def test_what_changed_is_looked_at_anew(film, tmp_path, passes, monkeypatch, change):
+    settings = ReadSettings(cache=tmp_path / "cache")
+    found(film, settings)
+    if change == "bytes":
+        with open(film, "ab") as file:
+            file.write(b"\0\0\0\x08free")
+    elif change == "models":
+        monkeypatch.setattr(analysis, "models_of", lambda pack: {"mesh.onnx": "other"})
+    elif change == "version":
+        monkeypatch.setattr(analysis, "__version__", "99")
+    elif change == "stage":
+        monkeypatch.setattr(tracks, "VERSION", 99)
+    elif change == "every":
+        monkeypatch.setattr(analysis, "DETECT_EVERY", 99)
+    found(film, replace(settings, start=moment("5f")) if change == "span" else settings)
+    assert len(passes) == 2
+    assert len(Cache(tmp_path / "cache").entries()) == 2
+
+
+def test_a_damaged_entry_is_made_anew(film, tmp_path, passes):
+    settings = ReadSettings(cache=tmp_path / "cache")
+    found(film, settings)
+    entry = Cache(tmp_path / "cache").entries()[0].path
+    whole = entry.read_bytes()
+    for damaged in (whole[:-30], whole[:400] + b"\xff" + whole[401:], b""):
+        entry.write_bytes(damaged)
+        assert found(film, settings) == (Shot(0, 20), 20)
+        assert entry.read_bytes() == whole
+    assert len(passes) == 4
+
+
+def test_a_cache_that_takes_nothing_stops_nobody(film, tmp_path, passes):
+    (tmp_path / "cache").write_text("a file where a folder should be")
+    assert found(film, ReadSettings(cache=tmp_path / "cache")) == (Shot(0, 20), 20)
+
+
+def test_no_room_anywhere_is_told(film, tmp_path, passes, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(analysis, "write_plan", full)
+    with pytest.raises(OutputError, match="No space left"):
+        found(film, ReadSettings(cache=tmp_path / "cache"))
+    assert not list((tmp_path / "cache").iterdir())
+
+
+def test_an_entry_stays_readable_while_the_cache_is_cleared(film, tmp_path, passes):
+    settings = ReadSettings(cache=tmp_path / "cache")
+    clip = clips.open_clip(film)
+    with ExitStack() as stack:
+        plan = stack.enter_context(analysis.planned(clip, Shot(0, 20), settings, None, Clock()))
+        Cache(tmp_path / "cache").clear()
+        assert len(plan.tracks[0].part(0, 20)) == 20
+
+
+@pytest.fixture
+def plan(film, tmp_path, passes) -> Path:
+    """Of the frames 5 to 15."""
+    clip = clips.open_clip(film)
+    facts = analysis.facts_of(clip, Shot(5, 15), "embedded")
+    write_plan(tmp_path / "film.plan", "film.mp4", facts, [Shot(5, 15)], [track_of(0, 5, 15)])
+    return tmp_path / "film.plan"
+
+
+def test_a_plan_stands_for_the_pass(film, plan, passes):
+    settings = ReadSettings(plan=plan)
+    assert found(film, settings) == (Shot(5, 15), 10)
+    assert found(film, replace(settings, start=moment("7f"), end=moment("9f"))) == (Shot(7, 9), 2)
+    assert passes == []
+
+
+def test_a_plan_of_something_else_is_refused(film, plan, tmp_path, monkeypatch, passes):
+    settings = ReadSettings(plan=plan)
+    with pytest.raises(UsageError, match="5f to 15f"):
+        found(film, replace(settings, start=moment("4f")))
+    with pytest.raises(UsageError, match="another clip"):
+        found(make_clip(tmp_path / "other.mp4", moving(20, seed=1), sound=False), settings)
+    with pytest.raises(InputError, match="there is no plan"):
+        found(film, ReadSettings(plan=tmp_path / "none.plan"))
+    with pytest.raises(InputError, match="damaged"):
+        found(film, ReadSettings(plan=film))
+    monkeypatch.setattr(tracks, "VERSION", 99)
+    with pytest.raises(UsageError, match="tracks 1, here 99"):
+        found(film, settings)
+    assert passes == []
+
+
+def test_another_packs_models_are_told_by_their_bytes(tmp_path):
+    for name, content in {"det.onnx": b"a", "rec.onnx": b"b", "read.me": b"c"}.items():
+        (tmp_path / name).write_bytes(content)
+    before = analysis.models_of(str(tmp_path))
+    assert {"det.onnx", "rec.onnx"} < before.keys()
+    assert "read.me" not in before
+    (tmp_path / "rec.onnx").write_bytes(b"x")
+    assert analysis.models_of(str(tmp_path)) != before
+    assert analysis.models_of("embedded") != before
+    with pytest.raises(ModelError):
+        analysis.models_of(str(tmp_path / "none"))
+
+
+# -- from the command line, on the sample ------------------------------------------------------------------------------
+
+SPAN = ("--start", "6f", "--end", "14f")
+
+
+def swapped(out: Path, *words: object) -> bytes:
+    start = ["swap", str(CLIP), "--face", str(SELFIE), "--consent", "self", "--engine", "warp", "-o", str(out)]
+    assert cli.main([*start, *map(str, words)]) == 0
+    return out.read_bytes()
+
+
+def test_with_a_plan_with_a_cache_and_without_the_result_is_the_same(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    plan = tmp_path / "clip.plan"
+    assert cli.main(["plan", str(CLIP), "-o", str(plan), *SPAN, "--json", "--no-cache"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert (told["frames"], told["persons"], told["bytes"]) == (8, [0], plan.stat().st_size)
+    with open_plan(plan) as made:
+        assert made.span == Shot(6, 14)
+    assert not (tmp_path / "cache").exists()
+    bare = swapped(tmp_path / "bare.mp4", *SPAN, "--no-cache")
+    first = swapped(tmp_path / "first.mp4", *SPAN)
+    monkeypatch.setattr(analysis, "analyse", None)  # from here on, nobody looks for faces
+    assert swapped(tmp_path / "again.mp4", *SPAN) == first == bare
+    assert swapped(tmp_path / "planned.mp4", "--plan", plan) == bare
+    assert cli.main(["cast", str(CLIP), "-o", str(tmp_path / "cast.png"), *SPAN]) == 0
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(
+        ["cache", "clip.plan", "bare.mp4", "first.mp4", "again.mp4", "planned.mp4", "cast.png"]
+    )
+    capsys.readouterr()
+
+    assert cli.main(["cache"]) == 0
+    said = capsys.readouterr().out.splitlines()
+    assert "clip.mp4, frames 6 to 14, tracks: 1" in said[0]
+    assert said[1].startswith("1 entries")
+    assert cli.main(["cache", "clear", "--json"]) == 0
+    assert len(json.loads(capsys.readouterr().out)["entries"]) == 1
+    assert cli.main(["cache", "list", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["entries"] == []
+
+
+def test_plans_that_cannot_be_made_are_told(tmp_path, capsys):
+    grey = make_clip(tmp_path / "grey.mp4", moving(5), sound=False)
+    for words, code in (
+        (["plan", str(grey), "-o", str(tmp_path / "a.plan")], NoFaceError.code),
+        (["plan", str(grey), "-o", str(tmp_path / "no" / "a.plan")], OutputError.code),
+        (["plan", str(grey), "-o", str(tmp_path)], OutputError.code),
+        (["plan", str(grey), "-o", str(grey)], OutputError.code),
+        (["plan", str(tmp_path / "none.mp4"), "-o", str(tmp_path / "a.plan")], InputError.code),
+    ):
+        assert cli.main(words) == code
+        assert capsys.readouterr().err.count("\n") == 1
+    assert list(tmp_path.iterdir()) == [grey]
+
+
+def test_the_cache_is_where_the_system_keeps_caches(monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for named, folder in ((str(tmp_path / "x"), "x/vidswap"), ("x", ".cache/vidswap"), ("", ".cache/vidswap")):
+        monkeypatch.setenv("XDG_CACHE_HOME", named)
+        monkeypatch.setattr("sys.platform", "linux")
+        assert cli.cache_folder() == tmp_path / folder
+    monkeypatch.setattr("sys.platform", "darwin")
+    assert cli.cache_folder() == tmp_path / "Library" / "Caches" / "vidswap"
