@@ -106,7 +106,7 @@ def test_decoding_runs_ahead_as_far_as_pictures_are_out_of_order():
 
 def test_a_folder_is_held_by_one_process(tmp_path):
     out = tmp_path / "out.mp4"
-    code = "import sys, pathlib as p; from vidswap.write.segments import claimed\nwith claimed(p.Path(sys.argv[1])): pass"
+    code = "import sys, pathlib as p, vidswap.write.segments as s\nwith s.claimed(p.Path(sys.argv[1])): pass"
     words = [sys.executable, "-c", code, str(out)]
     with claimed(out):
         other = subprocess.run(words, capture_output=True, text=True, check=False)
