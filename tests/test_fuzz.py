@@ -75,7 +75,8 @@ class Change:
 
 changes = st.builds(
     Change, st.sampled_from(("flip", "zero", "fill", "drop", "twice", "splice", "number", "cut")),
-    st.integers(3, 999), st.sampled_from((1, 2, 4, 30, 300, 3000)), st.integers(0, 1 << 16), st.booleans(),
+    st.integers(3, 999), st.sampled_from((1, 2, 4, 30, 300, 3000)), st.integers(0, 1 << 16),
+    st.sampled_from((False, False, False, True)),
 )  # fmt: skip
 
 
@@ -86,9 +87,9 @@ class Reader:
         self._start()
 
     def _start(self) -> None:
-        self._process = subprocess.Popen(
-            [sys.executable, str(WORKER)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-        )
+        pipe, nowhere = subprocess.PIPE, subprocess.DEVNULL
+        words = [sys.executable, str(WORKER)]
+        self._process = subprocess.Popen(words, stdin=pipe, stdout=pipe, stderr=nowhere, text=True)
         self._lines: queue.Queue[str] = queue.Queue()
         threading.Thread(target=self._listen, args=(self._process, self._lines), daemon=True).start()
 
@@ -181,7 +182,7 @@ def test_damaged_files_are_read_as_far_as_they_go_or_refused(reader, whole, tmp_
 
     @settings(max_examples=count, deadline=None, database=None, derandomize=count < 1000,
               phases=[Phase.generate], suppress_health_check=list(HealthCheck))  # fmt: skip
-    @given(st.sampled_from(sorted(whole)), st.lists(changes, min_size=1, max_size=5), st.integers(0, 11))
+    @given(st.sampled_from(sorted(whole)), st.lists(changes, min_size=1, max_size=3), st.integers(0, 11))
     def damaged(ending: str, damage: list[Change], choice: int) -> None:
         data = whole[ending]
         for change in damage:
@@ -193,7 +194,7 @@ def test_damaged_files_are_read_as_far_as_they_go_or_refused(reader, whole, tmp_
 
     damaged()
     print(dict(said))
-    assert said["rendered"] > count // 20
+    assert said["rendered"] > count // 10
     assert said["read"] > count // 10
     assert said["refused"] > count // 20
 
