@@ -6,8 +6,7 @@ from time import sleep
 import pytest
 
 from vidswap import clock as clocks
-from vidswap.bench import Bench, table
-from vidswap.clock import Clock, Stage
+from vidswap.clock import Clock
 
 
 @pytest.fixture
@@ -85,14 +84,3 @@ def test_progress_is_told_from_nothing_to_all():
     clock = Clock(lambda *words: heard.append(words))
     assert list(clock.told("work", "ab", 2)) == ["a", "b"]
     assert heard == [("work", 0, 2), ("work", 1, 2), ("work", 2, 2)]
-
-
-def test_bench_compares_what_is_outside_the_engine_with_the_plain_transcode():
-    bench = Bench({"decode": Stage(2.0, 10), "engine": Stage(6.0, 30)}, plain=4.0, frames=40, duration=1.6)
-    figures = bench.figures()
-    assert figures["fps"] == 5.0
-    assert figures["realtime_factor"] == 0.2
-    assert figures["outside_engine_share"] == 0.25
-    assert figures["outside_engine_over_plain"] == 0.5
-    assert "5.00 fps" in table(bench)
-    assert "75%" in table(bench)

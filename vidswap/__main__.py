@@ -4,4 +4,5 @@ import sys
 
 from vidswap.cli import main
 
-sys.exit(main())
+if __name__ == "__main__":  # a process that bench starts imports this too
+    sys.exit(main())

@@ -10,7 +10,6 @@ import json
 import os
 import signal
 import sys
-import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -77,14 +76,13 @@ def _swap(options: argparse.Namespace) -> None:
         print(f"vidswap: warning: {done.repeated} damaged frames show the picture before them", file=sys.stderr)
     for stream in done.left_out:
         print(f"vidswap: warning: {stream} of the clip is left out, no container takes it", file=sys.stderr)
-    seconds = sum(stage.seconds for stage in done.stages.values())
     if options.json:
         return _print_json({"out": str(done.out), "sheet": options.sheet and str(options.sheet), "frames": done.frames,
                             "resumed": done.resumed, "repeated": done.repeated, "swapped": done.swapped,
                             "persons": done.persons, "engine": settings.swap.engine, "licence": done.licence,
-                            "seconds": round(seconds, 2)})  # fmt: skip
+                            "seconds": round(done.seconds, 2)})  # fmt: skip
     found = f", {done.resumed} were there already" if done.resumed else ""
-    print(f"{done.out}: {done.swapped} of {done.frames} frames have the new face{found}; {seconds:.1f} s")
+    print(f"{done.out}: {done.swapped} of {done.frames} frames have the new face{found}; {done.seconds:.1f} s")
     if options.sheet:
         print(f"{options.sheet}: before and after")
     if options.face_pack != "embedded":
@@ -184,18 +182,13 @@ def _models(options: argparse.Namespace) -> None:
 
 def _bench(options: argparse.Namespace) -> None:
     settings = _settings(options)
-    from vidswap.bench import Bench, table
-    from vidswap.pipeline import still, swap_clip, transcode
+    from vidswap.bench import bench, table
 
-    with tempfile.TemporaryDirectory() as folder, _bars() as report:
-        face = options.face or still(options.clip, Path(folder) / "face.png", settings=settings)
-        out = Path(folder) / "out.mp4"
-        plain = transcode(options.clip, out, settings=settings, report=report)
-        done = swap_clip(options.clip, face, "self", out, settings=settings, report=report)
-    bench = Bench(done.stages, plain, done.frames, done.duration)
+    with _bars() as report:
+        found = bench(options.clip, options.face, settings, options.heights, report)
     if options.json:
-        return _print_json(bench.figures())
-    print(table(bench))
+        return _print_json(found.figures())
+    print(table(found))
 
 
 def _train(options: argparse.Namespace) -> None:

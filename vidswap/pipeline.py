@@ -25,10 +25,9 @@ from vidswap.read.identity import load_consent, load_identity
 from vidswap.read.planar import film_maker, planar
 from vidswap.render import Job, make, make_pictures, mean_face
 from vidswap.settings import ReadSettings, Settings, WriteSettings
-from vidswap.swap.engine import open_engine
+from vidswap.swap.engine import Engine, open_engine
 from vidswap.types import Array, Clip, Shot
 from vidswap.weights import registry
-from vidswap.write import encode
 from vidswap.write.cast import Row, cast_sheet, portrait
 from vidswap.write.containers import named
 from vidswap.write.encode import check_writable
@@ -57,6 +56,7 @@ class Result:
     persons: tuple[int, ...]
     licence: str
     stages: Mapping[str, Stage]
+    seconds: float
     resumed: int = 0
     repeated: int = 0
     left_out: tuple[str, ...] = ()
@@ -75,12 +75,14 @@ class Planned:
 
 
 def swap_clip(
-    source: Path, photos: Path, consent: str, out: Path, *, settings: Settings = Settings(), report: Report = quiet
-) -> Result:
+    source: Path, photos: Path, consent: str, out: Path, *,
+    settings: Settings = Settings(), report: Report = quiet, engine: Engine | None = None,
+) -> Result:  # fmt: skip
     """Put the person in `photos` (a file or a folder) into the clip `source`; the result is `out`, whose ending says
     what kind of file it is: without one, the clip's own.
 
-    `consent` is "self" or the path of a consent record. Raises the errors of errors.py, and no others."""
+    `consent` is "self" or the path of a consent record; `engine` swaps in place of the one that `settings` name.
+    Raises the errors of errors.py, and no others."""
     clock = Clock(report)
     with clock.stage("open"):
         clip = open_clip(source, settings.read.rate)
@@ -92,10 +94,10 @@ def swap_clip(
         reader = open_faces(settings.read.face_pack)
         identity = load_identity(photos, agreed, reader)
     with clock.stage("engine"):  # torch and the weights are the engine's own cost
-        engine = open_engine(settings.swap)
+        maker, engine = type(engine).__name__ if engine else settings.swap.engine, engine or open_engine(settings.swap)
     with claimed(out) as folder, planned(clip, span, settings.read, reader, clock) as plan:
         span, tracks = plan.span, choose(plan.tracks, settings.read.person)
-        tags = labels(identity, settings.swap.engine, __version__, settings.swap.seed)
+        tags = labels(identity, maker, __version__, settings.swap.seed)
         job = Job(clip, span, tracks, engine, identity, facts_of(plan, settings), tags)
         key, length = job.key(recipe, settings.write.segment), settings.write.segment
         work = Work(folder, key, span.start, length, resume=settings.write.resume and recipe is not None)
@@ -105,8 +107,8 @@ def swap_clip(
         write_picture(settings.write.sheet, sheet(list(moments(clip, out, span, evenly(covered, SHEET_ROWS)))))
     persons = tuple(sorted({track.person for track in tracks}))
     duration = clip.seconds(span.stop - 1) - clip.seconds(span.start) + float(1 / clip.rate)
-    return Result(out, len(span), duration, len(covered), persons, reader.licence, clock.stages, made.resumed,
-                  made.repeated, lost)  # fmt: skip
+    return Result(out, len(span), duration, len(covered), persons, reader.licence, clock.stages, clock.seconds,
+                  made.resumed, made.repeated, lost)  # fmt: skip
 
 
 def cast_clip(source: Path, out: Path, *, settings: Settings = Settings(), report: Report = quiet) -> list[Row]:
@@ -154,30 +156,6 @@ def evaluate_clip(
     """Measure the clip `swapped` against the original `source` and the photos of who should be in it. Raises the
     errors of errors.py."""
     return evaluate(source, swapped, photos, open_faces(settings.read.face_pack), report)
-
-
-def transcode(source: Path, out: Path, *, settings: Settings = Settings(), report: Report = quiet) -> float:
-    """Decode and encode the same frames with the same settings and nothing between: the seconds it takes."""
-    clip = open_clip(source, settings.read.rate)
-    span = span_of(clip, settings.read)
-    clock = Clock(report)
-    reformatter = film_maker()
-    footage = clock.told("plain transcode", frames(clip, span.start, span.stop), len(span))
-    with clock.stage("plain"):
-        natives = ((frame.index, planar(frame.native, reformatter)) for frame in footage)
-        encode.transcode(clip, natives, out, settings.write)
-    return clock.stages["plain"].seconds
-
-
-def still(source: Path, out: Path, *, settings: Settings = Settings()) -> Path:
-    """The first face of the clip as a photo `out`, for a run that needs some face. Raises NoFaceError."""
-    reader, mean = open_faces(settings.read.face_pack), mean_face()
-    for frame in frames(open_clip(source, settings.read.rate)):
-        rgb = frame.rgb
-        if faces := reader.detect(rgb):
-            write_picture(out, portrait(rgb, faces[0].mesh, mean, 512))
-            return out
-    raise NoFaceError("nobody's face was found in the clip", "name a photo with --face")
 
 
 def facts_of(plan: Plan, settings: Settings) -> dict[str, object]:

@@ -111,6 +111,8 @@ def _models_words(words: argparse.ArgumentParser) -> None:
 def _bench_words(words: argparse.ArgumentParser) -> None:
     words.add_argument("clip", type=Path, metavar="CLIP")
     words.add_argument("--face", type=Path, metavar="PHOTO", help="default: a face of the clip itself")
+    words.add_argument("--heights", type=_height, nargs="*", default=[480, 720, 1080], metavar="N",
+                       help="lines of the clip, scaled, for the overhead beside a plain transcode")  # fmt: skip
     words.add_argument("--json", action="store_true", help="print one JSON object")
     _read_words(words)
     _engine_words(words)
@@ -131,3 +133,10 @@ def _rate(words: str) -> Fraction:
         return Fraction(words)
     except (ValueError, ZeroDivisionError) as error:
         raise UsageError(f"'{words}' is no rate", "give pictures a second: 25, or 24000/1001") from error
+
+
+def _height(words: str) -> int:
+    """Even lines of a picture."""
+    if not words.isdecimal() or not 64 <= int(words) <= 4320 or int(words) % 2:
+        raise UsageError(f"--heights {words} cannot be", "an even number of 64 to 4320")
+    return int(words)

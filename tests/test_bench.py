@@ -1,0 +1,72 @@
+"""What is measured, and how it is told; once in earnest, on a few frames of the sample."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from vidswap import bench as benches
+from vidswap import cli
+from vidswap.bench import Bench, Overhead, Run, table
+from vidswap.clock import Stage
+from vidswap.errors import EngineError, NoFaceError, UsageError
+
+SAMPLES = Path(__file__).parents[1] / "samples"
+CLIP, SELFIE = SAMPLES / "clip.mp4", SAMPLES / "selfie.jpg"
+
+
+def run(seconds: float, processor: float = 1.0, memory: int = 0, frames: int = 40) -> Run:
+    return Run(seconds, processor, memory, frames, frames / 25, {})
+
+
+def test_figures_are_ratios_of_what_was_measured():
+    stages = {"decode": Stage(2.0, 10), "engine": Stage(6.0, 30)}
+    whole = Run(5.0, 9.0, 900_000_000, 40, 1.6, stages)
+    found = Bench(whole, run(1.0, memory=800_000_000), [Overhead(480, run(2.0, 4.0), run(3.0, 7.0))])
+    figures = found.figures()
+    assert (figures["fps"], figures["realtime_factor"]) == (8.0, 0.32)
+    assert figures["memory"] == [{"frames": 40, "peak_bytes": 800_000_000}, {"frames": 40, "peak_bytes": 900_000_000}]
+    (overhead,) = figures["overhead"]
+    assert (overhead["height"], overhead["ratio"], overhead["processor_ratio"]) == (480, 1.5, 1.75)
+    said = table(found)
+    assert "8.00 fps" in said
+    assert "overlap by 3.0 s" in said
+    assert "75%" in said
+
+
+def test_the_best_of_several_runs_counts():
+    assert benches._best([run(3), run(2), run(4)]).seconds == 2
+
+
+def _fails(error: Exception) -> Run:
+    raise error
+
+
+def test_what_fails_elsewhere_is_raised_here():
+    with pytest.raises(NoFaceError) as caught:
+        benches._apart(_fails, NoFaceError("nobody", "look"))
+    assert caught.value.hint == "look"
+
+
+def test_a_run_that_dies_is_told(capfd):
+    with pytest.raises(EngineError, match="without an answer"):
+        benches._apart(_fails, SystemExit(3))
+
+
+def test_a_bench_of_a_few_frames(capsys):
+    words = ["bench", str(CLIP), "--face", str(SELFIE), "--end", "6f", "--engine", "warp", "--heights", "240", "--json"]
+    assert cli.main(words) == 0
+    figures = json.loads(capsys.readouterr().out)
+    assert figures["frames"] == 6
+    assert {"faces", "engine", "composite", "encode"} <= figures["stages"].keys()
+    (overhead,) = figures["overhead"]
+    assert (overhead["height"], overhead["frames"]) == (240, 6)
+    assert overhead["ratio"] > 0
+    assert "faces" not in overhead["stages"], "with the plan there, nobody looks for faces"
+    assert 50e6 < figures["peak_bytes"] < 5e9
+
+
+@pytest.mark.parametrize("height", ["0", "481", "-2", "x", "9999999"])
+def test_heights_that_cannot_be(height, capsys):
+    assert cli.main(["bench", str(CLIP), "--heights", height]) == UsageError.code
+    assert capsys.readouterr().err.count("\n") == 1
