@@ -151,7 +151,7 @@ def test_from_any_boundary_on_the_pictures_are_the_same(source, tmp_path_factory
     assert sorted(straight) == list(range(60))
     for boundary in range(0, 61, length):
         starts = range(0, boundary, length)
-        work.segments = [Segment(start, start + length, (), (), (), 0, "", "") for start in starts]
+        work.segments = [Segment(start, start + length, 0, 0, "", "", 0) for start in starts]
         previous = recalled(tracks, job.engine.needs, work)
         assert work.reached == boundary, "all that is needed was remembered"
         again = dict(planes(job, previous, work))

@@ -15,7 +15,7 @@ from vidswap.read.clip import frames, open_clip
 from vidswap.settings import WriteSettings
 from vidswap.types import Crops, Swapped
 from vidswap.write.encode import join, render
-from vidswap.write.segments import Segment, Work, claimed, noted, told
+from vidswap.write.segments import Work, ahead_by, claimed, noted, told
 from vidswap.write.video import recipe_of
 
 LENGTH = 10
@@ -25,7 +25,7 @@ def grown(work, payloads, length=LENGTH):
     """Finish a segment of these packets."""
     with work.growing() as growing:
         growing.add((payload, i, i == 0) for i, payload in enumerate(payloads))
-        work.finish(growing.segment(range(work.reached, work.reached + length), length, b"head", 0))
+        work.finish(growing.segment(range(work.reached, work.reached + length), length, b"head", 0), growing)
 
 
 def answer(track=3, latents=None):
@@ -96,12 +96,9 @@ def test_boundaries_lie_where_segments_begin(tmp_path, first, last, wanted):
 
 
 def test_decoding_runs_ahead_as_far_as_pictures_are_out_of_order():
-    def delay(*times):
-        return Segment(0, 1, (), times, (), 0, "", "").delay
-
-    assert delay(0, 40, 80) == 0
-    assert delay(0, 120, 40, 80) == 1
-    assert delay(0, 160, 80, 40, 120) == 2
+    assert ahead_by([0, 40, 80]) == 0
+    assert ahead_by([0, 120, 40, 80]) == 1
+    assert ahead_by([0, 160, 80, 40, 120]) == 2
 
 
 def test_a_folder_is_held_by_one_process(tmp_path):

@@ -25,7 +25,7 @@ from vidswap.types import Clip
 from vidswap.write import passthrough
 from vidswap.write.containers import kind_of
 from vidswap.write.refusals import check
-from vidswap.write.segments import Work, claimed, settle, told
+from vidswap.write.segments import Work, claimed, digest, settle, told
 from vidswap.write.streams import seconds
 from vidswap.write.video import Picture, Recipe, encoder, recipe_of, timed, track
 
@@ -91,7 +91,7 @@ def render(
             growing.add(_kept(packet, clip) for packet in context.encode(None))
             span = range(start, stop)
             lost = sum(index in repeated for index in span)
-            work.finish(growing.segment(span, end, bytes(context.extradata or b""), lost))
+            work.finish(growing.segment(span, end, bytes(context.extradata or b""), lost), growing)
 
 
 def join(clip: Clip, work: Work, out: Path, recipe: Recipe, labels: Mapping[str, str]) -> None:
@@ -102,7 +102,7 @@ def join(clip: Clip, work: Work, out: Path, recipe: Recipe, labels: Mapping[str,
     switch that would keep all loses cover pictures), mkv all. Raises OutputError."""
 
     def steps(video: Any, shift: int) -> Iterator[_Step]:
-        own = bytes(video.codec_context.extradata or b"").hex()
+        own = digest(bytes(video.codec_context.extradata or b""))
         if any(segment.head != own for segment in work.segments):
             raise OutputError(f"{out}: the segments of it do not fit together", "start over with --no-resume")
         return _joined(video, clip, work, shift)

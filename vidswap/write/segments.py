@@ -19,7 +19,7 @@ import json
 import os
 import shutil
 import zipfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -30,57 +30,56 @@ import numpy as np
 from vidswap.errors import OutputError
 from vidswap.types import Crops, Swapped
 
-Packet = tuple[bytes, int, bool]  # payload, time (see Segment), whether decoding can begin there
+Packet = tuple[bytes, int, bool]  # payload; pts in the clip's unit since its segment began; can decoding begin there
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 @dataclass(frozen=True)
 class Segment:
-    """Frames [start, stop) encoded for themselves. Of each packet, in the order of decoding: its size in bytes, its
-    time (pts) in the clip's unit since frame `start`, and whether decoding can begin there. `end` is when the last
-    picture ends, in that unit; `head` the encoder's extradata as hexadecimal digits; `digest` sha256 of the packets;
-    `repeated` of the frames could not be decoded and show the one before."""
+    """Frames [start, stop) encoded for themselves. `end` is when the last of their pictures ends, in the clip's unit
+    since frame `start`; `delay` by how many pictures decoding must run ahead of showing; `head` and `packets` are the
+    sha256 of the encoder's extradata and of its packets. `repeated` of the frames could not be decoded and show the one
+    before."""
 
     start: int
     stop: int
-    sizes: tuple[int, ...]
-    times: tuple[int, ...]
-    keys: tuple[bool, ...]
     end: int
+    delay: int
     head: str
-    digest: str
-    repeated: int = 0
-
-    @property
-    def delay(self) -> int:
-        """By how many pictures decoding must run ahead of showing."""
-        rank = {time: place for place, time in enumerate(sorted(self.times))}
-        return max(place - rank[time] for place, time in enumerate(self.times))
+    packets: str
+    repeated: int
 
 
 class Growing:
-    """A segment that is being written."""
+    """A segment that is being written: the packets so far."""
 
     def __init__(self, file: BinaryIO) -> None:
         self._file, self._digest = file, hashlib.sha256()
-        self._sizes: list[int] = []
-        self._times: list[int] = []
-        self._keys: list[bool] = []
+        self.index: list[tuple[int, int, bool]] = []  # of each packet its size in bytes, its time, whether it is a key
 
     def add(self, packets: Iterable[Packet]) -> None:
         """More packets."""
         for payload, time, key in packets:
             self._file.write(payload)
             self._digest.update(payload)
-            self._sizes.append(len(payload))
-            self._times.append(time)
-            self._keys.append(key)
+            self.index.append((len(payload), time, key))
 
     def segment(self, span: range, end: int, head: bytes, repeated: int) -> Segment:
         """What has been written, as the frames of `span`."""
         self._file.flush()
-        facts = tuple(self._sizes), tuple(self._times), tuple(self._keys)
-        return Segment(span.start, span.stop, *facts, end, head.hex(), self._digest.hexdigest(), repeated)
+        delay = ahead_by([time for _, time, _ in self.index])
+        return Segment(span.start, span.stop, end, delay, digest(head), self._digest.hexdigest(), repeated)
+
+
+def ahead_by(times: Sequence[int]) -> int:
+    """By how many pictures decoding must run ahead of showing, if they are decoded in the order of these times."""
+    rank = {time: place for place, time in enumerate(sorted(times))}
+    return max(place - rank[time] for place, time in enumerate(times))
+
+
+def digest(content: bytes) -> str:
+    """sha256, hexadecimal."""
+    return hashlib.sha256(content).hexdigest()
 
 
 class Work:
@@ -117,11 +116,11 @@ class Work:
             part.unlink(missing_ok=True)
             raise
 
-    def finish(self, segment: Segment) -> None:
+    def finish(self, segment: Segment, growing: Growing) -> None:
         """Make the segment that has grown count, for good; what was remembered for earlier ones is forgotten."""
         packets = self._packets(segment.start)
         settle(packets.with_suffix(".part"), packets)
-        _put(packets.with_suffix(".json"), json.dumps(asdict(segment)).encode())
+        _put(packets.with_suffix(".json"), json.dumps({**asdict(segment), "index": growing.index}).encode())
         self.segments.append(segment)
         for memory in self.folder.glob("*-*.npz"):
             if int(memory.name.partition("-")[0]) < segment.stop:
@@ -129,8 +128,10 @@ class Work:
 
     def read(self, segment: Segment) -> Iterator[Packet]:
         """The packets of a finished segment."""
-        with open(self._packets(segment.start), "rb") as file:
-            for size, time, key in zip(segment.sizes, segment.times, segment.keys):
+        packets = self._packets(segment.start)
+        index = json.loads(packets.with_suffix(".json").read_bytes())["index"]
+        with open(packets, "rb") as file:
+            for size, time, key in index:
                 yield file.read(size), time, key
 
     def remember(self, boundary: int, swapped: Swapped) -> None:
@@ -231,7 +232,9 @@ def _locked(folder: Path, out: Path) -> int:
 
 def _clear(folder: Path) -> None:
     for path in folder.iterdir():
-        if path.name != "lock":
+        if path.is_dir():  # pictures, half of which are there
+            shutil.rmtree(path)
+        elif path.name != "lock":
             path.unlink()
 
 
@@ -245,12 +248,13 @@ def _sound(packets: Path) -> Segment | None:
     """The segment in a file, if its sidecar fits it."""
     try:
         facts: dict[str, Any] = json.loads(packets.with_suffix(".json").read_bytes())
-        segment = Segment(**{**facts, **{name: tuple(facts[name]) for name in ("sizes", "times", "keys")}})
+        facts.pop("index")
+        segment = Segment(**facts)
         with open(packets, "rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
+            found = hashlib.file_digest(file, "sha256").hexdigest()
     except (OSError, ValueError, TypeError, KeyError):
         return None
-    return segment if digest == segment.digest else None
+    return segment if found == segment.packets else None
 
 
 def _put(path: Path, content: bytes) -> None:
