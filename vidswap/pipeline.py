@@ -34,7 +34,7 @@ from vidswap.write.encode import check_writable
 from vidswap.write.picture import check_picture, write_picture
 from vidswap.write.provenance import labels
 from vidswap.write.refusals import left_out
-from vidswap.write.segments import Work, claimed
+from vidswap.write.segments import Work, claimed, told
 from vidswap.write.sheet import sheet
 from vidswap.write.stills import check_pictures, is_for_pictures
 from vidswap.write.video import Recipe, recipe_of
@@ -100,11 +100,12 @@ def swap_clip(
         tags = labels(identity, maker, __version__, settings.swap.seed)
         job = Job(clip, span, tracks, engine, identity, facts_of(plan, settings), tags)
         key, length = job.key(recipe, settings.write.segment), settings.write.segment
-        work = Work(folder, key, span.start, length, resume=settings.write.resume and recipe is not None)
+        with told(out):
+            work = Work(folder, key, span.start, length, resume=settings.write.resume and recipe is not None)
         made = make(job, out, recipe, work, clock) if recipe else make_pictures(job, out, work, clock)
-    covered = sorted({index for track in tracks for index in range(track.start, track.stop)})
-    if settings.write.sheet:
-        write_picture(settings.write.sheet, sheet(list(moments(clip, out, span, evenly(covered, SHEET_ROWS)))))
+        covered = sorted({index for track in tracks for index in range(track.start, track.stop)})
+        if settings.write.sheet:
+            write_picture(settings.write.sheet, sheet(list(moments(clip, out, span, evenly(covered, SHEET_ROWS)))))
     persons = tuple(sorted({track.person for track in tracks}))
     duration = clip.seconds(span.stop - 1) - clip.seconds(span.start) + float(1 / clip.rate)
     return Result(out, len(span), duration, len(covered), persons, reader.licence, clock.stages, clock.seconds,
