@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from fractions import Fraction
+from types import SimpleNamespace
 
 import av
 import numpy as np
@@ -10,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vidswap.errors import InputError
+from vidswap.read import clip as clip_module
 from vidswap.read.clip import frames, increasing, open_clip
 
 COUNT = 20
@@ -309,6 +311,23 @@ def test_a_picture_lost_in_an_avi_does_not_move_the_others(tmp_path, frames_betw
     places = looks_like(clip, pictures)
     assert places[-4:] == [16, 17, 18, 19] or frames_between
     assert all(abs(place - index) <= 6 for index, place in enumerate(places))
+
+
+def test_a_missing_time_lies_between_its_neighbours():
+    class Stream(SimpleNamespace):
+        time_base, codec_context = Fraction(1, 1000), SimpleNamespace(name="h264")
+
+    def scanned(times, form="mpegts"):
+        packets = [SimpleNamespace(pts=time, dts=time, size=1, is_discard=False, duration=40, stream=Stream())
+                   for time in times]  # fmt: skip
+        container = SimpleNamespace(format=SimpleNamespace(name=form), demux=lambda _: iter(packets), name="a.ts")
+        pts, unit, _ = clip_module._times(container, Stream(), Fraction(25))
+        return [float(int(time) * unit) for time in pts]
+
+    assert scanned([0, 40, None, 120, 160]) == [0, 0.04, 0.08, 0.12, 0.16]
+    assert scanned([0, 80, 40, None, 1 << 60, 200]) == pytest.approx([0, 0.04, 0.08, 0.093, 0.146, 0.2], abs=1e-3)
+    assert scanned([None, None, None]) == [0, 0.04, 0.08]
+    assert scanned([0, None, 80], "avi") == [0, 0.04, 0.08]
 
 
 # -- damage -----------------------------------------------------------------------------------------------------------

@@ -8,10 +8,13 @@ from pathlib import Path
 import av
 
 from vidswap.errors import InputError
+from vidswap.read.stills import is_pictures
 
 
 def sound(path: Path) -> str | None:
     """The sha256 of all packets of all audio streams, None where there is no audio stream. Raises InputError."""
+    if is_pictures(path):
+        return None
     try:
         with av.open(f"file:{path}", metadata_errors="ignore") as container:
             streams = container.streams.audio

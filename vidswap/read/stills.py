@@ -47,8 +47,11 @@ def is_pictures(path: Path) -> bool:
         return True
     if path.suffix.lower() in _FILM:
         return False
-    with path.open("rb") as file:
-        head = file.read(16)
+    try:
+        with path.open("rb") as file:
+            head = file.read(16)
+    except OSError:  # whoever reads it as film will say why
+        return False
     return head.startswith(_MARKS) or (head[:4] == b"RIFF" and head[8:12] == b"WEBP")
 
 
@@ -113,7 +116,10 @@ def _clip(path: Path, kind: str, files: tuple[Path, ...], lengths: list[int], un
 
 
 def _sequence(folder: Path) -> tuple[Path, ...]:
-    found = [file for file in folder.iterdir() if file.suffix.lower() in ENDINGS and not file.name.startswith(".")]
+    try:
+        found = [file for file in folder.iterdir() if file.suffix.lower() in ENDINGS and not file.name.startswith(".")]
+    except OSError as error:
+        raise InputError(f"{folder} cannot be read ({error.strerror})", "check its permissions") from error
     if not found:
         raise InputError(f"there is no picture in the folder {folder}", KINDS)
     if len(found) > MOST_FRAMES:
