@@ -65,6 +65,20 @@ def test_contrast_of_hazy_footage_is_taken_over(face, drawing):
     assert 0.6 <= how.contrast < 0.9
 
 
+def test_eyes_keep_their_contrast_and_sharpness(face, drawing):
+    """In hazy, soft footage skin is toned down; eyes are not."""
+    rng = np.random.default_rng(0)
+    rich = np.clip(face + rng.normal(0, 12, face.shape), 0, 255).astype(np.uint8)
+    lids = match.eyes_share(drawing, SIZE)
+    eyes, skin = lids > 0.9, (lids < 0.01) & drawing_mask(drawing)
+    toned = match.relight(rich, rich, drawing, match.LightSettings(), match.Tone(contrast=0.6))
+    soft = match.tone(toned, match.Tone(blur=1.0), 1.0, lids)
+    fine = [cv2.Laplacian((p @ match.LUMA).astype(np.float32), cv2.CV_32F) for p in (rich, soft)]
+    assert eyes.sum() > 100
+    assert fine[1][eyes].std() > 0.8 * fine[0][eyes].std()
+    assert fine[1][skin].std() < 0.4 * fine[0][skin].std()
+
+
 def test_hair_over_the_face_is_told_from_skin(face, mesh):
     photo = face.copy()
     x, y = np.round(mesh[234, :2]).astype(int)

@@ -54,6 +54,14 @@ def depth_share(drawing: Drawing, reach: float) -> Array:
     return np.asarray(cv2.resize(share, (drawing.size, drawing.size)), np.float32)
 
 
+def eyes_share(drawing: Drawing, side: int) -> Array:
+    """(side, side) float32: 1 on the eyes and their lids, softly 0 around."""
+    eyes = cv2.resize((drawing.part == 1).astype(np.float32), (side, side), interpolation=cv2.INTER_LINEAR)
+    tall = side // 32 | 1
+    lids = cv2.dilate(eyes, np.ones((tall, 2 * tall + 1), np.uint8))
+    return np.asarray(cv2.GaussianBlur(lids, (0, 0), tall / 2), np.float32)
+
+
 def _depth(drawing: Drawing) -> Array:
     """(S/2, S/2) float32: how many pixels of the drawing each lies inside the outline of the face, 0 outside."""
     face = ((drawing.part >= 0) & (drawing.part <= 2)).astype(np.uint8)
@@ -78,7 +86,8 @@ def relight(face: Array, actor: Array, drawing: Drawing, settings: LightSettings
 
     Luma: low frequencies are the actor's; detail is scaled as the light is (shading multiplies), within limits, and the
     rest of the step is added. Chroma: matched finely, since coloured light on a selfie is finer than shading and
-    identity hardly lives there."""
+    identity hardly lives there. Eyes keep their own contrast at least: they are who it is, and in a face that is small
+    or looks down they would drown in the actor's light."""
     skin = cv2.resize((drawing.part == 0).astype(np.float32), (SMALL, SMALL), interpolation=cv2.INTER_AREA)
     own, light = (_ycc(cv2.resize(p, (SMALL, SMALL), interpolation=cv2.INTER_AREA)) for p in (face, actor))
     depth = cv2.distanceTransform((skin > 0.5).astype(np.uint8), cv2.DIST_L2, 3)
@@ -91,6 +100,7 @@ def relight(face: Array, actor: Array, drawing: Drawing, settings: LightSettings
     share = settings.inside + (1 - settings.inside) * rim
     wanted[..., :1] = low[..., :1] + (wanted[..., :1] - low[..., :1]) * share
     gain = np.clip((wanted[..., :1] + 8) / (low[..., :1] + 8), 0.6, 1.5) * how.contrast
+    gain += eyes_share(drawing, SMALL)[..., None] * np.maximum(1 - gain, 0)
     gain = np.concatenate([gain, np.full_like(low[..., 1:], how.colour)], -1)
     shift = wanted - gain * low
     size = (drawing.size, drawing.size)
@@ -160,11 +170,13 @@ def sharpness_of(face: Array, actor: Array, mask: Array, zoom: float) -> Tone:
     return Tone(blur=float(np.interp(-wanted, -np.array(found), BLURS)))
 
 
-def tone(face: Array, how: Tone, zoom: float) -> Array:
-    """`face` (S, S) or (S, S, 3) float32 blurred or sharpened; contrast is part of `relight`."""
+def tone(face: Array, how: Tone, zoom: float, crisp: Array | None = None) -> Array:
+    """`face` (S, S) or (S, S, 3) float32 sharpened, or blurred but for the share `crisp` (S, S) of each pixel; contrast
+    is part of `relight`."""
     scale = max(zoom, 1.0)
     if how.blur * scale > 0.3:
-        face = cv2.GaussianBlur(face, (0, 0), how.blur * scale)
+        soft = cv2.GaussianBlur(face, (0, 0), how.blur * scale)
+        face = soft if crisp is None else cv2.blendLinear(face, soft, crisp, 1 - crisp)
     if how.sharpen > 0:
         face = face + how.sharpen * (face - cv2.GaussianBlur(face, (0, 0), 0.8 * scale))
     return np.asarray(face, np.float32)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -38,6 +39,16 @@ class Scene:
     actor: Array
     mesh: Array
     zoom: float
+
+
+class Drawn(NamedTuple):
+    """The geometry of a scene, the photo on it (S, S, 3), which of that is skin (S, S), and the actor's picture on it
+    (S, S, 3); uint8."""
+
+    drawing: Drawing
+    face: Array
+    skin: Array
+    around: Array
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,8 +89,9 @@ class Warp:
             Scene(photo, selfie, crops.rgb[row], crops.mesh[row], self.mesh(crops, row, own), zoom_of(crops, row))
             for row in range(len(crops))
         ]
-        how = self.tone(scenes[:: max(1, len(scenes) // 4)])
-        return [self.render(scene, how) for scene in scenes]
+        some = {row: self.draw(scenes[row]) for row in range(0, len(scenes), max(1, len(scenes) // 4))}
+        how = self.tone([(scenes[row], drawn) for row, drawn in some.items()])
+        return [self.render(scene, how, some.pop(row, None) or self.draw(scene)) for row, scene in enumerate(scenes)]
 
     def mesh(self, crops: Crops, row: int, own: Array) -> Array:
         """(478, 3): where in row `row` of a window the selfie's face goes, whose shape in its own frame is `own`."""
@@ -87,32 +99,32 @@ class Warp:
         pose = geometry.face_pose(actor, self.form.mean)
         return geometry.posed(perform(self.person, own, crops.neutral, geometry.normalised(actor, pose)), pose)
 
-    def draw(self, scene: Scene) -> tuple[Drawing, Array, Array, Array]:
-        """The drawing, the photo on it, which of it is skin (S, S), and the actor's picture on it; uint8."""
+    def draw(self, scene: Scene) -> Drawn:
+        """A scene's geometry."""
         drawing = draw(self.form, with_ring(scene.mesh, scene.actor), len(scene.crop))
         face = texture(self.form, drawing, scene.photo, with_ring(scene.selfie, scene.selfie))
         around = texture(self.form, drawing, scene.crop, with_ring(scene.actor, scene.actor))
         beyond = cv2.resize(cv2.dilate((drawing.part < 0).astype(np.uint8), np.ones((3, 3))), around.shape[:2])
         around = cv2.copyTo(scene.crop, beyond, around)
-        return drawing, np.ascontiguousarray(face[..., :3]), face[..., 3], around
+        return Drawn(drawing, np.ascontiguousarray(face[..., :3]), face[..., 3], around)
 
-    def tone(self, scenes: Sequence[Scene]) -> match.Tone:
+    def tone(self, scenes: Sequence[tuple[Scene, Drawn]]) -> match.Tone:
         """The mean tone that sets the photo into these scenes."""
         tones = []
-        for scene in scenes:
-            drawing, face, _, around = self.draw(scene)
+        for scene, (drawing, face, _, around) in scenes:
             how = match.contrast_of(match.relight(face, around, drawing, self.light), around, drawing, self.light)
             lit = match.relight(face, around, drawing, self.light, how)
             fine = match.sharpness_of(lit, around, match.face_alpha(drawing, self.light), scene.zoom)
             tones.append((how.contrast, how.colour, fine.blur, fine.sharpen))
         return match.Tone(*(float(v) for v in np.mean(tones, axis=0)))
 
-    def render(self, scene: Scene, how: match.Tone) -> Warped:
-        """A scene drawn, relit and toned."""
-        drawing, face, skin, around = self.draw(scene)
+    def render(self, scene: Scene, how: match.Tone, drawn: Drawn) -> Warped:
+        """A scene relit and toned, as it was drawn."""
+        drawing, face, skin, around = drawn
         lit = match.relight(face, around, drawing, self.light, how)
         alpha = self._alpha(drawing, skin)
-        picture = cv2.blendLinear(match.tone(lit, how, scene.zoom), around.astype(np.float32), alpha, 1 - alpha)
+        toned = match.tone(lit, how, scene.zoom, match.eyes_share(drawing, drawing.size))
+        picture = cv2.blendLinear(toned, around.astype(np.float32), alpha, 1 - alpha)
         return Warped(picture, around, alpha, drawing, scene.mesh)
 
     def _alpha(self, drawing: Drawing, skin: Array) -> Array:

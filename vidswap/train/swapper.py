@@ -133,14 +133,15 @@ def pair(faces: Faces, index: int, base: warp.Warp, rng: np.random.Generator) ->
     engine = replace(base, light=light)
     alike = match.skin_alike(photo, mesh) if rng.random() < 0.7 else np.ones(photo.shape[:2], np.float32)
     scene = warp.Scene(warp.with_skin(photo, alike), mesh.astype(np.float32), picture, actor, actor, 1.0)
-    how = engine.tone([scene]) if rng.random() < 0.4 else match.Tone()
+    drawn = engine.draw(scene)
+    how = engine.tone([(scene, drawn)]) if rng.random() < 0.4 else match.Tone()
     how = match.Tone(
         how.contrast * rng.uniform(0.8, 1.25), how.colour, how.blur + max(rng.normal(-0.3, 0.6), 0), how.sharpen
     )
-    drawn = engine.render(scene, how)
-    told = embedded.conditions([drawn], base.form, SIZE)
+    warped = engine.render(scene, how, drawn)
+    told = embedded.conditions([warped], base.form, SIZE)
     wanted = picture.astype(np.float32).transpose(2, 0, 1) / 127.5 - 1 - told.base[0].numpy()
-    near = cv2.GaussianBlur(cv2.dilate(drawn.alpha, np.ones((9, 9))), (0, 0), 4)[None]
+    near = cv2.GaussianBlur(cv2.dilate(warped.alpha, np.ones((9, 9))), (0, 0), 4)[None]
     given = torch.cat([told.base, told.light, told.mask, told.mesh], 1)[0].numpy()
     return Pair(given, wanted, 0.05 + near)
 
