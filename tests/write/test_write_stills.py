@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from footage import make_clip, moving, texture
 from PIL import Image
+from reader import render
 
 from vidswap.errors import EngineError, OutputError
 from vidswap.read.clip import frames, open_clip
@@ -115,6 +116,36 @@ def test_film_becomes_an_animation_with_exact_sums(tmp_path):
     picture = through(clip, tmp_path / "out.png", 4, 5)
     with Image.open(picture) as image:
         np.testing.assert_array_equal(np.asarray(image), list(frames(clip))[4].rgb)
+
+
+@pytest.mark.parametrize("ending", [".mp4", ".mkv", ".mov", ".ts"])
+@pytest.mark.parametrize("kind", ["still", "animation", "folder"])
+def test_pictures_become_film_at_their_times(tmp_path, ending, kind):
+    lengths = [40, 70, 100, 30, 250, 20]
+    pictures = moving(6, 64, 48)
+    images = [Image.fromarray(each) for each in pictures]
+    source = tmp_path / {"still": "a.png", "animation": "a.webp", "folder": "a"}[kind]
+    if kind == "folder":
+        source.mkdir()
+        for i, image in enumerate(images):
+            image.save(source / f"{i}.png")
+    elif kind == "animation":
+        images[0].save(source, save_all=True, append_images=images[1:], duration=lengths, lossless=True)
+    else:
+        images[0].save(source)
+    clip = open_clip(source, Fraction(24))
+    out = tmp_path / f"out{ending}"
+    render(clip, out)
+    made = open_clip(out)
+    assert len(made) == len(clip) == (1 if kind == "still" else 6)
+    for i in range(len(clip)):
+        slack = 1 / 2000 if ending == ".mkv" else 1 / 90000
+        assert abs(made.seconds(i) - clip.seconds(i)) <= slack
+        assert abs(float(made.duration(i) * made.time_base - clip.duration(i) * clip.time_base)) <= 2 * slack or (
+            ending == ".ts" and i == len(clip) - 1
+        ), "transport streams do not say how long the last one is"
+    for now, was in zip(frames(made), pictures, strict=False):
+        assert np.abs(now.rgb.astype(int) - was)[:, :8].mean() < 20, "the paint is in the middle"
 
 
 def test_a_turned_film_becomes_an_upright_picture(tmp_path):

@@ -13,6 +13,7 @@ import av
 from av.codec.context import Flags
 from av.video.reformatter import Interpolation, VideoReformatter
 
+from vidswap.errors import OutputError
 from vidswap.settings import WriteSettings
 from vidswap.types import Clip
 from vidswap.write import passthrough
@@ -22,7 +23,7 @@ from vidswap.write.streams import film_of
 from vidswap.write.tags import tags as own_tags
 
 _LIMITED = 1  # FFmpeg's number of that range
-_TOP_FIRST = 2  # in FFmpeg's count of orders of fields; what counts is what each picture says
+_TOP_FIRST = 2  # the first of FFmpeg's orders of fields: 0 is unknown, 1 that there are none
 # Without these flags swscale's rounding alone costs 1.5 dB after encoding.
 _EXACT = (
     Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT | Interpolation.FULL_CHR_H_INP
@@ -35,9 +36,10 @@ Picture = tuple[int, Any]  # index in the clip, av.VideoFrame
 @dataclass(frozen=True)
 class Recipe:
     """How pictures are encoded: `encoder` by FFmpeg's name, with its `options`; `format` of the samples, `unit` of the
-    times, `aspect` the shape of a pixel, `matrix` how players turn or mirror them (nine numbers), `interlaced` two
-    fields each, `ordered` no B-frames, `headers` the container keeps what describes the stream, `tag` what it calls the
-    codec where that is a choice, `tags` the track's own (its language, its title). `library`: whose bytes they are."""
+    times, `aspect` the shape of a pixel, `matrix` how players turn or mirror them (nine numbers), `fields` in
+    which order two make a picture (FFmpeg's number; 0: they are whole), `ordered` no B-frames, `headers` the container
+    keeps what describes the stream, `tag` what it calls the codec where that is a choice, `tags` the track's own (its
+    language, its title). `library`: whose bytes they are."""
 
     encoder: str
     options: Mapping[str, str]
@@ -49,7 +51,7 @@ class Recipe:
     colour: tuple[int, int, int, int]
     aspect: Fraction | None
     matrix: tuple[int, ...] | None
-    interlaced: bool
+    fields: int
     ordered: bool
     headers: bool
     tag: str | None
@@ -64,17 +66,24 @@ def recipe_of(clip: Clip, native: Any, out: Path, settings: WriteSettings) -> Re
     with passthrough.opened(clip) as source:
         stream = film_of(source)
         aspect, tags = (stream.sample_aspect_ratio or None, own_tags(stream.metadata)) if stream else (None, {})
+        order = int(stream.codec_context.field_order) if stream else 0
     samples = _samples(native)
     codec, form = chosen(kind, samples, settings)
     told = [*_steady(codec.encoder), *_light(native, codec.encoder)]
-    return Recipe(
+    recipe = Recipe(
         encoder=codec.encoder, options=options_of(codec, samples, settings, told), format=form,
         width=native.width, height=native.height,
-        rate=clip.rate.limit_denominator(1001), unit=time_base(kind, clip.pts, clip.time_base, clip.rate),
+        rate=min(clip.rate.limit_denominator(1001), codec.fastest), unit=time_base(kind, clip.pts, clip.time_base, clip.rate),
         colour=_limited(clip.colour) if codec.limited else clip.colour, aspect=aspect, matrix=_display_matrix(native),
-        interlaced=samples.fields, ordered=kind.ordered, headers=kind.muxer not in ("mpegts", "avi"),
+        fields=max(order, _TOP_FIRST) if samples.fields else 0, ordered=kind.ordered, headers=kind.muxer not in ("mpegts", "avi"),
         tag="hvc1" if kind.is_mp4 and codec.name == "hevc" else None, tags=tags, library=av.__version__,
     )  # fmt: skip
+    try:
+        encoder(recipe)
+    except (av.FFmpegError, ValueError) as error:
+        message = f"{codec.name} cannot encode these pictures ({samples.words})"
+        raise OutputError(message, "choose another --codec") from error
+    return recipe
 
 
 def encoder(recipe: Recipe) -> Any:
@@ -106,9 +115,9 @@ def _prepared(context: Any, recipe: Recipe) -> Any:
     # cut into slices, as is the default, x264's pictures would be larger; FFmpeg's own encoders know no other threads
     context.thread_type = "FRAME" if recipe.encoder.startswith("lib") else "SLICE"
     context.flags |= int(Flags.frame_duration)
-    if recipe.interlaced:
+    if recipe.fields:
         context.flags |= int(Flags.interlaced_dct) | int(Flags.interlaced_me)
-        context.field_order = _TOP_FIRST
+        context.field_order = recipe.fields
     if recipe.ordered:
         context.max_b_frames = 0
     context.colorspace, context.color_range, context.color_primaries, context.color_trc = recipe.colour
@@ -121,7 +130,7 @@ def timed(clip: Clip, pictures: Iterable[Picture], origin: int, recipe: Recipe) 
     """The pictures, ready to encode: each in the recipe's format, at its time in the clip, `origin` (pts) being 0."""
     reformatter = VideoReformatter()
     for index, native in pictures:
-        pts, duration = int(clip.pts[index]) - origin, _duration(clip, index, native)
+        pts, duration = int(clip.pts[index]) - origin, clip.duration(index)
         fitted = _fitted(native, recipe, reformatter)
         fitted.pts, fitted.duration, fitted.time_base = pts, duration, clip.time_base
         fitted.pict_type = 0  # else x264 repeats the source's choice of key pictures, at a fifth more bytes
@@ -137,16 +146,6 @@ def _fitted(native: Any, recipe: Recipe, reformatter: VideoReformatter) -> Any:
         native, format=recipe.format, interpolation=_EXACT, src_color_range=source,
         dst_color_range=recipe.colour[1] or source, threads=1,
     )  # fmt: skip
-
-
-def _duration(clip: Clip, index: int, native: Any) -> int:
-    """How long a frame is shown, in the clip's unit: up to the next; the last as its container says, or as the one
-    before."""
-    if index + 1 < len(clip):
-        return int(clip.pts[index + 1] - clip.pts[index])
-    if native.duration and native.time_base:
-        return max(1, round(Fraction(native.duration * native.time_base) / clip.time_base))
-    return int(clip.pts[-1] - clip.pts[-2]) if len(clip) > 1 else max(1, round(1 / clip.rate / clip.time_base))
 
 
 def _samples(native: Any) -> Samples:
