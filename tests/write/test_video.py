@@ -130,12 +130,21 @@ def test_hdr_stays_hdr(tmp_path, codec, ending):
         assert struct.unpack("<2I", bytes(frame.side_data["CONTENT_LIGHT_LEVEL"])) == (1000, 400)
 
 
-@pytest.mark.parametrize(("codec", "ending"), [("h264", ".mp4"), ("prores", ".mov"), ("ffv1", ".mkv")])
-def test_fields_stay_fields(tmp_path, codec, ending):
-    options = {"preset": "ultrafast", "flags": "+ildct+ilme", "x264-params": "tff=1"}
+@pytest.mark.parametrize(("codec", "ending"), [("h264", ".mp4"), ("h264", ".ts"), ("prores", ".mov"), ("ffv1", ".mkv")])
+@pytest.mark.parametrize(("order", "number"), [("tff", 2), ("bff", 3)])
+def test_fields_stay_fields(tmp_path, codec, ending, order, number):
+    options = {"preset": "ultrafast", "flags": "+ildct+ilme", "x264-params": f"{order}=1"}
     source = clip_of(tmp_path, "yuv422p10le", options=options)
     with av.open(str(made(source, tmp_path / f"out{ending}", **fast(codec)))) as opened:
+        assert opened.streams.video[0].codec_context.field_order == number
         assert all(frame.interlaced_frame for frame in opened.decode(video=0))
+
+
+def test_a_rate_that_an_encoder_does_not_know_is_no_obstacle(tmp_path):
+    pts = list(range(COUNT))
+    source = clip_of(tmp_path, pts=pts)
+    out = made(source, tmp_path / "out.mp4", **fast("av1"))
+    assert times_of(out) == times_of(source)
 
 
 @pytest.mark.parametrize(("codec", "ending"), [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from fractions import Fraction
 from types import MappingProxyType
 
 from vidswap.errors import OutputError, UsageError
@@ -53,6 +54,7 @@ class Codec:
     smallest: int = 2
     jpeg: bool = False  # has the formats that say full range themselves
     limited: bool = False  # knows no full range
+    fastest: Fraction = Fraction(100_000)  # most frames a second it is told of
 
     def format_for(self, samples: Samples) -> str | None:
         """FFmpeg's name of the samples that hold all of these, the smallest that do; None where there are none."""
@@ -85,7 +87,8 @@ CODECS = MappingProxyType({
         Codec("h264", "libx264", dict.fromkeys(_SAMPLINGS, (8, 10)), 16, presets=_OWN, fields=True, jpeg=True),
         Codec("hevc", "libx265", dict.fromkeys(_SAMPLINGS, (8, 10, 12)), 15, presets=_OWN, smallest=16, jpeg=True),
         # SVT-AV1 4.1 has a lossless mode; its 10 bit pictures are not, at its fastest they do not decode
-        Codec("av1", "libsvtav1", {"420": (8, 10)}, 8, 63, _SVT_AV1, lossless=False, odd=True, smallest=16),
+        Codec("av1", "libsvtav1", {"420": (8, 10)}, 8, 63, _SVT_AV1, lossless=False, odd=True, smallest=16,
+              fastest=Fraction(240)),
         Codec("vp9", "libvpx-vp9", dict.fromkeys(_SAMPLINGS[1:], (8,)), 12, 63, presets=_LIBVPX, odd=True),
         Codec("prores", "prores_ks", {"422": (10,), "444": (10,)}, lossless=False, odd=True, fields=True, limited=True),
         Codec("ffv1", "ffv1", dict.fromkeys(_SAMPLINGS, (8, 10, 12, 16)), odd=True, fields=True),

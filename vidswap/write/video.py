@@ -23,6 +23,7 @@ from vidswap.write.streams import film_of
 from vidswap.write.tags import tags as own_tags
 
 _LIMITED = 1  # FFmpeg's number of that range
+_BOTTOM_FIRST = (3, 4)
 _TOP_FIRST = 2  # the first of FFmpeg's orders of fields: 0 is unknown, 1 that there are none
 # Without these flags swscale's rounding alone costs 1.5 dB after encoding.
 _EXACT = (
@@ -69,13 +70,15 @@ def recipe_of(clip: Clip, native: Any, out: Path, settings: WriteSettings) -> Re
         order = int(stream.codec_context.field_order) if stream else 0
     samples = _samples(native)
     codec, form = chosen(kind, samples, settings)
-    told = [*_steady(codec.encoder), *_light(native, codec.encoder)]
+    fields = max(order, _TOP_FIRST) if samples.fields else 0
+    told = [*_steady(codec.encoder), *_light(native, codec.encoder), *_order(fields, codec.encoder)]
     recipe = Recipe(
         encoder=codec.encoder, options=options_of(codec, samples, settings, told), format=form,
         width=native.width, height=native.height,
-        rate=min(clip.rate.limit_denominator(1001), codec.fastest), unit=time_base(kind, clip.pts, clip.time_base, clip.rate),
+        rate=min(clip.rate.limit_denominator(1001), codec.fastest),
+        unit=time_base(kind, clip.pts, clip.time_base, clip.rate),
         colour=_limited(clip.colour) if codec.limited else clip.colour, aspect=aspect, matrix=_display_matrix(native),
-        fields=max(order, _TOP_FIRST) if samples.fields else 0, ordered=kind.ordered, headers=kind.muxer not in ("mpegts", "avi"),
+        fields=fields, ordered=kind.ordered, headers=kind.muxer not in ("mpegts", "avi"),
         tag="hvc1" if kind.is_mp4 and codec.name == "hevc" else None, tags=tags, library=av.__version__,
     )  # fmt: skip
     try:
@@ -162,6 +165,11 @@ def _steady(encoder: str) -> list[str]:
     """What makes an encoder yield the same bytes at each run: x264's AVX-512 code does not."""
     avx512 = _PROCESSOR.exists() and "avx512" in _PROCESSOR.read_text()
     return ["asm=AVX2"] if encoder == "libx264" and avx512 else []
+
+
+def _order(fields: int, encoder: str) -> list[str]:
+    """What x264 must be told beside the pictures' own flags."""
+    return ["bff=1"] if encoder == "libx264" and fields in _BOTTOM_FIRST else []
 
 
 def _light(native: Any, encoder: str) -> list[str]:
