@@ -214,3 +214,18 @@ def test_nothing_stays_behind_a_failure(tmp_path, ending, error):
     with pytest.raises(type(error)), claimed(out, kept=False) as folder:
         write_pictures(clip, failing(), 3, out, folder=folder, labels=LABELS, show=None)
     assert [path.name for path in tmp_path.iterdir()] == ["in"]
+
+
+@pytest.mark.parametrize("ending", [".png", ".gif", ""])
+def test_what_a_killed_render_left_is_no_hindrance(tmp_path, ending):
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for i, picture in enumerate(moving(3, 64, 48)):
+        Image.fromarray(picture).save(folder / f"{i}.png")
+    left, out = tmp_path / f".out{ending}.vidswap", tmp_path / f"out{ending}"
+    left.mkdir()
+    (left / "key").write_text("of another render")
+    (left / f"made{ending}").mkdir() if not ending else (left / f"made{ending}").touch()
+    render(open_clip(folder), out)
+    assert out.exists()
+    assert not left.exists()
