@@ -88,6 +88,14 @@ def test_only_what_is_still_needed_is_remembered(tmp_path):
     assert work.recall(20, 3) is not None
 
 
+def test_an_answer_that_the_disk_does_not_take_is_told(tmp_path):
+    work = Work(tmp_path, "key", 0, LENGTH)
+    tmp_path.joinpath("00000020-3.npz").mkdir()
+    with pytest.raises(OutputError, match="cannot be written"):
+        work.remember(20, answer())
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["00000020-3.npz", "key"]
+
+
 @pytest.mark.parametrize(("first", "last", "wanted"), [
     (0, 40, [15, 25, 35]), (14, 16, [15]), (15, 16, [15]), (16, 25, []), (16, 26, [25]), (5, 15, []), (25, 25, []),
 ])  # fmt: skip

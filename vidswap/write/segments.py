@@ -135,11 +135,11 @@ class Work:
                 yield file.read(size), time, key
 
     def remember(self, boundary: int, swapped: Swapped) -> None:
-        """Keep an engine's last answer before a boundary, to go on from there."""
+        """Keep an engine's last answer before a boundary, to go on from there. Raises OutputError."""
         crops = {f"crops_{name}": value for name, value in vars(swapped.crops).items()}
         latents = {} if swapped.latents is None else {"latents": swapped.latents}
         place = self.folder / f"{boundary:08d}-{swapped.crops.track}.npz"
-        with _settled(place) as file:
+        with told(self.folder), _settled(place) as file:
             np.savez(file, allow_pickle=False, **crops, rgb=swapped.rgb, alpha=swapped.alpha, **latents)
 
     def recall(self, boundary: int, track: int) -> Swapped | None:
