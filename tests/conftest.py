@@ -7,12 +7,12 @@ import tempfile
 
 os.environ.update(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1", MKL_NUM_THREADS="1")
 os.environ["XDG_CACHE_HOME"] = tempfile.mkdtemp(prefix="vidswap-tests-")
-atexit.register(shutil.rmtree, os.environ["XDG_CACHE_HOME"], ignore_errors=True)
 
 import cv2
 import torch
 from hypothesis import settings
 
+atexit.register(shutil.rmtree, os.environ["XDG_CACHE_HOME"], ignore_errors=True)
 cv2.setNumThreads(1)
 torch.set_num_threads(1)
 settings.register_profile("thorough", max_examples=1000, deadline=None)

@@ -63,7 +63,8 @@ def answer(path: Path, out: Path | None) -> str:
         if out:
             render(clip, out)
     except VidswapError as error:
-        return f"refused: {error}" if error.hint and "\n" not in str(error) else f"failed: no hint, or two lines: {error}"
+        told = bool(error.hint) and "\n" not in str(error)
+        return f"refused: {error}" if told else f"failed: no hint, or two lines: {error}"
     except Exception:  # noqa: BLE001
         return f"failed: {traceback.format_exc()}"
     return f"{len(clip)} frames" + (", rendered" if out else "")
