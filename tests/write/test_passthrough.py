@@ -57,6 +57,22 @@ def test_what_a_container_cannot_hold_is_told_before_rendering(case, tmp_path):
     assert [path.name for path in tmp_path.iterdir() if "out" in path.name] == []
 
 
+def test_sound_of_no_known_codec_is_left_out_and_told(tmp_path):
+    path = make_film(tmp_path / "a.mkv", Film(sounds=(Sound("flac"), Sound("ac3"))))
+    path.write_bytes(path.read_bytes().replace(b"A_AC3", b"A_XYZ"))
+    clip = open_clip(path)
+    check_writable(clip, tmp_path / "out.mkv")
+    assert left_out(clip) == ("stream 2 (audio)",)
+
+
+def test_what_a_muxer_refuses_only_when_it_sees_it_is_told_before_rendering(tmp_path):
+    path = make_film(tmp_path / "a.mkv", Film(sounds=(Sound("flac"),)))
+    path.write_bytes(path.read_bytes().replace(b"A_FLAC", b"A_AAC\0"))  # mp4 takes AAC, but not without its header
+    with pytest.raises(OutputError, match="does not take the clip's sound") as caught:
+        check_writable(open_clip(path), tmp_path / "out.mp4")
+    assert ".mkv" in caught.value.hint
+
+
 def test_an_avi_cannot_begin_with_the_middle_of_compressed_sound(tmp_path):
     packed, plain = (
         open_clip(make_film(tmp_path / f"{codec}.avi", Film(unit=PAL, sounds=(Sound(codec),))))
@@ -148,6 +164,8 @@ def test_chapters_are_clipped_and_moved():
     kept = chapters(listed, Cut(Fraction(3, 2), Fraction(5, 2), trimmed=True))
     assert [(each["id"], each["start"], each["end"]) for each in kept] == [(1, 0, 500), (2, 500, 1000)]
     assert chapters(listed, Cut()) == listed
+    hidden = chapters([{**listed[0], "start": -500}], Cut())
+    assert [(each["start"], each["end"]) for each in hidden] == [(0, 1000)]
 
 
 def test_labels_win_and_the_clips_own_comment_follows():

@@ -13,8 +13,9 @@ from vidswap.errors import OutputError
 from vidswap.types import Clip
 from vidswap.write import subtitles
 from vidswap.write.containers import KINDS, Container, takes
-from vidswap.write.passthrough import carried, copied_streams, muxing, opened
-from vidswap.write.streams import codec_of, film_of, is_carried, is_cover, is_mute, sample_bytes, start_of, told
+from vidswap.write.passthrough import carried, copied_streams, describe, muxing, opened
+from vidswap.write.streams import codec_of, film_of, is_carried, is_cover, is_lost, sample_bytes, start_of
+from vidswap.write.streams import told as in_words
 from vidswap.write.tags import Cut
 
 _SLIP = Fraction(1, 2000)  # seconds that sound and pictures may slip
@@ -27,18 +28,22 @@ def check(clip: Clip, kind: Container, codec: str, trimmed: bool = False) -> Non
     with opened(clip) as source:
         refused = refusals(source, kind, trimmed)
         if refused:
-            able = [each for each in KINDS.values() if takes(each.muxer, codec) and not refusals(source, each, trimmed)]
-            endings = " or ".join(each.ending for each in able)
-            hint = f"{endings} would take everything" if able else "no container would take all of this clip"
+            told = _endings(source, kind, codec, trimmed)
+            hint = f"{told} would take everything" if told else "no container would take all of this clip"
             raise OutputError(f"{kind.ending} cannot hold the clip's {', '.join(refused)}", hint)
         if any(map(is_carried, source.streams)):
-            _try(source, kind)
+            try:
+                _try(source, kind)
+            except av.FFmpegError as error:
+                message = f"{kind.ending} does not take the clip's sound and subtitles ({error.strerror})"
+                told = _endings(source, kind, codec, trimmed) or "another ending"
+                raise OutputError(message, f"they are damaged, or of a rare kind: try {told}") from error
 
 
 def refusals(source: Any, kind: Container, trimmed: bool = False) -> list[str]:
     """What of an open file a container cannot hold, not even in other words: "stream 2 (wavpack sound)" ..."""
     wanted = [stream for stream in source.streams if is_carried(stream)]
-    found = [f"stream {stream.index} ({told(stream)})" for stream in wanted if not _is_taken(stream, source, kind)]
+    found = [f"stream {stream.index} ({in_words(stream)})" for stream in wanted if not _is_taken(stream, source, kind)]
     if source.chapters() and not kind.chapters:
         found.append("chapters")
     if kind.ordered and any(_slips(stream, source, trimmed) for stream in source.streams.audio):
@@ -52,8 +57,8 @@ def left_out(clip: Clip) -> tuple[str, ...]:
     with opened(clip) as source:
         films = [stream for stream in source.streams.video if not is_cover(stream)][1:]
         data = [stream for stream in source.streams if stream.type == "data" and not _is_made_again(stream, source)]
-        mute = filter(is_mute, source.streams)
-        return tuple(f"stream {stream.index} ({stream.type})" for stream in [*films, *data, *mute])
+        lost = filter(is_lost, source.streams)
+        return tuple(f"stream {stream.index} ({stream.type})" for stream in [*films, *data, *lost])
 
 
 def _slips(sound: Any, source: Any, trimmed: bool) -> bool:
@@ -82,20 +87,23 @@ def _is_made_again(stream: Any, source: Any) -> bool:
     return "timecode" in stream.metadata or bool(source.chapters() and stream.name == "bin_data")
 
 
+def _endings(source: Any, but: Container, codec: str, trimmed: bool) -> str:
+    """The endings of the other containers that refuse nothing."""
+    others = [kind for kind in KINDS.values() if kind.muxer != but.muxer and takes(kind.muxer, codec)]
+    return " or ".join(kind.ending for kind in others if not refusals(source, kind, trimmed))
+
+
 def _try(source: Any, kind: Container) -> None:
-    """Mux the first packets into memory beside a grey picture. Raises OutputError where the muxer says no after all."""
+    """Mux the first packets into memory beside a grey picture. Raises av.FFmpegError where the muxer says no."""
     options = muxing(source, kind)
     options.pop("movflags", None)  # to put first what is written last a muxer reads the file again: none is there
-    try:
-        with av.open(io.BytesIO(), "w", format=kind.muxer, container_options=options) as trial:
-            video = trial.add_stream({"webm": "libvpx-vp9"}.get(kind.muxer, "libx264"), rate=25)
-            video.width, video.height, video.pix_fmt = 64, 64, "yuv420p"
-            tracks = copied_streams(source, trial)
-            trial.start_encoding()
-            trial.mux(video.encode(av.VideoFrame(64, 64, "yuv420p")))
-            trial.mux(video.encode(None))
-            for packet in islice(carried(source, tracks, Cut()), _TRIED):
-                trial.mux(packet)
-    except av.FFmpegError as error:
-        message = f"{kind.ending} does not take the clip's sound and subtitles ({error.strerror})"
-        raise OutputError(message, "name the output .mkv") from error
+    with av.open(io.BytesIO(), "w", format=kind.muxer, container_options=options) as trial:
+        video = trial.add_stream({"webm": "libvpx-vp9"}.get(kind.muxer, "libx264"), rate=25)
+        video.width, video.height, video.pix_fmt = 64, 64, "yuv420p"
+        tracks = copied_streams(source, trial)
+        describe(source, trial, video, Cut(), rate=Fraction(25), labels={})
+        trial.start_encoding()
+        trial.mux(video.encode(av.VideoFrame(64, 64, "yuv420p")))
+        trial.mux(video.encode(None))
+        for packet in islice(carried(source, tracks, Cut()), _TRIED):
+            trial.mux(packet)

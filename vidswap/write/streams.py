@@ -8,6 +8,8 @@ from typing import Any
 
 from av.stream import Disposition
 
+from vidswap.write.containers import taking
+
 _PCM = re.compile(r"pcm_(?:[suf](8|16|24|32|64)(?:le|be)?|alaw|mulaw)")
 
 
@@ -40,12 +42,15 @@ def is_cover(stream: Any) -> bool:
 
 def is_carried(stream: Any) -> bool:
     """Whether a stream goes into the result as it is."""
-    return is_cover(stream) or (stream.type in ("audio", "subtitle", "attachment") and not is_mute(stream))
+    return is_cover(stream) or (stream.type in ("audio", "subtitle", "attachment") and not is_lost(stream))
 
 
-def is_mute(stream: Any) -> bool:
-    """Whether a stream is sound so damaged that nothing tells its rate: no decoder plays it, no muxer takes it."""
-    return bool(stream.type == "audio" and stream.codec_context and not stream.codec_context.sample_rate)
+def is_lost(stream: Any) -> bool:
+    """Whether no container takes a track of sound or subtitles: nothing tells its codec or, of sound, its rate, so that
+    no decoder plays it either; or it is of subtitles that only ever lived inside other streams."""
+    if stream.type == "audio":
+        return not (codec_of(stream) and stream.codec_context.sample_rate)
+    return bool(stream.type == "subtitle" and not taking([codec_of(stream)]))
 
 
 def is_damaged(packet: Any) -> bool:

@@ -77,8 +77,7 @@ def chapters(listed: Sequence[Any], cut: Cut) -> list[dict[str, Any]]:
     for chapter in listed:
         unit = Fraction(chapter["time_base"])
         start, end = (chapter[side] * unit for side in ("start", "end"))
-        if cut.trimmed:
-            start = max(start, cut.origin)
+        start = max(start, cut.origin)  # untrimmed, too: an edit list may have hidden where it began
         if cut.end is not None:
             end = min(end, cut.end)
         if start < end:
