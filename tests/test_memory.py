@@ -44,7 +44,7 @@ def peaks(tmp_path_factory) -> dict[int, int]:
         pictures = moving(25, SIDE, SIDE) * (count // 25)
         clip = make_clip(folder / f"{count}.mp4", pictures, sound=False, options={"preset": "ultrafast"})
         tracks = [track_of(number, 0, count) for number in range(2)]
-        facts = {"versions": {}, "span": [0, count]}
+        facts = {"versions": {}, "size": [SIDE, SIDE, count], "span": [0, count]}
         write_plan(folder / f"{count}.plan", "clip", facts, [Shot(0, count)], tracks)
         words = [sys.executable, __file__, clip, folder / f"{count}.plan", folder / f"{count}.out.mp4"]
         found[count] = int(subprocess.run(words, capture_output=True, text=True, check=True).stdout)

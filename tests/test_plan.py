@@ -187,6 +187,7 @@ def test_a_damaged_plan_never_does_more_than_raise(tmp_path_factory, data):
     {"embedding": "x"}, {"shots": 3}, {"shots": [[5, 1]]}, {"shots": [[0.5, 1]]}, {"tracks": [[0, 0, 10, 110]] * 99},
     {"tracks": []}, {"tracks": [[0, 0, 0, 10**9]]}, {"tracks": [[0, 0, 10, 10]]}, {"tracks": None}, {"facts": []},
     {"facts": {}}, {"facts": {"versions": [], "span": [0, 9]}}, {"facts": {"versions": {}, "span": [0, 2**50]}},
+    {"facts": {**FACTS, "span": [10, 201]}}, {"facts": {**FACTS, "size": [640, 360]}},
 ])  # fmt: skip
 def test_a_header_that_lies_is_refused(path, change):
     assert "damaged" in refused(rewritten(path, lambda header: header.update(change)))

@@ -220,6 +220,8 @@ def _read(path: Path, archive: zipfile.ZipFile) -> Plan:
     """The plan in an archive. The header says what sizes all else must have; nothing is unpacked before they fit."""
     header = _header(archive)
     span = Shot(*_whole(header["facts"]["span"], 2))
+    if span.stop > _whole(header["facts"]["size"], 3)[2]:
+        raise ValueError("its span lies outside the clip")
     shots = tuple(Shot(*_whole(pair, 2)) for pair in header["shots"])
     rows = [_whole(row, 4) for row in header["tracks"]]
     if any(not span.start <= start < stop <= span.stop for *_, start, stop in rows):
