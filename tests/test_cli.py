@@ -172,6 +172,20 @@ def test_stopped_in_the_middle_nothing_is_left(tmp_path, number, code):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize(("error", "code"), [
+    (errors.OutputError("the disk is full", "free some space"), 7), (KeyboardInterrupt(), 130), (cli.Terminated(), 143),
+])  # fmt: skip
+def test_a_render_that_stops_says_from_where_it_goes_on(capsys, tmp_path, monkeypatch, error, code):
+    def swap_clip(*_words, **_more):
+        error.add_note("the same command goes on from frame 480")
+        raise error
+
+    monkeypatch.setattr(pipeline, "swap_clip", swap_clip)
+    assert cli.main(swap(tmp_path, "--consent", "self")) == code
+    said = str(error) or "stopped"
+    assert capsys.readouterr().err == f"vidswap: {said}; the same command goes on from frame 480\n"
+
+
 def test_bars_only_where_somebody_looks(capsys, tmp_path, monkeypatch):
     def cast(clip, out, *, settings, report):
         report("analysis", 1, 1)
