@@ -91,7 +91,8 @@ class Reader:
         words = [sys.executable, str(WORKER)]
         self._process = subprocess.Popen(words, stdin=pipe, stdout=pipe, stderr=nowhere, text=True)
         self._lines: queue.Queue[str] = queue.Queue()
-        threading.Thread(target=self._listen, args=(self._process, self._lines), daemon=True).start()
+        self._thread = threading.Thread(target=self._listen, args=(self._process, self._lines), daemon=True)
+        self._thread.start()
 
     @staticmethod
     def _listen(process: subprocess.Popen[str], lines: queue.Queue[str]) -> None:
@@ -116,7 +117,9 @@ class Reader:
 
     def close(self) -> None:
         self._process.kill()
-        self._process.communicate()
+        self._thread.join()
+        with self._process:  # closes its ends of the pipes
+            pass
 
 
 @pytest.fixture(scope="module")
