@@ -5,7 +5,7 @@ import os
 import shutil
 import tempfile
 
-os.environ.update(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1", MKL_NUM_THREADS="1")
+os.environ.update(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1", MKL_NUM_THREADS="1", SVT_LOG="0")
 os.environ["XDG_CACHE_HOME"] = tempfile.mkdtemp(prefix="vidswap-tests-")
 
 import cv2
