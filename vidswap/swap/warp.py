@@ -91,7 +91,10 @@ class Warp:
         ]
         some = {row: self.draw(scenes[row]) for row in range(0, len(scenes), max(1, len(scenes) // 4))}
         how = self.tone([(scenes[row], drawn) for row, drawn in some.items()])
-        return [self.render(scene, how, some.pop(row, None) or self.draw(scene)) for row, scene in enumerate(scenes)]
+        return [
+            self.render(scene, how, some.pop(row) if row in some else self.draw(scene))
+            for row, scene in enumerate(scenes)
+        ]
 
     def mesh(self, crops: Crops, row: int, own: Array) -> Array:
         """(478, 3): where in row `row` of a window the selfie's face goes, whose shape in its own frame is `own`."""

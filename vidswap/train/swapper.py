@@ -34,13 +34,14 @@ SIGMA_MIN, SIGMA_MAX = 0.03, 0.4
 CHANNELS = (64, 128, 192)
 SIZE = embedded.SIDE
 CUTS = 2  # a pair costs as much as a step on it: each is used twice
+WRONG = 0.012  # most that the mesh of a pair is off, in sizes of the face: more, and features are smoothed away
 EYES_APART = 110.0  # pixels of the outer eye corners to which larger pictures are shrunk
 
 
 @dataclass(frozen=True)
 class Recipe:
     """Minutes of training, samples a step, side of the random cut-outs they are, learning rate, decay of the averaged
-    weights; processes that make samples."""
+    weights; processes that make samples; whether to go on from the weights that are there already."""
 
     minutes: float = 75.0
     batch: int = 12
@@ -50,6 +51,7 @@ class Recipe:
     seed: int = 0
     threads: int = 1
     workers: int = 1
+    resume: bool = False
 
 
 def selfie(picture: Array, rng: np.random.Generator) -> Array:
@@ -126,7 +128,7 @@ def pair(faces: Faces, index: int, base: warp.Warp, rng: np.random.Generator) ->
     photo, mesh = turned(faces, index, base.form, rng)
     photo = selfie(photo, rng)
     scale, rotation, _ = geometry.face_pose(mesh, base.form.mean)
-    mesh = mesh + scale * wobble(base.form.mean, float(rng.uniform(0, 0.03)), rng) @ rotation.T
+    mesh = mesh + scale * wobble(base.form.mean, float(rng.uniform(0, WRONG)), rng) @ rotation.T
     light = match.LightSettings(
         wide=rng.uniform(0.08, 0.2), narrow=rng.uniform(0.03, 0.06), inside=rng.uniform(0.4, 1.0)
     )
@@ -191,6 +193,14 @@ def network() -> Any:
     ).to(memory_format=torch.channels_last)
 
 
+def begun(folder: Path) -> Any:
+    """The U-Net with the weights in `folder`, to be trained further."""
+    from diffusers import UNet2DModel
+
+    net = UNet2DModel.from_pretrained(folder / "unet", dtype=torch.float32, local_files_only=True)
+    return net.train().to(memory_format=torch.channels_last)
+
+
 def levels(count: int, generator: torch.Generator) -> Tensor:
     """(count,) noise levels: a third at the level where swapping starts, the rest log-normal below."""
     sigma = torch.exp(torch.randn(count, generator=generator) * 1.0 + float(np.log(0.1)))
@@ -223,7 +233,7 @@ def train(data: Path, out: Path, recipe: Recipe = Recipe(), say: Say = quiet) ->
     faces = load_faces(data, detail=EYES_APART)
     topology = np.load(data / "topology.npz")
     base = warp.Warp(surface.surface(faces.mean, topology["tri"]), likeness(faces.mean, Blend()))
-    net, mean = network(), network()
+    net, mean = begun(out / "swapper") if recipe.resume else network(), network()
     mean.load_state_dict(net.state_dict())
     optimiser = torch.optim.AdamW(net.parameters(), lr=recipe.rate, weight_decay=1e-3)
     loader = DataLoader(Pairs(faces, base, recipe), recipe.batch, num_workers=recipe.workers)
