@@ -97,19 +97,39 @@ class Clip(_Shapes):
 class Frame(_Shapes):
     """One decoded picture. `native` is the decoder's own frame (an `av.VideoFrame`, planes and side data kept, as it is
     stored); `to_rgb` converts it to what is seen, `to_stored` takes a pixel of that back to the stored picture;
-    `repeated` says that it could not be decoded and shows the one before again. Only `read` makes a Frame."""
+    `repeated` says that it could not be decoded and shows the one before again; `to_part` converts a box of it (x0, y0,
+    x1, y1) where it is seen as it is stored. Only `read` makes a Frame."""
 
     index: int
     native: Any
     to_rgb: Callable[[Any], Array]
     to_stored: Array = field(default_factory=lambda: np.eye(2, 3))  # (2, 3) float64
     repeated: bool = False
+    to_part: Callable[[Any, tuple[int, int, int, int]], Array] | None = None
 
     @property
     def rgb(self) -> Array:
         """(H, W, 3) uint8, as it is seen: upright, with square pixels, in BT.709's colours where the clip is HDR.
         Faces, tracks and crops are found in these pixels. Converted anew at each call: keep it if you need it twice."""
         return self.to_rgb(self.native)
+
+    def part(self, low: Array, high: Array) -> tuple[Array, Array, tuple[int, int]]:
+        """The pixels of `rgb` from the corner `low` (2,) up to `high` (2,), as far as they lie in the picture but at
+        least one; the corner (2,) int64 at which they begin; (H, W) of the whole. Most often cheaper than `rgb`."""
+        if self.to_part is None:
+            whole = self.rgb
+            x0, y0, x1, y1 = _within(low, high, whole.shape)
+            return whole[y0:y1, x0:x1], np.array([x0, y0]), (whole.shape[0], whole.shape[1])
+        shape = (self.native.height, self.native.width)
+        box = _within(low, high, shape)
+        return self.to_part(self.native, box), np.array(box[:2]), shape
+
+
+def _within(low: Array, high: Array, shape: tuple[int, ...]) -> tuple[int, int, int, int]:
+    """The box between two corners (x, y), as far as it lies in a picture of `shape`, at least one pixel of it."""
+    first = np.clip(np.floor(low), 0, (shape[1] - 1, shape[0] - 1))
+    last = np.clip(np.ceil(high), first + 1, (shape[1], shape[0]))
+    return int(first[0]), int(first[1]), int(last[0]), int(last[1])
 
 
 @dataclass(frozen=True)

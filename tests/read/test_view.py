@@ -129,3 +129,28 @@ def test_reference_levels_of_pq_and_hlg():
         white, bright = (np.full((1, 1, 3), round(code * 65535), np.uint16) for code in (level, level + 0.08))
         assert 195 < hdr.to_sdr(white, transfer, 9).mean() < 240
         assert hdr.to_sdr(bright, transfer, 9).mean() > hdr.to_sdr(white, transfer, 9).mean() + 5
+
+
+@pytest.mark.parametrize("pix_fmt", ["yuv420p", "yuv422p", "yuv444p", "yuvj420p", "yuv420p10le", "gray"])
+@pytest.mark.parametrize("size", [(640, 480), (638, 358), (333, 251)])
+def test_a_part_of_a_picture_is_the_same_to_the_bit(pix_fmt, size):
+    width, height = size
+    made = av.VideoFrame.from_ndarray(texture(3, width, height), format="rgb24").reformat(width, height, pix_fmt)
+    view, one, other = View(width, height), VideoReformatter(), VideoReformatter()
+    frame = Frame(0, made, partial(view.rgb, reformatter=one), to_part=partial(view.part, reformatter=other))
+    whole, rng = frame.rgb, np.random.default_rng(width)
+    for _ in range(12):
+        low = rng.uniform(-30, size)
+        high = low + rng.uniform(1, 200, 2)
+        pixels, (x, y), shape = frame.part(low, high)
+        assert shape == (height, width)
+        assert all(np.array([x, y]) <= np.maximum(low, 0))
+        assert all(np.array([x, y]) + pixels.shape[1::-1] >= np.minimum(high, size))
+        np.testing.assert_array_equal(pixels, whole[y : y + pixels.shape[0], x : x + pixels.shape[1]])
+
+
+def test_a_part_of_what_is_seen_otherwise_is_cut_from_the_whole(tmp_path):
+    frame = next(frames(clip_with(tmp_path / "a.mp4", prepare=lambda _, video: video.set_display_rotation(90))))
+    pixels, corner, shape = frame.part(np.array([10.0, 20.0]), np.array([30.0, 50.0]))
+    assert (shape, tuple(corner)) == ((96, 64), (10, 20))
+    np.testing.assert_array_equal(pixels, frame.rgb[20:50, 10:30])

@@ -75,9 +75,11 @@ def frames(clip: Clip, start: int = 0, stop: int | None = None) -> Iterator[Fram
     stop = len(clip) if stop is None else min(stop, len(clip))
     if start >= stop:
         return
-    to_rgb, to_stored = shown(clip), View(clip.width, clip.height, clip.turn, clip.pixel).to_stored
+    view = View(clip.width, clip.height, clip.turn, clip.pixel)
+    to_rgb, to_stored = shown(clip), view.to_stored
+    to_part = partial(view.part, reformatter=VideoReformatter()) if view.is_plain and not clip.files else None
     for index, native, repeated in (stills.pictures if clip.files else _filled)(clip, start, stop):
-        yield Frame(index, native, to_rgb, to_stored, repeated)
+        yield Frame(index, native, to_rgb, to_stored, repeated, to_part)
 
 
 def shown(clip: Clip) -> Callable[[Any], Array]:

@@ -93,10 +93,11 @@ def cut(frames: Sequence[Frame], track: Track, window: Span, needs: Needs, neutr
     rgb = np.empty((len(turns), needs.size, needs.size, 3), np.uint8)
     mask = np.empty(rgb.shape[:3], np.float32)
     for i, (frame, turn, (small, to_frame)) in enumerate(zip(frames, turns, _masks(track, window, neutral))):
-        picture = frame.rgb
-        rgb[i] = _sampled(picture, turn, needs.size, kind)
+        low, high = _reach(turn, needs.size)
+        picture, corner, shape = frame.part(low, high)
+        rgb[i] = _sampled(picture, np.hstack([turn[:, :2], turn @ [[corner[0]], [corner[1]], [1]]]), needs.size, kind)
         laid = cv2.warpAffine(small, _after(turn, to_frame), mask.shape[1:], flags=cv2.INTER_LINEAR)
-        np.multiply(_inside(laid, turn, picture.shape), np.float32(1 / 255), out=mask[i])
+        np.multiply(_inside(laid, turn, shape), np.float32(1 / 255), out=mask[i])
     mesh = np.stack([geometry.apply(turn, mesh) for turn, mesh in zip(turns, meshes)])
     to_frame = np.stack([geometry.invert(turn) for turn in turns])
     return Crops(track.id, window.start, rgb, mesh, mask, to_frame, window.weight, neutral)
@@ -121,6 +122,13 @@ def _square(turns: Sequence[Array], size: int) -> Array:
 def _zoom(turn: Array) -> float:
     """Crop pixels a frame pixel."""
     return float(np.sqrt(np.linalg.det(turn[:, :2])))
+
+
+def _reach(turn: Array, size: int) -> tuple[Array, Array]:
+    """Corners (2,) of the box of a frame that a crop is read from."""
+    corners = geometry.apply(geometry.invert(turn), np.array([[0, 0], [size, 0], [0, size], [size, size]]) - 0.5)
+    margin = 3 + 2 / _zoom(turn)
+    return corners.min(0) - margin, corners.max(0) + margin
 
 
 def _sampled(picture: Array, turn: Array, size: int, kind: int) -> Array:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import struct
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import pairwise
 from typing import Any
 
 import cv2
 import numpy as np
+from av.filter import Graph
 from av.video.reformatter import Interpolation, VideoReformatter
 
 from vidswap import hdr
@@ -18,8 +20,10 @@ from vidswap.types import Array
 EXACT = (
     Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT | Interpolation.FULL_CHR_H_INP
 )
+_BLOCK, _APRON = 16, 8  # pixels
 _SQUARE, _LONGEST = Fraction(1, 50), 4  # shapes of a pixel that are taken for square, and for a mistake
 UPRIGHT = ((1, 0), (0, 1))
+Box = tuple[int, int, int, int]  # x0 y0 x1 y1, exclusive ends
 Turn = tuple[tuple[int, int], tuple[int, int]]
 
 
@@ -62,6 +66,42 @@ class View:
         if self.square != (self.width, self.height):
             picture = cv2.resize(picture, self.square, interpolation=cv2.INTER_CUBIC)
         return np.ascontiguousarray(_turned(np.asarray(picture, np.uint8), self.turn))
+
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether pictures are seen as they are stored."""
+        return self.turn == UPRIGHT and self.square == (self.width, self.height)
+
+    def part(self, native: Any, box: Box, reformatter: VideoReformatter) -> Array:
+        """(y1 - y0, x1 - x0, 3) uint8: that part of `rgb`, for a plain view; the same to the bit."""
+        x0, y0, x1, y1 = box
+        most = 2 * (x1 - x0) * (y1 - y0) > native.width * native.height
+        odd = any(native.width % plane.width or native.height % plane.height for plane in native.planes)
+        if most or odd or native.interlaced_frame or hdr.is_hdr(native.color_trc):
+            return self.rgb(native, reformatter)[y0:y1, x0:x1]
+        # swscale treats columns in blocks, and looks some pixels beyond for chroma
+        left, top = max(x0 - _APRON, 0) // _BLOCK * _BLOCK, max(y0 - _APRON, 0) // _BLOCK * _BLOCK
+        right = min(-(-(x1 + _APRON) // _BLOCK) * _BLOCK, native.width)
+        bottom = min(-(-(y1 + _APRON) // _BLOCK) * _BLOCK, native.height)
+        near = self.rgb(_cropped(native, (left, top, right, bottom)), reformatter)
+        return near[y0 - top : y1 - top, x0 - left : x1 - left]
+
+
+def _cropped(native: Any, box: Box) -> Any:
+    """A box of a picture, without copying it: unlike a copy, it keeps where chroma is sited."""
+    x0, y0, x1, y1 = box
+    graph = Graph()
+    ends = (
+        graph.add("buffer", f"video_size={native.width}x{native.height}:pix_fmt={native.format.name}:time_base=1/1000"),
+        graph.add("crop", f"{x1 - x0}:{y1 - y0}:{x0}:{y0}:exact=1"),
+        graph.add("buffersink"),
+    )
+    for one, other in pairwise(ends):
+        one.link_to(other)
+    graph.configure()
+    graph.push(native)
+    return graph.pull()
 
 
 def _turned(picture: Array, turn: Turn) -> Array:
