@@ -158,7 +158,8 @@ def calls_of(
             nonlocal previous
             with clock.stage("crops"):
                 near = track.part(max(window.start - AROUND, track.start), min(window.stop + AROUND, track.stop))
-                crops = cut(inside, near, window, needs, neutral())
+                before = previous.crops if previous else None
+                crops = cut(inside, near, window, needs, neutral(), before)
             with clock.stage("engine"):
                 previous = engine.swap(crops, identity, previous)
             remember(previous, window.stop, stop)

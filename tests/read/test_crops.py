@@ -192,6 +192,25 @@ def test_windows_agree_on_the_mask_of_a_frame():
     assert (second.track, second.start) == (7, 34)
 
 
+@given(st.integers(0, 2**32 - 1), st.integers(1, 11), st.integers(0, 6), st.sampled_from(["aligned", "steady"]))
+@settings(max_examples=25, deadline=None)
+def test_what_the_window_before_holds_is_the_same_cut_anew(seed, middle, overlap, framing):
+    rng = np.random.default_rng(seed)
+    visible = np.where(rng.random((12, GRID, GRID)) < 0.3, 0, 255).astype(np.uint8)
+    track = track_of(meshes_at(rng.uniform(100, 260, (12, 2)), 70.0), visible, start=5)
+    pictures = filmed(rng.integers(0, 255, (12, HEIGHT, WIDTH, 3), dtype=np.uint8), 5)
+    needs = Needs(size=64, framing=framing, window=16, overlap=8)
+    stop = min(middle + overlap, 12)
+
+    def part(start, stop, before=None):
+        window = Window(5 + start, 5 + stop, np.ones(stop - start, np.float32))
+        return cut(pictures[start:stop], track, window, needs, MEAN, before)
+
+    anew, reused = part(middle, 12), part(middle, 12, part(0, stop))
+    for name in ("rgb", "mesh", "mask", "to_frame", "weight"):
+        np.testing.assert_array_equal(getattr(reused, name), getattr(anew, name))
+
+
 def test_frames_of_another_window_are_refused():
     track = track_of(still())
     needs = Needs(size=64, framing="aligned", window=16, overlap=0)

@@ -76,12 +76,15 @@ def _opening(faces: Array, gap: Array) -> Array:
     return np.asarray(np.tensordot(change, faces - faces.mean(0), 1) / (change @ change + len(gap) * HARDLY**2))
 
 
-def cut(frames: Sequence[Frame], track: Track, window: Span, needs: Needs, neutral: Array) -> Crops:
+def cut(
+    frames: Sequence[Frame], track: Track, window: Span, needs: Needs, neutral: Array, before: Crops | None = None
+) -> Crops:
     """A window of a track, cut out of its `frames`, which are those of the window in order.
 
     `neutral` is the track's `neutral_shape`; the steadied meshes are framed by it with geometry.crop_transform. A crop
     is "aligned" to each, or "steady": one upright square that holds all of those. Beyond the frame's edge its last
-    pixels repeat and the mask is 0. Raises ValueError for frames of another window."""
+    pixels repeat and the mask is 0. Aligned frames that the window `before` holds as well are taken from there.
+    Raises ValueError for frames of another window."""
     if [frame.index for frame in frames] != list(range(window.start, window.stop)):
         raise ValueError(f"cut: expected frames {window.start} to {window.stop - 1}, got {[f.index for f in frames]}")
     meshes = track.mesh[window.start - track.start : window.stop - track.start]
@@ -92,15 +95,21 @@ def cut(frames: Sequence[Frame], track: Track, window: Span, needs: Needs, neutr
     kind = cv2.INTER_CUBIC if np.median([_zoom(turn) for turn in turns]) < CUBIC else cv2.INTER_LINEAR
     rgb = np.empty((len(turns), needs.size, needs.size, 3), np.uint8)
     mask = np.empty(rgb.shape[:3], np.float32)
-    for i, (frame, turn, (small, to_frame)) in enumerate(zip(frames, turns, _masks(track, window, neutral))):
-        low, high = _reach(turn, needs.size)
-        picture, corner, shape = frame.part(low, high)
-        rgb[i] = _sampled(picture, np.hstack([turn[:, :2], turn @ [[corner[0]], [corner[1]], [1]]]), needs.size, kind)
-        laid = cv2.warpAffine(small, _after(turn, to_frame), mask.shape[1:], flags=cv2.INTER_LINEAR)
-        np.multiply(_inside(laid, turn, shape), np.float32(1 / 255), out=mask[i])
+    known = 0
+    if before is not None and needs.framing == "aligned":
+        shared = slice(window.start - before.start, window.stop - before.start)
+        known = len(before.rgb[shared])
+        rgb[:known], mask[:known] = before.rgb[shared], before.mask[shared]
+    for i, (small, to_frame) in enumerate(_masks(track, window.start + known, window.stop, neutral), known):
+        low, high = _reach(turns[i], needs.size)
+        picture, corner, shape = frames[i].part(low, high)
+        shifted = np.hstack([turns[i][:, :2], turns[i] @ [[corner[0]], [corner[1]], [1]]])
+        rgb[i] = _sampled(picture, shifted, needs.size, kind)
+        laid = cv2.warpAffine(small, _after(turns[i], to_frame), mask.shape[1:], flags=cv2.INTER_LINEAR)
+        np.multiply(_inside(laid, turns[i], shape), np.float32(1 / 255), out=mask[i])
     mesh = np.stack([geometry.apply(turn, mesh) for turn, mesh in zip(turns, meshes)])
-    to_frame = np.stack([geometry.invert(turn) for turn in turns])
-    return Crops(track.id, window.start, rgb, mesh, mask, to_frame, window.weight, neutral)
+    back = np.stack([geometry.invert(turn) for turn in turns])
+    return Crops(track.id, window.start, rgb, mesh, mask, back, window.weight, neutral)
 
 
 def _after(second: Array, first: Array) -> Array:
@@ -165,16 +174,16 @@ def _inside(mask: Array, turn: Array, shape: tuple[int, ...]) -> Array:
     return np.asarray(mask * inside)
 
 
-def _masks(track: Track, window: Span, neutral: Array) -> Iterator[tuple[Array, Array]]:
-    """For each frame of the window the mask (MASK, MASK) uint8, 255 = replace, and the (2, 3) affine that takes
+def _masks(track: Track, start: int, stop: int, neutral: Array) -> Iterator[tuple[Array, Array]]:
+    """For each frame of [start, stop) the mask (MASK, MASK) uint8, 255 = replace, and the (2, 3) affine that takes
     its pixels to the frame. A point is covered if it is so in most of the frames around: this vote keeps it from
     flickering."""
-    first, last = max(track.start, window.start - AROUND), min(track.stop, window.stop + AROUND)
+    first, last = max(track.start, start - AROUND), min(track.stop, stop + AROUND)
     span = slice(first - track.start, last - track.start)
     turns = [geometry.crop_transform(mesh, neutral, MASK) for mesh in track.mesh[span]]
     placed = zip(track.visible[span], track.visible_to_frame[span], turns)
-    hidden = np.stack([_hidden(visible, _after(turn, to_frame)) for visible, to_frame, turn in placed])
-    for i in range(window.start - first, window.stop - first):
+    hidden = np.array([_hidden(visible, _after(turn, to_frame)) for visible, to_frame, turn in placed])
+    for i in range(start - first, stop - first):
         around = hidden[max(i - AROUND, 0) : i + AROUND + 1]
         covered = (around.sum(0, dtype=np.uint8) > len(around) // 2).astype(np.uint8)
         points = geometry.apply(turns[i], track.mesh[first - track.start + i, :468, :2])
