@@ -159,7 +159,7 @@ def calls_of(
             with clock.stage("crops"):
                 near = track.part(max(window.start - AROUND, track.start), min(window.stop + AROUND, track.stop))
                 before = previous.crops if previous else None
-                crops = cut(inside, near, window, needs, neutral(), before)
+                crops = cut(inside, near, window, needs, neutral(), before=before)
             with clock.stage("engine"):
                 previous = engine.swap(crops, identity, previous)
             remember(previous, window.stop, stop)

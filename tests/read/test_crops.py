@@ -204,7 +204,7 @@ def test_what_the_window_before_holds_is_the_same_cut_anew(seed, middle, overlap
 
     def part(start, stop, before=None):
         window = Window(5 + start, 5 + stop, np.ones(stop - start, np.float32))
-        return cut(pictures[start:stop], track, window, needs, MEAN, before)
+        return cut(pictures[start:stop], track, window, needs, MEAN, before=before)
 
     anew, reused = part(middle, 12), part(middle, 12, part(0, stop))
     for name in ("rgb", "mesh", "mask", "to_frame", "weight"):

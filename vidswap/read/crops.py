@@ -77,7 +77,7 @@ def _opening(faces: Array, gap: Array) -> Array:
 
 
 def cut(
-    frames: Sequence[Frame], track: Track, window: Span, needs: Needs, neutral: Array, before: Crops | None = None
+    frames: Sequence[Frame], track: Track, window: Span, needs: Needs, neutral: Array, *, before: Crops | None = None
 ) -> Crops:
     """A window of a track, cut out of its `frames`, which are those of the window in order.
 
