@@ -5,6 +5,7 @@ from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from footage import make_clip, moving
 from rendered import track_of
@@ -17,6 +18,7 @@ from vidswap.moment import moment
 from vidswap.plan import open_plan, write_plan
 from vidswap.read import clip as clips
 from vidswap.read import tracks
+from vidswap.read.tracks import Sketch
 from vidswap.settings import ReadSettings
 from vidswap.types import Shot
 
@@ -36,9 +38,14 @@ def passes(monkeypatch) -> list[Shot]:
 
     def analyse(clip, span, reader, clock):
         done.append(span)
-        return [span], [track_of(0, span.start, span.stop)]
+        yield span, []
+
+    def tracks_in(shot, faces, first, number):
+        someone = Sketch(shot.start, shot.stop, 1.0, np.ones(4, np.float32) / 2)
+        return [(track_of(number, shot.start, shot.stop), someone)]
 
     monkeypatch.setattr(analysis, "analyse", analyse)
+    monkeypatch.setattr(analysis, "tracks_in", tracks_in)
     return done
 
 
@@ -109,10 +116,10 @@ def test_no_room_anywhere_is_told(film, tmp_path, passes, monkeypatch):
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(analysis, "write_plan", full)
+    monkeypatch.setattr(analysis, "drafted", full)
     with pytest.raises(OutputError, match="No space left"):
         found(film, ReadSettings(cache=tmp_path / "cache"))
-    assert not list((tmp_path / "cache").iterdir())
+    assert not (tmp_path / "cache").exists()
 
 
 def test_an_entry_stays_readable_while_the_cache_is_cleared(film, tmp_path, passes):
@@ -232,3 +239,27 @@ def test_the_cache_is_where_the_system_keeps_caches(monkeypatch, tmp_path):
         assert cli.cache_folder() == tmp_path / folder
     monkeypatch.setattr("sys.platform", "darwin")
     assert cli.cache_folder() == tmp_path / "Library" / "Caches" / "vidswap"
+
+
+def test_shots_are_drawn_up_one_by_one(tmp_path, monkeypatch):
+    """The tracks of a shot are in the file before the next one is looked at, and persons are known again after all."""
+    asked: list[str] = []
+
+    def tracks_in(shot, faces, first, number):
+        asked.append(f"tracks {shot.start}")
+        alike = np.eye(4, dtype=np.float32)[shot.start // 10 % 2]
+        return [(track_of(number, shot.start, shot.stop), Sketch(shot.start, shot.stop, 1.0 + shot.start, alike))]
+
+    def found():
+        for start in (0, 10, 20):
+            asked.append(f"shot {start}")
+            yield Shot(start, start + 10), []
+
+    monkeypatch.setattr(analysis, "tracks_in", tracks_in)
+    facts = {"versions": {}, "size": [64, 64, 30], "span": [0, 30]}
+    analysis.draw_up(tmp_path / "a.plan", "a", facts, found(), Clock())
+    assert asked == [f"{what} {start}" for start in (0, 10, 20) for what in ("shot", "tracks")]
+    with open_plan(tmp_path / "a.plan") as plan:
+        assert [(each.id, each.start, each.person) for each in plan.tracks] == [(0, 0, 0), (1, 10, 1), (2, 20, 0)]
+        assert plan.shots == (Shot(0, 10), Shot(10, 20), Shot(20, 30))
+        assert np.array_equal(plan.tracks[1].embedding, np.eye(4, dtype=np.float32)[1])

@@ -6,8 +6,10 @@ nothing else a person can choose; so swap and cast share what is found, and a pl
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+import shutil
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import ExitStack, closing, contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -15,22 +17,22 @@ from vidswap import __version__
 from vidswap.cache import Cache, digest_of, key_of
 from vidswap.clock import Clock
 from vidswap.errors import InputError, OutputError
-from vidswap.plan import Facts, Plan, open_plan, write_plan
+from vidswap.plan import Facts, Plan, drafted, open_plan
 from vidswap.read import clip as clips
 from vidswap.read import faces, shots, tracks
 from vidswap.read.faces import FaceReader, find_pack, watch
-from vidswap.read.shots import Cuts, shots_of
-from vidswap.read.tracks import find_tracks
+from vidswap.read.shots import Cuts
+from vidswap.read.tracks import Sketch, embeddings_of, persons_of, tracks_in
 from vidswap.relay import ahead
 from vidswap.settings import ReadSettings
-from vidswap.types import Array, Clip, Shot, Track
+from vidswap.types import Array, Clip, Face, Shot
 from vidswap.weights import registry
 
 DETECT_EVERY = 8  # frames between detections while faces are followed
 WAITING = 2  # pictures decoded and converted before the face reader asks for them
 OURS = ("mesh", "features", "face")  # models that read faces beside any pack's own
 PACK = ("detector", "recognizer")  # those of the pack that ships
-Findings = tuple[list[Shot], list[Track]]
+Seen = tuple[Shot, list[list[Face]]]  # a shot, and the faces of each of its frames
 
 
 @contextmanager
@@ -48,8 +50,12 @@ def planned(clip: Clip, span: Shot, settings: ReadSettings, reader: FaceReader, 
             yield plan.within(span)
             return
         cache = Cache(settings.cache) if settings.cache else None
-        found = _found(cache, facts, stack)
-        yield found or _made(lambda: analyse(clip, span, reader, clock), clip.path.name, facts, cache, stack)
+
+        def make(path: Path) -> None:
+            with closing(analyse(clip, span, reader, clock)) as found:
+                draw_up(path, clip.path.name, facts, found, clock)
+
+        yield _found(cache, facts, stack) or _made(make, facts, cache, stack)
 
 
 def facts_of(clip: Clip, span: Shot, face_pack: str) -> Facts:
@@ -72,8 +78,8 @@ def models_of(face_pack: str) -> dict[str, str]:
     return digests
 
 
-def analyse(clip: Clip, span: Shot, reader: FaceReader, clock: Clock) -> Findings:
-    """One pass over the frames of `span`: cuts, faces, and from them the tracks."""
+def analyse(clip: Clip, span: Shot, reader: FaceReader, clock: Clock) -> Generator[Seen, None, None]:
+    """One pass over the frames of `span`: each shot, when it ends, with the faces of its frames."""
     is_cut, cuts = Cuts(), list[bool]()
 
     def pictures() -> Iterator[tuple[int, Array, bool]]:
@@ -84,11 +90,29 @@ def analyse(clip: Clip, span: Shot, reader: FaceReader, clock: Clock) -> Finding
                 cuts.append(is_cut(rgb))
             yield frame.index, rgb, cuts[-1]
 
-    with clock.stage("faces"), ahead(pictures(), WAITING) as line:
-        found = list(watch(clock.told("analysis", clock.each(None, line), len(span)), reader, DETECT_EVERY))
-    with clock.stage("tracks"):
-        inside = shots_of(cuts, span.start)
-        return inside, find_tracks(inside, found, span.start)
+    start, inside = span.start, list[list[Face]]()
+    with ahead(pictures(), WAITING) as line:
+        watched = watch(clock.told("analysis", clock.each(None, line), len(span)), reader, DETECT_EVERY)
+        for index, found in enumerate(clock.each("faces", watched), span.start):
+            if cuts[index - span.start] and inside:
+                yield Shot(start, index), inside
+                start, inside = index, []
+            inside.append(found)
+    if inside:
+        yield Shot(start, start + len(inside)), inside
+
+
+def draw_up(path: Path, name: str, facts: Facts, found: Iterable[Seen], clock: Clock) -> None:
+    """Write the plan of what is found, shot by shot: no more than the faces of one are held. Raises OSError."""
+    shots, sketches = list[Shot](), list[Sketch]()
+    with drafted(path) as draft:
+        for shot, faces_there in found:
+            with clock.stage("tracks"):
+                for track, sketch in tracks_in(shot, faces_there, shot.start, len(sketches)):
+                    draft.add(track)
+                    sketches.append(sketch)
+            shots.append(shot)
+        draft.finish(name, facts, shots, persons_of(sketches), embeddings_of(sketches))
 
 
 def _found(cache: Cache | None, facts: Facts, stack: ExitStack) -> Plan | None:
@@ -103,20 +127,17 @@ def _found(cache: Cache | None, facts: Facts, stack: ExitStack) -> Plan | None:
         return None
 
 
-def _made(find: Callable[[], Findings], name: str, facts: Facts, cache: Cache | None, stack: ExitStack) -> Plan:
-    """The plan of what is found now: it lies in the cache, or, without one or where that takes no file, in a folder
-    that does not outlive the run."""
-    inside, found = find()
-
-    def write(path: Path) -> Path:
-        write_plan(path, name, facts, inside, found)
-        return path
-
-    if cache:
-        with suppress(OSError, InputError):  # full, not ours to write, or emptied meanwhile: nobody is stopped by that
-            return stack.enter_context(open_plan(cache.keep(key_of(facts), write)))
+def _made(make: Callable[[Path], None], facts: Facts, cache: Cache | None, stack: ExitStack) -> Plan:
+    """The plan of what is found now, which `make` writes: it lies in the cache, or, without one or where that takes no
+    file, in a folder that does not outlive the run."""
     try:
-        folder = Path(stack.enter_context(TemporaryDirectory(prefix="vidswap-")))
-        return stack.enter_context(open_plan(write(folder / "clip.plan")))
+        made = Path(stack.enter_context(TemporaryDirectory(prefix="vidswap-"))) / "clip.plan"
+        make(made)
     except OSError as error:
         raise OutputError(f"what was found in the clip cannot be kept ({error.strerror})", "free some space") from error
+    if cache:
+        with suppress(OSError, InputError):  # full, not ours to write, or emptied meanwhile: nobody is stopped by that
+            plan = stack.enter_context(open_plan(cache.keep(key_of(facts), partial(shutil.copyfile, made))))
+            made.unlink()
+            return plan
+    return stack.enter_context(open_plan(made))

@@ -111,24 +111,52 @@ class Plan:
             raise UsageError(f"{self.path} was made with other settings", ANEW)
 
 
+class Draft:
+    """A plan that is being written to `archive`: tracks as they are found, and at the end what is known of them all."""
+
+    def __init__(self, archive: zipfile.ZipFile) -> None:
+        self._archive = archive
+        self._spans: list[tuple[int, int, int]] = []
+        self._grid = 0
+
+    def add(self, track: Track) -> None:
+        """Put a track's frames in. Raises OSError."""
+        row, self._grid = len(self._spans), track.visible.shape[1]
+        for number, start in enumerate(range(track.start, track.stop, PIECE)):
+            piece = track.part(start, min(start + PIECE, track.stop))
+            _put(self._archive, f"mesh-{row}-{number}", packed(piece.mesh))
+            for kind in KINDS[1:]:
+                _put(self._archive, f"{kind}-{row}-{number}", getattr(piece, kind))
+        self._spans.append((track.id, track.start, track.stop))
+
+    def finish(
+        self, name: str, facts: Facts, shots: Sequence[Shot], persons: Sequence[int], embeddings: Array
+    ) -> None:
+        """Put in what was found in the frames of `facts["span"]` of the clip `name`: its shots, and for each track
+        whose it is and its embedding, a row of (N, E) float32. Raises OSError."""
+        rows = [(number, person, *span) for (number, *span), person in zip(self._spans, persons, strict=True)]
+        header = {
+            "format": FORMAT, "name": name, "facts": dict(facts), "shots": [(shot.start, shot.stop) for shot in shots],
+            "grid": self._grid, "embedding": embeddings.shape[1], "tracks": rows,
+        }  # fmt: skip
+        _put(self._archive, "header", np.frombuffer(json.dumps(header).encode(), np.uint8))
+        _put(self._archive, "embeddings", embeddings)
+
+
+@contextmanager
+def drafted(path: Path) -> Iterator[Draft]:
+    """A new plan file, whole when the context is left after `finish`. Raises OSError."""
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        yield Draft(archive)
+
+
 def write_plan(path: Path, name: str, facts: Facts, shots: Sequence[Shot], tracks: Sequence[Track]) -> None:
     """Write what was found in the frames of `facts["span"]` of the clip `name`. Raises OSError."""
-    grid = tracks[0].visible.shape[1] if tracks else 0
     embeddings = np.stack([track.embedding for track in tracks]) if tracks else np.empty((0, 0), np.float32)
-    header = {
-        "format": FORMAT, "name": name, "facts": dict(facts), "shots": [(shot.start, shot.stop) for shot in shots],
-        "grid": grid, "embedding": embeddings.shape[1],
-        "tracks": [(track.id, track.person, track.start, track.stop) for track in tracks],
-    }  # fmt: skip
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
-        _put(archive, "header", np.frombuffer(json.dumps(header).encode(), np.uint8))
-        _put(archive, "embeddings", embeddings)
-        for row, track in enumerate(tracks):
-            for number, start in enumerate(range(track.start, track.stop, PIECE)):
-                piece = track.part(start, min(start + PIECE, track.stop))
-                _put(archive, f"mesh-{row}-{number}", packed(piece.mesh))
-                for kind in KINDS[1:]:
-                    _put(archive, f"{kind}-{row}-{number}", getattr(piece, kind))
+    with drafted(path) as draft:
+        for track in tracks:
+            draft.add(track)
+        draft.finish(name, facts, shots, [track.person for track in tracks], embeddings)
 
 
 @contextmanager

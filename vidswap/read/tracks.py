@@ -62,19 +62,38 @@ class _Path:
         return np.asarray(self.last.points + speed * min(index - self.last.index, 6))
 
 
+@dataclass(frozen=True, eq=False)
+class Sketch:
+    """What tells whose a track is: its frames [start, stop), the sum of the face's sizes over them, and its `embedding`
+    (E,) float32 unit, None where nothing is known."""
+
+    start: int
+    stop: int
+    screen: float
+    embedding: Array | None
+
+
 def find_tracks(shots: Sequence[Shot], faces: Sequence[list[Face]], first: int) -> list[Track]:
     """The faces of each shot followed through it; `faces[i]` are those of frame `first + i`, the shots lie anywhere.
 
     Tracks are ordered by where they start, never cross a cut, and hold each face once. Frames between two sightings
     are filled in (`seen` False), for up to GAP frames. Persons are numbered by time on screen times size."""
-    paths = [path for shot in shots for path in _follow(shot, faces, first) if _counts(path, shot)]
-    if not paths:
-        return []
+    found: list[tuple[Track, Sketch]] = []
+    for shot in shots:
+        found += tracks_in(shot, faces, first, len(found))
+    sketches = [sketch for _, sketch in found]
+    told = zip(found, persons_of(sketches), embeddings_of(sketches))
+    return [replace(track, person=person, embedding=embedding) for (track, _), person, embedding in told]
+
+
+def tracks_in(shot: Shot, faces: Sequence[list[Face]], first: int, number: int) -> list[tuple[Track, Sketch]]:
+    """The tracks of one shot as of `find_tracks`, with ids from `number` on; whose they are is not known before all
+    shots are: until then each is person 0, and has the embedding of its sketch or one zero."""
+    paths = [path for path in _follow(shot, faces, first) if _counts(path, shot)]
     paths.sort(key=lambda path: (path.first.index, float(path.first.points[0, 0])))
-    embeddings = _embeddings(paths)
-    persons = _persons(paths, embeddings)
-    tracks = [_track(i, persons[i], path, embeddings[i]) for i, path in enumerate(paths)]
-    return [_uncovered(track, tracks) for track in tracks]
+    sketches = [_sketch(path) for path in paths]
+    tracks = [_track(number + i, path, sketch) for i, (path, sketch) in enumerate(zip(paths, sketches))]
+    return [(_uncovered(track, tracks), sketch) for track, sketch in zip(tracks, sketches)]
 
 
 def _follow(shot: Shot, faces: Sequence[list[Face]], first: int) -> Iterator[_Path]:
@@ -154,25 +173,29 @@ def _frontal(sight: _Sight) -> float:
     return max(1 - 2 * abs(place), 0.0)
 
 
-def _embeddings(paths: Sequence[_Path]) -> list[Array]:
-    """For each path the mean of its embeddings, (E,) unit; large, frontal, certain faces weigh most. Zeros for a path
-    that has none."""
-    means = []
-    for path in paths:
-        known = [(sight, sight.face.embedding) for sight in path.sights if sight.face.embedding is not None]
-        total = sum(look.face.score * (0.1 + _frontal(look)) * look.size * embedding for look, embedding in known)
-        means.append(np.asarray(total / max(float(np.linalg.norm(total)), 1e-9), np.float32) if known else None)
-    width = next((len(mean) for mean in means if mean is not None), 1)
-    return [np.zeros(width, np.float32) if mean is None else mean for mean in means]
+def _sketch(path: _Path) -> Sketch:
+    """A path's embedding is the mean of those of its sights; large, frontal, certain faces weigh most."""
+    known = [(sight, sight.face.embedding) for sight in path.sights if sight.face.embedding is not None]
+    total = sum(look.face.score * (0.1 + _frontal(look)) * look.size * embedding for look, embedding in known)
+    mean = np.asarray(total / max(float(np.linalg.norm(total)), 1e-9), np.float32) if known else None
+    screen = float(sum(sight.size for sight in path.sights))
+    return Sketch(path.first.index, path.last.index + 1, screen, mean)
 
 
-def _persons(paths: Sequence[_Path], embeddings: Sequence[Array]) -> list[int]:
-    """A person's number for each path: the most alike are joined first, as long as they are alike enough and never
+def embeddings_of(sketches: Sequence[Sketch]) -> Array:
+    """(N, E) float32: the embeddings; zeros for those that have none."""
+    width = next((len(each.embedding) for each in sketches if each.embedding is not None), 1)
+    rows = [np.zeros(width, np.float32) if each.embedding is None else each.embedding for each in sketches]
+    return np.stack(rows) if rows else np.empty((0, 0), np.float32)
+
+
+def persons_of(sketches: Sequence[Sketch]) -> list[int]:
+    """A person's number for each track: the most alike are joined first, as long as they are alike enough and never
     on screen together; 0 is the person with most time on screen times size."""
-    groups = [[i] for i in range(len(paths))]
-    screen = np.array([sum(sight.size for sight in path.sights) for path in paths])
-    means = np.array(embeddings) * screen[:, None]
-    together = np.array([[_overlap(a, b) for b in paths] for a in paths])
+    groups = [[i] for i in range(len(sketches))]
+    screen = np.array([each.screen for each in sketches])
+    means = embeddings_of(sketches) * screen[:, None]
+    together = np.array([[a.start < b.stop and b.start < a.stop for b in sketches] for a in sketches])
     while len(groups) > 1:
         unit = means / np.maximum(np.linalg.norm(means, axis=1, keepdims=True), 1e-9)
         alike = np.where(together, -1, unit @ unit.T)
@@ -189,23 +212,18 @@ def _persons(paths: Sequence[_Path], embeddings: Sequence[Array]) -> list[int]:
     return [number for _, number in sorted((i, number) for number, group in enumerate(groups) for i in group)]
 
 
-def _overlap(a: _Path, b: _Path) -> bool:
-    """Whether two paths have a frame in common (every path has one in common with itself)."""
-    return a.first.index <= b.last.index and b.first.index <= a.last.index
-
-
-def _track(number: int, person: int, path: _Path, embedding: Array) -> Track:
+def _track(number: int, path: _Path, sketch: Sketch) -> Track:
     """A path made whole: between two sightings the nearer one lends its map of what is visible."""
-    start = path.first.index
+    start, count = sketch.start, sketch.stop - sketch.start
     frames = np.array([sight.index - start for sight in path.sights])
-    count = int(frames[-1]) + 1
     mesh = steadied(np.stack([sight.face.mesh for sight in path.sights]), frames, count)
     seen = np.zeros(count, np.bool_)
     seen[frames] = True
     lenders = [path.sights[int(np.abs(frames - i).argmin())].face for i in range(count)]
     to_frame = [face.visible_to_frame if seen[i] else _carried(face, mesh[i]) for i, face in enumerate(lenders)]
     visible = np.stack([face.visible for face in lenders])
-    return Track(number, person, start, mesh, seen, embedding, visible, np.stack(to_frame))
+    embedding = np.zeros(1, np.float32) if sketch.embedding is None else sketch.embedding
+    return Track(number, 0, start, mesh, seen, embedding, visible, np.stack(to_frame))
 
 
 def _carried(face: Face, mesh: Array) -> Array:
