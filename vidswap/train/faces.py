@@ -7,6 +7,7 @@ fades smoothly. So the labels of the new picture are exact, and so is the map of
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -127,6 +128,12 @@ def sample(faces: Faces, index: int, recipe: Recipe, rng: np.random.Generator) -
     if opened:
         rgb = damage.mouth(rgb, points[geometry.INNER_LIPS, :2], rng)
     return finished(Sample(rgb, points, face.astype(np.float32)), faces, recipe, rng)
+
+
+def rounds(count: int, rng: np.random.Generator) -> Iterator[int]:
+    """Every number below `count`, in another order each round, without end."""
+    while True:
+        yield from rng.permutation(count).tolist()
 
 
 def nothing(faces: Faces, recipe: Recipe, rng: np.random.Generator) -> Array:

@@ -25,7 +25,7 @@ from torch.utils.data import IterableDataset
 from vidswap import geometry
 from vidswap.read.features import EYE_WIDE, EYES, MOUTH, MOUTH_WIDE, SIZE, drawn_along, patch_transform, pull
 from vidswap.train import damage, redraw
-from vidswap.train.faces import Array, Faces, Recipe, load_faces, moved, near
+from vidswap.train.faces import Array, Faces, Recipe, load_faces, moved, near, rounds
 from vidswap.train.mesh import Plan as MeshPlan
 from vidswap.train.mesh import Residual, batches, wing
 
@@ -90,9 +90,8 @@ class Stream(IterableDataset[tuple[Tensor, ...]]):
 
     def __iter__(self) -> Iterator[tuple[Tensor, ...]]:
         rng = np.random.default_rng(self.seed)
-        while True:
-            for index in rng.permutation(len(self.faces)):
-                yield self.one(int(index), rng)
+        for index in rounds(len(self.faces), rng):
+            yield self.one(index, rng)
 
     def one(self, index: int, rng: np.random.Generator) -> tuple[Tensor, ...]:
         """Patches of one face with one expression; each is framed, lit and spoilt on its own."""

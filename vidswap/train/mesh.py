@@ -25,7 +25,7 @@ from torch.utils.data import DataLoader, IterableDataset
 
 from vidswap import geometry
 from vidswap.read.features import OUTER_LIPS
-from vidswap.train.faces import Faces, Recipe, load_faces, nothing, sample
+from vidswap.train.faces import Faces, Recipe, load_faces, nothing, rounds, sample
 
 SIZE, GRID = 128, 32
 BROWS = np.array([70, 63, 105, 66, 107, 46, 53, 52, 65, 55, 300, 293, 334, 296, 336, 276, 283, 282, 295, 285])
@@ -114,9 +114,8 @@ class Stream(IterableDataset[tuple[Tensor, ...]]):
 
     def __iter__(self) -> Iterator[tuple[Tensor, ...]]:
         rng = np.random.default_rng(self.seed)
-        while True:
-            for index in rng.permutation(len(self.faces)):
-                yield self.one(int(index), rng)
+        for index in rounds(len(self.faces), rng):
+            yield self.one(index, rng)
 
     def one(self, index: int, rng: np.random.Generator) -> tuple[Tensor, ...]:
         if rng.random() < self.negatives:
