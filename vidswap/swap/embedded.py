@@ -34,7 +34,7 @@ PATCH = 4  # the network sees squares of this side as channels: attention-free a
 SPREAD = 0.1  # standard deviation of the residual, in pictures of [-1, 1]
 BLUR = 8
 STEPS = 1
-HELD = 0.75
+HELD = 0.95
 BATCH = 4
 
 
