@@ -86,8 +86,8 @@ def relight(face: Array, actor: Array, drawing: Drawing, settings: LightSettings
 
     Luma: low frequencies are the actor's; detail is scaled as the light is (shading multiplies), within limits, and the
     rest of the step is added. Chroma: matched finely, since coloured light on a selfie is finer than shading and
-    identity hardly lives there. Eyes keep their own contrast at least: they are who it is, and in a face that is small
-    or looks down they would drown in the actor's light."""
+    identity hardly lives there. Eyes keep more of their own contrast, half of what the light would take: they are who
+    it is, and in a face that is small or looks down they would drown."""
     skin = cv2.resize((drawing.part == 0).astype(np.float32), (SMALL, SMALL), interpolation=cv2.INTER_AREA)
     own, light = (_ycc(cv2.resize(p, (SMALL, SMALL), interpolation=cv2.INTER_AREA)) for p in (face, actor))
     depth = cv2.distanceTransform((skin > 0.5).astype(np.uint8), cv2.DIST_L2, 3)
@@ -99,8 +99,9 @@ def relight(face: Array, actor: Array, drawing: Drawing, settings: LightSettings
     )
     share = settings.inside + (1 - settings.inside) * rim
     wanted[..., :1] = low[..., :1] + (wanted[..., :1] - low[..., :1]) * share
-    gain = np.clip((wanted[..., :1] + 8) / (low[..., :1] + 8), 0.6, 1.5) * how.contrast
-    gain += eyes_share(drawing, SMALL)[..., None] * np.maximum(1 - gain, 0)
+    shade = np.clip((wanted[..., :1] + 8) / (low[..., :1] + 8), 0.6, 1.5)
+    gain = shade * how.contrast
+    gain += eyes_share(drawing, SMALL)[..., None] * np.maximum((1 + shade) / 2 - gain, 0)
     gain = np.concatenate([gain, np.full_like(low[..., 1:], how.colour)], -1)
     shift = wanted - gain * low
     size = (drawing.size, drawing.size)
