@@ -133,9 +133,14 @@ def _zoom(turn: Array) -> float:
     return float(np.sqrt(np.linalg.det(turn[:, :2])))
 
 
+def _corners(turn: Array, size: int) -> Array:
+    """(4, 2): where the outer corners of a crop lie in the frame."""
+    return geometry.apply(geometry.invert(turn), np.array([[0, 0], [size, 0], [0, size], [size, size]]) - 0.5)
+
+
 def _reach(turn: Array, size: int) -> tuple[Array, Array]:
     """Corners (2,) of the box of a frame that a crop is read from."""
-    corners = geometry.apply(geometry.invert(turn), np.array([[0, 0], [size, 0], [0, size], [size, size]]) - 0.5)
+    corners = _corners(turn, size)
     margin = 3 + 2 / _zoom(turn)
     return corners.min(0) - margin, corners.max(0) + margin
 
@@ -146,7 +151,7 @@ def _sampled(picture: Array, turn: Array, size: int, kind: int) -> Array:
     zoom = _zoom(turn)
     if zoom > 0.9:
         return _warped(picture, turn, size, kind)
-    corners = geometry.apply(geometry.invert(turn), np.array([[0, 0], [size, 0], [0, size], [size, size]]) - 0.5)
+    corners = _corners(turn, size)
     limits = np.array(picture.shape[1::-1])
     low = np.clip(np.floor(corners.min(0)) - 2 / zoom, 0, limits - 1).astype(int)
     high = np.clip(np.ceil(corners.max(0)) + 2 / zoom, low + 1, limits).astype(int)
@@ -165,7 +170,7 @@ def _inside(mask: Array, turn: Array, shape: tuple[int, ...]) -> Array:
     """A mask (S, S) uint8 with 0 beyond the edge of a frame of `shape`."""
     height, width = shape[:2]
     size = len(mask)
-    corners = geometry.apply(geometry.invert(turn), np.array([[0, 0], [size, 0], [0, size], [size, size]]) - 0.5)
+    corners = _corners(turn, size)
     if corners.min() >= -0.5 and (corners.max(0) <= np.array([width, height]) - 0.5).all():
         return mask
     frame = np.array([[0, 0], [width - 1, 0], [width - 1, height - 1], [0, height - 1]])
