@@ -7,12 +7,12 @@ current item; both leave no thread behind, whatever is raised where.
 
 from __future__ import annotations
 
+from _thread import start_new_thread
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from queue import SimpleQueue
-from threading import Thread
 from typing import Generic, TypeVar
 
 from vidswap.types import Frame, Swapped
@@ -149,15 +149,29 @@ class _Line(Generic[Item]):
 
 @contextmanager
 def _beside(work: Callable[[], None], line: _Line[Item]) -> Iterator[None]:
-    """`work` in another thread. When the context is left the line is closed, and the thread has ended."""
-    thread = Thread(target=work, daemon=True)
+    """`work` in another thread. When the context is left the line is closed, and the thread has ended.
+
+    No threading.Thread: a signal amid its start or its disposal, which are written in Python, is lost or leaves it half
+    started. Here a thread has started, or has not, and an answer comes in either case.
+    """
+    ended: SimpleQueue[None] = SimpleQueue()
+
+    def run() -> None:
+        try:
+            work()
+        finally:
+            ended.put(None)
+
     try:
-        thread.start()
+        try:
+            start_new_thread(run, ())
+        except RuntimeError:  # the system has no room for another thread
+            ended.put(None)
+            raise
         yield
     finally:
         line.close()
-        if thread.is_alive():  # not so where a signal came amid start
-            thread.join()
+        ended.get()
 
 
 def _pulled(items: Iterable[Item]) -> Generator[Item, None, None]:
