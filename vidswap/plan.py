@@ -18,6 +18,7 @@ import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,7 @@ from vidswap.types import MESH_POINTS, Array, Clip, Shot, Track
 
 FORMAT = 1
 PIECE = 32  # frames of a track that are packed together
+KEPT = 16  # pieces that stay unpacked, some 7 MB: two for each of eight faces at a time
 HEADER_MOST = 16_000_000  # bytes: room for some 400,000 tracks
 FACES_MOST = 64  # faces a frame, on average; more are not read but refused
 GRID_MOST, EMBEDDING_MOST = 256, 8192
@@ -261,21 +263,32 @@ def _read(path: Path, archive: zipfile.ZipFile) -> Plan:
     parts = _parts(rows, grid, width)
     _check(archive, parts)
     embeddings = _array(archive, "embeddings", parts)
-    tracks = tuple(_trail(archive, parts, row, facts, embeddings[row]) for row, facts in enumerate(rows))
+    read = _pieces(archive, parts)
+    tracks = tuple(_trail(row, facts, embeddings[row], read) for row, facts in enumerate(rows))
     return Plan(path, _printable(header["name"]), header["facts"], span, shots, tracks)
 
 
-def _trail(archive: zipfile.ZipFile, parts: Parts, row: int, facts: Sequence[int], embedding: Array) -> Trail:
-    """The track in a row of the header."""
+def _trail(row: int, facts: Sequence[int], embedding: Array, read: Callable[[int, int], tuple[Array, ...]]) -> Trail:
+    """The track in a row of the header; `read` gives what its pieces hold."""
     number, person, start, stop = facts
 
     def piece(index: int) -> Track:
-        with _fence(Path(str(archive.filename))):
-            mesh, seen, visible, to_frame = (_array(archive, f"{kind}-{row}-{index}", parts) for kind in KINDS)
-            mesh = _plausible(unpacked(mesh, len(seen)), to_frame)
-            return Track(number, person, start + index * PIECE, mesh, seen, embedding, visible, to_frame)
+        mesh, seen, visible, to_frame = read(row, index)
+        return Track(number, person, start + index * PIECE, mesh, seen, embedding, visible, to_frame)
 
     return Trail(number, person, start, stop, embedding, start, piece)
+
+
+def _pieces(archive: zipfile.ZipFile, parts: Parts) -> Callable[[int, int], tuple[Array, ...]]:
+    """What reads the arrays of a row's piece, and keeps those read last: windows end within pieces, and overlap."""
+
+    @lru_cache(KEPT)
+    def read(row: int, index: int) -> tuple[Array, ...]:
+        with _fence(Path(str(archive.filename))):
+            mesh, seen, visible, to_frame = (_array(archive, f"{kind}-{row}-{index}", parts) for kind in KINDS)
+            return _plausible(unpacked(mesh, len(seen)), to_frame), seen, visible, to_frame
+
+    return read
 
 
 def _parts(rows: Sequence[Sequence[int]], grid: int, width: int) -> Parts:

@@ -12,7 +12,7 @@ from footage import make_clip, moving, texture
 from vidswap import hdr
 from vidswap.geometry import apply
 from vidswap.read.clip import frames, open_clip
-from vidswap.read.view import View
+from vidswap.read.view import Cropper, View
 from vidswap.types import Crops, Frame, Swapped
 from vidswap.write.composite import composite
 
@@ -137,7 +137,8 @@ def test_a_part_of_a_picture_is_the_same_to_the_bit(pix_fmt, size):
     width, height = size
     made = av.VideoFrame.from_ndarray(texture(3, width, height), format="rgb24").reformat(width, height, pix_fmt)
     view, one, other = View(width, height), VideoReformatter(), VideoReformatter()
-    frame = Frame(0, made, partial(view.rgb, reformatter=one), to_part=partial(view.part, reformatter=other))
+    part = partial(view.part, cropper=Cropper(), reformatter=other)
+    frame = Frame(0, made, partial(view.rgb, reformatter=one), to_part=part)
     whole, rng = frame.rgb, np.random.default_rng(width)
     for _ in range(12):
         low = rng.uniform(-30, size)
@@ -147,6 +148,26 @@ def test_a_part_of_a_picture_is_the_same_to_the_bit(pix_fmt, size):
         assert all(np.array([x, y]) <= np.maximum(low, 0))
         assert all(np.array([x, y]) + pixels.shape[1::-1] >= np.minimum(high, size))
         np.testing.assert_array_equal(pixels, whole[y : y + pixels.shape[0], x : x + pixels.shape[1]])
+
+
+def test_a_cropper_takes_pictures_of_any_kind_in_any_order():
+    cropper, rng = Cropper(), np.random.default_rng(4)
+    pictures = [av.VideoFrame.from_ndarray(texture(seed, 320, 200), format="rgb24").reformat(320, 200, kind)
+                for seed, kind in enumerate(["yuv420p", "yuv444p", "yuv420p10le"])]  # fmt: skip
+    pictures.append(av.VideoFrame.from_ndarray(texture(5, 96, 64), format="rgb24").reformat(96, 64, "yuv420p"))
+    pictures[1].color_range = 2
+    for _ in range(40):
+        one = pictures[rng.integers(len(pictures))]
+        x, y = rng.integers(0, [one.width - 16, one.height - 16]) // 4 * 4
+        wide, high = rng.integers([16, 16], [one.width - x + 1, one.height - y + 1]) // 4 * 4
+        cut = cropper.crop(one, (x, y, x + wide, y + high))
+        assert (cut.width, cut.height, cut.format.name) == (wide, high, one.format.name)
+        np.testing.assert_array_equal(luma(cut), luma(one)[y : y + high, x : x + wide])
+
+
+def luma(native) -> np.ndarray:
+    plane, kind = native.planes[0], np.uint16 if native.format.components[0].bits > 8 else np.uint8
+    return np.frombuffer(plane, kind).reshape(plane.height, -1)[:, : plane.width]
 
 
 def test_a_part_of_what_is_seen_otherwise_is_cut_from_the_whole(tmp_path):

@@ -28,7 +28,7 @@ from av.video.reformatter import VideoReformatter
 from vidswap.errors import InputError
 from vidswap.read import stills
 from vidswap.read.planar import colour_of, planar, sized
-from vidswap.read.view import View, turn_of
+from vidswap.read.view import Cropper, View, turn_of
 from vidswap.types import Array, Clip, Frame
 
 VERSION = 1
@@ -77,9 +77,9 @@ def frames(clip: Clip, start: int = 0, stop: int | None = None) -> Iterator[Fram
         return
     view = View(clip.width, clip.height, clip.turn, clip.pixel)
     to_rgb, to_stored = shown(clip), view.to_stored
-    to_part = partial(view.part, reformatter=VideoReformatter()) if view.is_plain and not clip.files else None
+    to_part = partial(view.part, cropper=Cropper(), reformatter=VideoReformatter())
     for index, native, repeated in (stills.pictures if clip.files else _filled)(clip, start, stop):
-        yield Frame(index, native, to_rgb, to_stored, repeated, to_part)
+        yield Frame(index, native, to_rgb, to_stored, repeated, to_part if view.is_plain and not clip.files else None)
 
 
 def shown(clip: Clip) -> Callable[[Any], Array]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
@@ -26,7 +27,7 @@ ALONE = 3.0  # a face this many times the area of the next is the one that is me
 LEAST_FACE = 40  # pixels; below, there is no likeness to take
 SAME = 0.2  # least cosine between two photos of one person
 MOST_PHOTOS = 8
-LOOKS = 24
+LOOKS, AT_ONCE = 24, 4
 MAX_RECORD = 64 << 10
 
 
@@ -135,15 +136,16 @@ def settled(rgb: Array, mesh: Array, reader: Reader) -> Array:
     so its mesh is worth the second that this takes."""
     chance, middle = np.random.default_rng(0), mesh[:468].mean(0)
     apart = float(np.linalg.norm(mesh[33] - mesh[263]))
-    looks = [mesh]
+    guesses = []
     for _ in range(LOOKS):
         roll, zoom = chance.normal(0, 0.08), np.exp(chance.normal(0, 0.06))
         turn = np.array([[np.cos(roll), -np.sin(roll), 0], [np.sin(roll), np.cos(roll), 0], [0, 0, 1]])
         aside = np.append(chance.normal(0, 0.05 * apart, 2), 0)
-        guess = ((mesh - middle) * zoom) @ turn.T + middle + aside
-        if seen := reader.follow(rgb, guess.astype(np.float32)):
-            looks.append(seen.mesh)
-    return np.median(looks, axis=0).astype(np.float32)
+        guesses.append((((mesh - middle) * zoom) @ turn.T + middle + aside).astype(np.float32))
+    with ThreadPoolExecutor(AT_ONCE) as threads:
+        seen = threads.map(lambda guess: reader.follow(rgb, guess), guesses)
+        looks = [mesh, *(face.mesh for face in seen if face)]
+    return np.asarray(np.median(looks, axis=0), np.float32)
 
 
 def read_picture(path: Path) -> Array:

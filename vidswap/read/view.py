@@ -11,6 +11,7 @@ from typing import Any
 import cv2
 import numpy as np
 from av.filter import Graph
+from av.filter.context import FilterContext
 from av.video.reformatter import Interpolation, VideoReformatter
 
 from vidswap import hdr
@@ -73,7 +74,7 @@ class View:
         """Whether pictures are seen as they are stored."""
         return self.turn == UPRIGHT and self.square == (self.width, self.height)
 
-    def part(self, native: Any, box: Box, reformatter: VideoReformatter) -> Array:
+    def part(self, native: Any, box: Box, cropper: Cropper, reformatter: VideoReformatter) -> Array:
         """(y1 - y0, x1 - x0, 3) uint8: that part of `rgb`, for a plain view; the same to the bit."""
         x0, y0, x1, y1 = box
         most = 2 * (x1 - x0) * (y1 - y0) > native.width * native.height
@@ -84,24 +85,39 @@ class View:
         left, top = max(x0 - _APRON, 0) // _BLOCK * _BLOCK, max(y0 - _APRON, 0) // _BLOCK * _BLOCK
         right = min(-(-(x1 + _APRON) // _BLOCK) * _BLOCK, native.width)
         bottom = min(-(-(y1 + _APRON) // _BLOCK) * _BLOCK, native.height)
-        near = self.rgb(_cropped(native, (left, top, right, bottom)), reformatter)
+        near = self.rgb(cropper.crop(native, (left, top, right, bottom)), reformatter)
         return near[y0 - top : y1 - top, x0 - left : x1 - left]
 
 
-def _cropped(native: Any, box: Box) -> Any:
-    """A box of a picture, without copying it: unlike a copy, it keeps where chroma is sited."""
-    x0, y0, x1, y1 = box
+class Cropper:
+    """Takes boxes out of pictures. It keeps its filter for the next picture of the same kind: to make one costs as much
+    as to use it a hundred times."""
+
+    def __init__(self) -> None:
+        self._kind: tuple[object, ...] | None = None
+
+    def crop(self, native: Any, box: Box) -> Any:
+        """A box of a picture, without copying it: unlike a copy, it keeps where chroma is sited."""
+        kind = (native.width, native.height, native.format.name, native.colorspace, native.color_range)
+        if kind != self._kind:
+            self._graph, self._crop = _crop_filter(native)
+            self._kind = kind
+        x0, y0, x1, y1 = box
+        for name, value in zip("whxy", (x1 - x0, y1 - y0, x0, y0)):
+            self._crop.process_command(name, str(value))
+        self._graph.push(native)
+        return self._graph.pull()
+
+
+def _crop_filter(native: Any) -> tuple[Graph, FilterContext]:
+    """A graph for pictures like this one, and the filter in it that is told what to cut out."""
     graph = Graph()
-    ends = (
-        graph.add("buffer", f"video_size={native.width}x{native.height}:pix_fmt={native.format.name}:time_base=1/1000"),
-        graph.add("crop", f"{x1 - x0}:{y1 - y0}:{x0}:{y0}:exact=1"),
-        graph.add("buffersink"),
-    )
+    shape = f"video_size={native.width}x{native.height}:pix_fmt={native.format.name}:time_base=1/1000"
+    ends = graph.add("buffer", shape), graph.add("crop", "exact=1"), graph.add("buffersink")
     for one, other in pairwise(ends):
         one.link_to(other)
     graph.configure()
-    graph.push(native)
-    return graph.pull()
+    return graph, ends[1]
 
 
 def _turned(picture: Array, turn: Turn) -> Array:

@@ -130,7 +130,10 @@ def pair(faces: Faces, index: int, base: warp.Warp, rng: np.random.Generator) ->
     scale, rotation, _ = geometry.face_pose(mesh, base.form.mean)
     mesh = mesh + scale * wobble(base.form.mean, float(rng.uniform(0, WRONG)), rng) @ rotation.T
     light = match.LightSettings(
-        wide=rng.uniform(0.08, 0.2), narrow=rng.uniform(0.03, 0.06), inside=rng.uniform(0.4, 1.0)
+        wide=rng.uniform(0.08, 0.2),
+        narrow=rng.uniform(0.03, 0.06),
+        rim=rng.uniform(0.01, 0.09),  # seams that the warp leaves are what the network is for
+        inside=rng.uniform(0.4, 1.0),
     )
     engine = replace(base, light=light)
     alike = match.skin_alike(photo, mesh) if rng.random() < 0.7 else np.ones(photo.shape[:2], np.float32)

@@ -6,8 +6,10 @@ keeps its very bits. Crops are of what is seen: upright, with square pixels, in 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -41,24 +43,53 @@ def composite(frame: Frame, layers: Sequence[Layer]) -> Any:
     return native
 
 
-def _lay(layers: list[Layer], planes: list[Array], frame: Frame) -> None:
+def _lay(layers: Sequence[Layer], planes: list[Array], frame: Frame) -> None:
     """Lay the windows of one track over the planes, in place."""
     native, (height, width) = frame.native, planes[0].shape
-    places = [_stored(frame, layer) for layer in layers]
-    boxes = [_box(layer, place, width, height) for layer, place in zip(layers, places, strict=True)]
-    box = (min(b[0] for b in boxes), min(b[1] for b in boxes), max(b[2] for b in boxes), max(b[3] for b in boxes))
-    if box[0] >= box[2] or box[1] >= box[3]:
+    sheets = [_blended(each) for each in _alike(layers)]
+    patches = [patch for sheet in sheets if (patch := _patch(frame, sheet))]
+    boxes = np.array([patch.box(width, height) for patch in patches]).reshape(-1, 4)
+    boxes = boxes[(boxes[:, :2] < boxes[:, 2:]).all(1)]
+    if not len(boxes):
         return
-    to_yuv = yuv_matrix(native)
-    warped = [_warped(layer, place, box, native) for layer, place in zip(layers, places, strict=True)]
+    (x0, y0), (x1, y1) = boxes[:, :2].min(0), boxes[:, 2:].max(0)
+    warped = [_warped(patch, (x0, y0, x1, y1), native) for patch in patches]
     cover = np.asarray(sum(alpha for alpha, _ in warped), np.float32)
-    for plane, to_channel in zip(planes, to_yuv, strict=False):
+    for plane, to_channel in zip(planes, yuv_matrix(native), strict=False):
         colour = sum(alpha * cv2.transform(rgb, to_channel[None]) for alpha, rgb in warped)
         across, down = (-(-full // part) for full, part in zip((width, height), plane.shape[::-1], strict=True))
         added, taken = (_sampled(np.asarray(each), across, down) for each in (colour, cover))
-        there = plane[box[1] // down :, box[0] // across :][: added.shape[0], : added.shape[1]]
+        there = plane[y0 // down :, x0 // across :][: added.shape[0], : added.shape[1]]
         mixed = np.rint(there + (added - taken * there))
         there[:] = np.clip(mixed, 0, (1 << native.format.components[0].bits) - 1).astype(plane.dtype)
+
+
+class _Sheet(NamedTuple):
+    """`rgb` (S, S, 3) uint8, `alpha` (S, S) float32, `to_frame` (2, 3): crop pixel -> pixel of the seen picture."""
+
+    rgb: Array
+    alpha: Array
+    to_frame: Array
+
+
+def _alike(layers: Sequence[Layer]) -> list[list[_Sheet]]:
+    """Layers as sheets, their weights in alpha, by where they lie: aligned windows lie alike where they overlap."""
+    found: dict[bytes, list[_Sheet]] = {}
+    for swapped, row in layers:
+        to_frame, weight = swapped.crops.to_frame[row], swapped.crops.weight[row]
+        alpha = swapped.alpha[row] if weight == 1 else swapped.alpha[row] * weight
+        found.setdefault(to_frame.tobytes(), []).append(_Sheet(swapped.rgb[row], alpha, to_frame))
+    return list(found.values())
+
+
+def _blended(sheets: Sequence[_Sheet]) -> _Sheet:
+    """Sheets that lie alike as one: brought to the frame together, they cost half."""
+    one, *others = sheets
+    for other in others:
+        # where both are 0 the colours must be theirs all the same: interpolation reaches out there
+        rgb = cv2.blendLinear(one.rgb, other.rgb, one.alpha + np.float32(1e-3), other.alpha + np.float32(1e-3))
+        one = _Sheet(np.asarray(rgb), one.alpha + other.alpha, one.to_frame)
+    return one
 
 
 def _sampled(full: Array, across: int, down: int) -> Array:
@@ -71,44 +102,58 @@ def _sampled(full: Array, across: int, down: int) -> Array:
     return np.asarray(cv2.resize(full, size, interpolation=cv2.INTER_AREA))
 
 
-def _stored(frame: Frame, layer: Layer) -> Array:
-    """(2, 3): crop pixel -> pixel of the stored picture."""
-    to_seen = np.vstack([layer[0].crops.to_frame[layer[1]], [0, 0, 1]])
-    return np.asarray(frame.to_stored @ to_seen)
+@dataclass(frozen=True, eq=False)
+class _Patch:
+    """The part of a sheet that shows: `rgb` (h, w, 3) uint8, `alpha` (h, w) float32, `to_stored` (2, 3) from its pixels
+    to those of the stored picture, `corners` (4, 2) there, of all alpha above 0."""
+
+    rgb: Array
+    alpha: Array
+    to_stored: Array
+    corners: Array
+
+    def box(self, width: int, height: int) -> Box:
+        """The box of the picture that holds it, aligned to any chroma sampling; maybe empty."""
+        low = np.floor(self.corners.min(0) - 2).astype(int) // 4 * 4
+        high = -(-np.ceil(self.corners.max(0) + 3).astype(int) // 4) * 4
+        return max(0, int(low[0])), max(0, int(low[1])), min(width, int(high[0])), min(height, int(high[1]))
 
 
-def _warped(layer: Layer, to_frame: Array, box: Box, native: Any) -> tuple[Array, Array]:
-    """Alpha times weight (h, w) and RGB (h, w, 3), float32, of one crop in the box of the stored picture."""
-    swapped, row = layer
-    rgb, alpha = swapped.rgb[row], swapped.alpha[row]
-    side = rgb.shape[0]
-    zoom = float(np.sqrt(abs(np.linalg.det(to_frame[:, :2]))))
-    small = max(2, round(side * zoom))
+def _patch(frame: Frame, sheet: _Sheet) -> _Patch | None:
+    """What a sheet lays over the frame; None where it covers nothing."""
+    rgb, alpha, to_frame = sheet
+    left, top, wide, high = cv2.boundingRect((alpha > 0).view(np.uint8))
+    if not wide:
+        return None
+    to_stored = np.asarray(frame.to_stored @ np.vstack([to_frame, [0, 0, 1]]))
+    x0, x1, y0, y1 = left - 1, left + wide, top - 1, top + high
+    corners = np.array([[x0, y0, 1], [x1, y0, 1], [x0, y1, 1], [x1, y1, 1]]) @ to_stored.T
+    zoom = float(np.sqrt(abs(np.linalg.det(to_stored[:, :2]))))
+    margin = 2 + math.ceil(2 / zoom)  # what cubics reach for, beyond what shows
+    x0, y0 = max(left - margin, 0), max(top - margin, 0)
+    part = np.s_[y0 : top + high + margin, x0 : left + wide + margin]
+    rgb, alpha = rgb[part], alpha[part]
+    step = np.ones(2)
     if zoom < _SHRINK:
-        rgb, alpha = (cv2.resize(each, (small, small), interpolation=cv2.INTER_AREA) for each in (rgb, alpha))
-        step = side / small
-        # pixel centres are at integers: x = (x' + 1/2) * step - 1/2
-        to_frame = np.hstack([to_frame[:, :2] * step, to_frame @ [[(step - 1) / 2], [(step - 1) / 2], [1.0]]])
-    to_box = to_frame - np.array([[0.0, 0.0, box[0]], [0.0, 0.0, box[1]]])
-    size = (box[2] - box[0], box[3] - box[1])
-    colour = cv2.warpAffine(rgb, to_box, size, flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
-    cover = cv2.warpAffine(alpha, to_box, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
+        sides = np.array(alpha.shape[::-1])
+        small = np.maximum(np.rint(sides * zoom), 2).astype(int)
+        rgb, alpha = (cv2.resize(each, small.tolist(), interpolation=cv2.INTER_AREA) for each in (rgb, alpha))
+        step = sides / small
+    # pixel centres are at integers: x = (x' + 1/2) * step - 1/2
+    first = to_stored @ np.append((step - 1) / 2 + [x0, y0], 1)
+    placed = np.column_stack([to_stored[:, :2] * step, first])
+    return _Patch(rgb, alpha, placed, corners)
+
+
+def _warped(patch: _Patch, box: Box, native: Any) -> tuple[Array, Array]:
+    """Alpha (h, w) and RGB (h, w, 3), float32, of a patch in the box of the stored picture."""
+    to_box = patch.to_stored - np.array([[0.0, 0.0, box[0]], [0.0, 0.0, box[1]]])
+    size = (int(box[2] - box[0]), int(box[3] - box[1]))
+    colour = cv2.warpAffine(patch.rgb, to_box, size, flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+    cover = cv2.warpAffine(patch.alpha, to_box, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
     if hdr.is_hdr(native.color_trc):
         colour = hdr.from_sdr(colour, native.color_trc, native.color_primaries)
-    return cover * swapped.crops.weight[row], colour.astype(np.float32)
-
-
-def _box(layer: Layer, to_frame: Array, width: int, height: int) -> Box:
-    """The box of the frame that holds all of a layer's alpha above 0, aligned to any chroma sampling; maybe empty."""
-    swapped, row = layer
-    left, top, wide, high = cv2.boundingRect((swapped.alpha[row] > 0).view(np.uint8))
-    if wide == 0:
-        return 0, 0, 0, 0
-    x0, x1, y0, y1 = left - 1, left + wide, top - 1, top + high
-    corners = np.array([[x0, y0, 1], [x1, y0, 1], [x0, y1, 1], [x1, y1, 1]]) @ to_frame.T
-    low = np.floor(corners.min(0) - 2).astype(int) // 4 * 4
-    high = -(-np.ceil(corners.max(0) + 3).astype(int) // 4) * 4
-    return max(0, int(low[0])), max(0, int(low[1])), min(width, int(high[0])), min(height, int(high[1]))
+    return cover, colour.astype(np.float32)
 
 
 def _planes(native: Any) -> list[Array]:
