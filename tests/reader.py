@@ -23,6 +23,7 @@ from vidswap.render import Job, make, make_pictures
 from vidswap.settings import WriteSettings
 from vidswap.types import Clip, Shot
 from vidswap.write.segments import Work, claimed
+from vidswap.write.stills import is_for_pictures
 
 MEMORY = 4 << 30  # bytes: who claims more in a header is answered with an error of memory
 SETTINGS = WriteSettings(preset="ultrafast", crf=30, segment=20)
@@ -47,7 +48,7 @@ def read(path: Path) -> Clip:
 def render(clip: Clip, out: Path) -> None:
     """The clip with a grey patch in its corner."""
     span = Shot(0, min(len(clip), MOST))
-    recipe = checked(clip, span, out, SETTINGS)
+    recipe = checked(clip, span, out, WriteSettings() if is_for_pictures(clip, out) else SETTINGS)
     job = Job(clip, span, [track_of(0, 0, span.stop)], Echo(7, 3), SOMEONE, {}, {"comment": "rendered"})
     with claimed(out) as folder:
         work = Work(folder, job.key(recipe), 0, SETTINGS.segment)

@@ -6,12 +6,14 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from vidswap.clock import Clock
 from vidswap.geometry import posed
+from vidswap.plan import Facts, drafted
 from vidswap.read.clip import frames, open_clip
 from vidswap.render import Job, Made, make, mean_face
 from vidswap.settings import WriteSettings
@@ -22,6 +24,15 @@ from vidswap.write.video import recipe_of
 
 MEAN = mean_face()
 SOMEONE = Identity((np.zeros((8, 8, 3), np.uint8),), (MEAN,), np.ones(4, np.float32) / 2, Consent("self"))
+
+
+def write_plan(path: Path, name: str, facts: Facts, shots: Sequence[Shot], tracks: Sequence[Track]) -> None:
+    """A plan file of tracks that are there already."""
+    embeddings = np.stack([track.embedding for track in tracks]) if tracks else np.empty((0, 0), np.float32)
+    with drafted(path) as draft:
+        for track in tracks:
+            draft.add(track)
+        draft.finish(name, facts, shots, [track.person for track in tracks], embeddings)
 
 
 class Echo:

@@ -8,19 +8,21 @@ from pathlib import Path
 import numpy as np
 import pytest
 from footage import make_clip, moving
-from rendered import track_of
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from rendered import track_of, write_plan
 
 from vidswap import analysis, cli, pipeline
 from vidswap.cache import Cache
 from vidswap.clock import Clock
 from vidswap.errors import InputError, ModelError, NoFaceError, OutputError, UsageError
 from vidswap.moment import moment
-from vidswap.plan import open_plan, write_plan
+from vidswap.plan import open_plan
 from vidswap.read import clip as clips
 from vidswap.read import tracks
 from vidswap.read.tracks import Sketch
 from vidswap.settings import ReadSettings
-from vidswap.types import Shot
+from vidswap.types import Clip, Shot
 
 SAMPLES = Path(__file__).parents[1] / "samples"
 CLIP, SELFIE = SAMPLES / "clip.mp4", SAMPLES / "selfie.jpg"
@@ -263,3 +265,30 @@ def test_shots_are_drawn_up_one_by_one(tmp_path, monkeypatch):
         assert [(each.id, each.start, each.person) for each in plan.tracks] == [(0, 0, 0), (1, 10, 1), (2, 20, 0)]
         assert plan.shots == (Shot(0, 10), Shot(10, 20), Shot(20, 30))
         assert np.array_equal(plan.tracks[1].embedding, np.eye(4, dtype=np.float32)[1])
+
+
+@settings(max_examples=25, deadline=None)
+@given(cuts=st.lists(st.booleans(), min_size=20, max_size=20), start=st.integers(0, 18))
+def test_shots_cover_all_frames_once_and_begin_at_cuts(cuts, start, film_of_twenty):
+    class Told:
+        def __init__(self) -> None:
+            self.left = iter(cuts[start:])
+
+        def __call__(self, rgb: np.ndarray) -> bool:
+            return next(self.left)
+
+    class Blind:
+        def detect(self, rgb: np.ndarray) -> list:
+            return []
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(analysis, "Cuts", Told)
+        found = list(analysis.analyse(film_of_twenty, Shot(start, 20), Blind(), Clock()))
+    assert [i for shot, faces in found for i in range(shot.start, shot.stop)] == list(range(start, 20))
+    assert {shot.start for shot, _ in found} == {i for i in range(start, 20) if cuts[i] or i == start}
+    assert all(len(faces) == len(shot) for shot, faces in found)
+
+
+@pytest.fixture(scope="module")
+def film_of_twenty(tmp_path_factory) -> Clip:
+    return clips.open_clip(make_clip(tmp_path_factory.mktemp("film") / "a.mp4", moving(20), sound=False))

@@ -1,6 +1,7 @@
 """What is measured, and how it is told; once in earnest, on a few frames of the sample."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -32,6 +33,8 @@ def test_figures_are_ratios_of_what_was_measured():
     assert "8.00 fps" in said
     assert "overlap by 3.0 s" in said
     assert "75%" in said
+    assert "480 lines" in said
+    assert "plan" not in table(replace(found, overheads=[])), "no head without rows"
 
 
 def test_the_best_of_several_runs_counts():

@@ -12,10 +12,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from footage import make_clip, moving
-from rendered import SOMEONE, Echo, track_of
+from rendered import SOMEONE, Echo, track_of, write_plan
 
 from vidswap.clock import Clock, peak
-from vidswap.plan import glimpsed, open_plan, write_plan
+from vidswap.plan import glimpsed, open_plan
 from vidswap.read.clip import frames, open_clip
 from vidswap.render import Job, make
 from vidswap.settings import WriteSettings

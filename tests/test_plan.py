@@ -12,10 +12,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
+from rendered import write_plan
 
 from vidswap import plan as plans
 from vidswap.errors import InputError, UsageError
-from vidswap.plan import PIECE, open_plan, packed, title, unpacked, write_plan
+from vidswap.plan import PIECE, open_plan, packed, title, unpacked
 from vidswap.types import Shot, Track
 
 FACTS = {"source": "ab12", "size": [640, 360, 200], "span": [10, 110], "models": {"mesh": "cd"}, "settings": {},

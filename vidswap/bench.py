@@ -238,9 +238,10 @@ def table(bench: Bench) -> str:
         f"{run.frames} frames in {run.seconds:.2f} s: {run.frames / run.seconds:.2f} fps, "
         f"{run.duration / run.seconds:.3f} of real time; the stages overlap by {busy - run.seconds:.1f} s",
         f"at most {run.peak / 1e6:.0f} MB, {bench.short.peak / 1e6:.0f} MB for its first {bench.short.frames} frames",
-        "",
-        f"{'all but the swap, with a plan':<32}{'plain':>9}{'render':>9}{'times':>8}{'work':>8}{'memory':>10}",
     ]
+    if bench.overheads:
+        head = f"{'all but the swap, with a plan':<32}{'plain':>9}{'render':>9}{'times':>8}{'work':>8}{'memory':>10}"
+        lines += ["", head]
     for each in bench.overheads:
         lines.append(f"{each.height:>6} lines, {each.render.frames} frames".ljust(32)
                      + f"{each.plain.seconds:>7.2f} s{each.render.seconds:>7.2f} s{each.ratio:>8.2f}{each.work:>8.2f}"

@@ -175,8 +175,12 @@ def moments(clip: Clip, out: Path, span: Shot, indices: Sequence[int]) -> Iterat
 
 
 def checked(clip: Clip, span: Shot, out: Path, settings: WriteSettings) -> Recipe | None:
-    """How to encode the film `out`, or None where it names pictures. Raises OutputError where it cannot be made."""
+    """How to encode the film `out`, or None where it names pictures. Raises OutputError where it cannot be made,
+    UsageError where pictures are asked for as films are."""
     if is_for_pictures(clip, out):
+        if settings.codec or settings.preset or settings.lossless or settings.crf is not None:
+            raise UsageError(f"{out.name} is of pictures; --codec, --crf, --preset and --lossless are for films",
+                             "leave them out; a .png loses nothing")  # fmt: skip
         check_pictures(clip, len(span), out)
         return None
     check_writable(clip, out, settings.codec, span.start > 0)

@@ -152,15 +152,6 @@ def drafted(path: Path) -> Iterator[Draft]:
         yield Draft(archive)
 
 
-def write_plan(path: Path, name: str, facts: Facts, shots: Sequence[Shot], tracks: Sequence[Track]) -> None:
-    """Write what was found in the frames of `facts["span"]` of the clip `name`. Raises OSError."""
-    embeddings = np.stack([track.embedding for track in tracks]) if tracks else np.empty((0, 0), np.float32)
-    with drafted(path) as draft:
-        for track in tracks:
-            draft.add(track)
-        draft.finish(name, facts, shots, [track.person for track in tracks], embeddings)
-
-
 @contextmanager
 def open_plan(path: Path) -> Iterator[Plan]:
     """The plan in a file, which stays open meanwhile; every byte of it was checked. Raises InputError."""

@@ -3,11 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from footage import moving, texture
-from hypothesis import given
-from hypothesis import strategies as st
 
-from vidswap.read.shots import Cuts, shots_of
-from vidswap.types import Shot
+from vidswap.read.shots import Cuts
 
 
 def cuts_in(pictures):
@@ -53,15 +50,3 @@ def test_input_stays():
     before = picture.copy()
     Cuts()(picture)
     np.testing.assert_array_equal(picture, before)
-
-
-@given(st.lists(st.booleans(), max_size=50), st.integers(0, 1000))
-def test_shots_cover_all_frames_once(cuts, first):
-    shots = shots_of(cuts, first)
-    assert [i for shot in shots for i in range(shot.start, shot.stop)] == list(range(first, first + len(cuts)))
-    assert {shot.start - first for shot in shots} == {i for i, cut in enumerate(cuts) if cut or i == 0}
-
-
-def test_shots_of_nothing():
-    assert shots_of([], 3) == []
-    assert shots_of([True], 3) == [Shot(3, 4)]

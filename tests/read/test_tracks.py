@@ -1,5 +1,7 @@
 """Faces become tracks: matched, separated by cuts, found again, each once."""
 
+from collections.abc import Sequence
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -10,8 +12,8 @@ from hypothesis import strategies as st
 
 import vidswap
 from vidswap import geometry
-from vidswap.read.tracks import GAP, find_tracks
-from vidswap.types import Face, Shot
+from vidswap.read.tracks import GAP, embeddings_of, persons_of, tracks_in
+from vidswap.types import Face, Shot, Track
 
 MEAN = np.load(Path(vidswap.__file__).parent / "models" / "embedded" / "face.npz")["mean"]
 GRID = 16
@@ -29,6 +31,16 @@ def face(x, y=100.0, *, size=60.0, who=None, score=0.9, visible=255):
     to_frame = np.array([[cell, 0, x - size + cell / 2], [0, cell, y - size + cell / 2]])
     seen = np.full((GRID, GRID), visible, np.uint8)
     return Face(box, mesh, score, None if who is None else person(who), seen, to_frame)
+
+
+def find_tracks(shots: Sequence[Shot], faces: Sequence[list[Face]], first: int) -> list[Track]:
+    """The tracks of all shots, as the first pass finds them; `faces[i]` are those of frame `first + i`."""
+    found = []
+    for shot in shots:
+        found += tracks_in(shot, faces, first, len(found))
+    sketches = [sketch for _, sketch in found]
+    told = zip(found, persons_of(sketches), embeddings_of(sketches))
+    return [replace(track, person=person, embedding=embedding) for (track, _), person, embedding in told]
 
 
 def across(count, start, speed, **looks):

@@ -8,8 +8,11 @@ from footage import make_clip, moving, texture
 from PIL import Image
 from reader import render
 
-from vidswap.errors import EngineError, OutputError
+from vidswap.errors import EngineError, OutputError, UsageError
+from vidswap.pipeline import checked
 from vidswap.read.clip import frames, open_clip
+from vidswap.settings import WriteSettings
+from vidswap.types import Shot
 from vidswap.write.segments import claimed
 from vidswap.write.stills import check_pictures, is_for_pictures, write_pictures
 
@@ -38,6 +41,14 @@ def test_pixels_that_nobody_touched_come_back(tmp_path, mode, ending):
     out = through(still(tmp_path / "a.png", picture), tmp_path / f"out{ending}")
     with Image.open(out) as image:
         np.testing.assert_array_equal(np.asarray(image), picture)
+
+
+@pytest.mark.parametrize("asked", [{"codec": "hevc"}, {"crf": 0}, {"preset": "slow"}, {"lossless": True}])
+def test_pictures_are_not_asked_for_as_films_are(tmp_path, asked):
+    clip = still(tmp_path / "a.png", texture(1, 64, 48))
+    with pytest.raises(UsageError, match=r"out\.jpg .* for films"):
+        checked(clip, Shot(0, 1), tmp_path / "out.jpg", WriteSettings(**asked))
+    assert checked(clip, Shot(0, 1), tmp_path / "out.jpg", WriteSettings()) is None
 
 
 def test_sixteen_bits_come_back(tmp_path):

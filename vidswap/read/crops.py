@@ -11,7 +11,6 @@ import numpy as np
 from vidswap import geometry
 from vidswap.types import Array, Crops, Frame, Track
 
-VERSION = 1
 MASK = 128  # side of the aligned picture in which a mask is made
 GROW = 3  # how far the mask reaches beyond the mesh, in pixels of that picture
 SOFT = 1.5  # width of the mask's edge (sigma), pixels

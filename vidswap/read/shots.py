@@ -1,15 +1,13 @@
-"""Pictures in order -> where the cuts are -> Shots."""
+"""Pictures in order -> where the cuts are."""
 
 from __future__ import annotations
-
-from collections.abc import Iterable
 
 import cv2
 import numpy as np
 from scenedetect.common import FrameTimecode
 from scenedetect.detectors import ContentDetector
 
-from vidswap.types import Array, Shot
+from vidswap.types import Array
 
 VERSION = 1
 _WIDTH = 160  # pixels of the picture that is compared
@@ -45,18 +43,6 @@ class Cuts:
         cut = self._doubt and before is not None and _likeness(detail, before) < _ALIKE
         self._doubt = False
         return cut
-
-
-def shots_of(cuts: Iterable[bool], first: int) -> list[Shot]:
-    """The shots of consecutive frames, of which `first` is the index of the first, from one word of Cuts a frame."""
-    starts, stop = [first], first
-    for cut in cuts:
-        if cut and stop > first:
-            starts.append(stop)
-        stop += 1
-    if stop == first:
-        return []
-    return [Shot(start, end) for start, end in zip(starts, [*starts[1:], stop], strict=True)]
 
 
 def _shrunk(rgb: Array) -> Array:

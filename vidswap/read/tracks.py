@@ -73,22 +73,12 @@ class Sketch:
     embedding: Array | None
 
 
-def find_tracks(shots: Sequence[Shot], faces: Sequence[list[Face]], first: int) -> list[Track]:
-    """The faces of each shot followed through it; `faces[i]` are those of frame `first + i`, the shots lie anywhere.
-
-    Tracks are ordered by where they start, never cross a cut, and hold each face once. Frames between two sightings
-    are filled in (`seen` False), for up to GAP frames. Persons are numbered by time on screen times size."""
-    found: list[tuple[Track, Sketch]] = []
-    for shot in shots:
-        found += tracks_in(shot, faces, first, len(found))
-    sketches = [sketch for _, sketch in found]
-    told = zip(found, persons_of(sketches), embeddings_of(sketches))
-    return [replace(track, person=person, embedding=embedding) for (track, _), person, embedding in told]
-
-
 def tracks_in(shot: Shot, faces: Sequence[list[Face]], first: int, number: int) -> list[tuple[Track, Sketch]]:
-    """The tracks of one shot as of `find_tracks`, with ids from `number` on; whose they are is not known before all
-    shots are: until then each is person 0, and has the embedding of its sketch or one zero."""
+    """The faces of one shot followed through it, with ids from `number` on; `faces[i]` are those of frame `first + i`.
+
+    Tracks are ordered by where they start, never leave the shot, and hold each face once. Frames between two sightings
+    are filled in (`seen` False), for up to GAP frames. Whose they are is not known before all shots are: until then
+    each is person 0, and has the embedding of its sketch or one zero."""
     paths = [path for path in _follow(shot, faces, first) if _counts(path, shot)]
     paths.sort(key=lambda path: (path.first.index, float(path.first.points[0, 0])))
     sketches = [_sketch(path) for path in paths]
