@@ -59,9 +59,37 @@ def test_nearer_covers_farther():
 
 
 def test_an_open_mouth_has_an_inside(form, mesh):
-    opened = mesh.copy()
-    middle = mesh[[13, 14], 1].mean()
-    opened[(mesh[:, 1] > middle) & (np.abs(mesh[:, 0] - mesh[4, 0]) < 15), 1] += 20
-    drawing = surface.draw(form, surface.with_ring(opened, mesh), SIZE)
-    lips = ((opened[13, :2] + opened[14, :2]) / 4).round().astype(int)
+    open_mouth = opened(mesh, 20)
+    drawing = surface.draw(form, surface.with_ring(open_mouth, mesh), SIZE)
+    lips = ((open_mouth[13, :2] + open_mouth[14, :2]) / 4).round().astype(int)
     assert drawing.part[lips[1], lips[0]] == 2
+
+
+def opened(mesh, by: float):
+    """A face whose lower lip and chin are lower."""
+    middle, low = mesh[[13, 14], 1].mean(), mesh.copy()
+    low[(mesh[:, 1] > middle) & (np.abs(mesh[:, 0] - mesh[4, 0]) < 15), 1] += by
+    return low
+
+
+def test_lips_that_close_show_nothing_of_what_was_between_them(form, mesh):
+    grin = opened(mesh, 20)
+    photo = np.full((SIZE, SIZE, 3), 100, np.uint8)
+    teeth = np.round(grin[[*geometry.INNER_LIPS], :2]).astype(np.int32)
+    cv2.fillPoly(photo, [teeth], (255, 255, 255))
+    photo = cv2.erode(photo, np.ones((5, 5)))  # lips of 2 pixels around them
+    drawing = surface.draw(form, surface.with_ring(mesh, mesh), SIZE)
+    drawn = surface.texture(form, drawing, photo, surface.with_ring(grin, grin))
+    skin = cv2.resize((drawing.part == 0).astype(np.uint8), (SIZE, SIZE), interpolation=cv2.INTER_NEAREST)
+    assert photo.max() == 255
+    assert drawn[cv2.erode(skin, np.ones((3, 3))) > 0].max() < 130
+    assert surface.texture(form, surface.draw(form, surface.with_ring(grin, mesh), SIZE), photo,
+                           surface.with_ring(grin, grin)).max() == 255  # fmt: skip
+
+
+def test_what_is_stretched_is_not_torn(form, mesh, picture):
+    """A jaw that drops is read smoothly: only where neighbours lie apart in the picture is anything softened."""
+    target = surface.with_ring(opened(mesh, 6), mesh)
+    drawing = surface.draw(form, target, SIZE)
+    half = geometry.sampling_map(drawing.seen, drawing.target, surface.with_ring(mesh, mesh), form.triangles)
+    assert surface._torn(half, drawing.part >= 0)[drawing.part >= 0].mean() < 0.02

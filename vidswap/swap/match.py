@@ -26,8 +26,8 @@ class LightSettings:
     `feather`: softness of the face's edge, `forehead` up there."""
 
     wide: float = 0.12
-    narrow: float = 0.04
-    rim: float = 0.09
+    narrow: float = 0.08
+    rim: float = 0.05
     inside: float = 0.85
     feather: float = 0.035
     forehead: float = 0.10
@@ -85,9 +85,9 @@ def relight(face: Array, actor: Array, drawing: Drawing, settings: LightSettings
     """`face` (S, S, 3) uint8 in the light of `actor` (S, S, 3), both drawn on the same geometry: float32.
 
     Luma: low frequencies are the actor's; detail is scaled as the light is (shading multiplies), within limits, and the
-    rest of the step is added. Chroma: matched finely, since coloured light on a selfie is finer than shading and
-    identity hardly lives there. Eyes keep more of their own contrast, half of what the light would take: they are who
-    it is, and in a face that is small or looks down they would drown."""
+    rest of the step is added. Chroma: matched at `narrow` everywhere, since coloured light on a selfie is finer than
+    shading; finer still, it would be the actor's blush and lipstick. Eyes keep more of their own contrast, half of what
+    the light would take: they are who it is, and in a face that is small or looks down they would drown."""
     skin = cv2.resize((drawing.part == 0).astype(np.float32), (SMALL, SMALL), interpolation=cv2.INTER_AREA)
     own, light = (_ycc(cv2.resize(p, (SMALL, SMALL), interpolation=cv2.INTER_AREA)) for p in (face, actor))
     depth = cv2.distanceTransform((skin > 0.5).astype(np.uint8), cv2.DIST_L2, 3)

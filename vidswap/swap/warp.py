@@ -109,7 +109,10 @@ class Warp:
         around = texture(self.form, drawing, scene.crop, with_ring(scene.actor, scene.actor))
         beyond = cv2.resize(cv2.dilate((drawing.part < 0).astype(np.uint8), np.ones((3, 3))), around.shape[:2])
         around = cv2.copyTo(scene.crop, beyond, around)
-        return Drawn(drawing, np.ascontiguousarray(face[..., :3]), face[..., 3], around)
+        # the actor's mouth in the photo's face too: its own teeth would show between lips that close
+        mouth = cv2.resize((drawing.part == 2).astype(np.uint8), around.shape[:2], interpolation=cv2.INTER_NEAREST)
+        own = cv2.copyTo(around, mouth, np.ascontiguousarray(face[..., :3]))
+        return Drawn(drawing, own, face[..., 3], around)
 
     def tone(self, scenes: Sequence[tuple[Scene, Drawn]]) -> match.Tone:
         """The mean tone that sets the photo into these scenes."""
