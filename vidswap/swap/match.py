@@ -27,7 +27,7 @@ class LightSettings:
 
     wide: float = 0.12
     narrow: float = 0.08
-    rim: float = 0.05
+    rim: float = 0.09
     inside: float = 0.85
     feather: float = 0.035
     forehead: float = 0.10
