@@ -22,7 +22,7 @@ from vidswap.geometry import Array
 from vidswap.settings import SwapSettings
 from vidswap.swap import warp
 from vidswap.swap.engine import Needs
-from vidswap.swap.match import depth_share
+from vidswap.swap.match import LUMA
 from vidswap.swap.sampler import Denoise, low_band, noise, sample, schedule, steadied
 from vidswap.swap.surface import Surface
 from vidswap.types import Crops, Identity, Swapped
@@ -34,7 +34,8 @@ PATCH = 4  # the network sees squares of this side as channels: attention-free a
 SPREAD = 0.1  # standard deviation of the residual, in pictures of [-1, 1]
 BLUR = 8
 STEPS = 1
-HELD = 0.95
+SHARE = 0.5  # of the change that is used: with all of it, eyes of small faces drown again
+LIGHT = 0.08  # width (sigma, share of the side) below which a change of luma is no light but features
 BATCH = 4
 
 
@@ -125,17 +126,18 @@ class Embedded:
 
 
 def finished(frame: warp.Warped, change: Tensor) -> Array:
-    """The warp at full size plus the change found at half size, near the face only: (S, S, 3) uint8. Inside, away from
-    the outline, HELD (a share) of it is left out: features are the person's, seams and light are the scene's."""
+    """The warp at full size plus the change found at half size, near the face only: (S, S, 3) uint8. Colour and light
+    are the scene's, by SHARE; what of the change is finer than light is left out, since features are the person's."""
     size = len(frame.alpha)
     small = cv2.resize(frame.alpha, (size // 4, size // 4), interpolation=cv2.INTER_AREA)
     near = cv2.GaussianBlur(cv2.dilate(small, np.ones((5, 5))), (0, 0), 2.0)
-    grown = cv2.resize(near, (size, size), interpolation=cv2.INTER_LINEAR) * (
-        1 - HELD * depth_share(frame.drawing, 0.2)
-    )
-    full = cv2.resize(change.permute(1, 2, 0).contiguous().numpy(), (size, size), interpolation=cv2.INTER_LINEAR)
-    added = full * (127.5 * grown[..., None])
-    return np.asarray(np.clip(np.rint(frame.picture + added), 0, 255).astype(np.uint8))
+    found = change.permute(1, 2, 0).contiguous().numpy()
+    luma = found @ LUMA
+    light = cv2.GaussianBlur(cv2.resize(luma, near.shape, interpolation=cv2.INTER_AREA), (0, 0), LIGHT * len(near))
+    fine = luma - cv2.resize(light, luma.shape, interpolation=cv2.INTER_LINEAR)
+    full, grown = (cv2.resize(each, (size, size)) for each in (found - fine[..., None], near))
+    picture = frame.picture + full * (127.5 * SHARE * grown[..., None])
+    return np.asarray(np.clip(np.rint(picture), 0, 255).astype(np.uint8))
 
 
 def _before(crops: Crops, previous: Swapped | None) -> Tensor | None:
