@@ -123,6 +123,7 @@ def open_faces(pack: str, threads: int = 1) -> FaceReader:
     home, or a folder with .onnx files. `threads` of each model. Nothing is downloaded. Raises ModelError."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
+    options.enable_cpu_mem_arena = False  # saves no time here, and never gives back what a large picture took
     app = open_pack(find_pack(pack), options, SURE_EMBEDDED if pack == "embedded" else SURE)
     return FaceReader(app, open_mesh(options), licence_of(pack))
 
