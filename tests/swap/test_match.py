@@ -46,20 +46,6 @@ def test_a_face_in_its_own_light_stays(face, drawing):
     assert np.abs(lit - face)[drawing_mask(drawing)].mean() < 1.0
 
 
-@pytest.mark.parametrize("tint", [(1.2, 0.95, 0.7), (0.75, 0.95, 1.15)])
-def test_the_tint_of_a_selfies_light_goes_from_brows_and_lips_too(face, drawing, tint):
-    rng = np.random.default_rng(2)
-    spots = cv2.GaussianBlur((rng.random((SIZE, SIZE)) < 0.004).astype(np.float32), (0, 0), 1.5) * 12
-    featured = np.clip(face * (1 - 0.6 * np.clip(spots, 0, 1))[..., None], 0, 255).astype(np.uint8)
-    tinted = np.clip(featured * np.array(tint), 0, 255).astype(np.uint8)
-    mask = drawing_mask(drawing)
-    wanted, found = (match.relight(each, face, drawing, match.LightSettings()) for each in (featured, tinted))
-    dark = mask & (spots > 0.5)
-    assert np.abs(featured.astype(float) - tinted)[dark].mean() > 10
-    assert np.abs(wanted - found)[dark].mean() < 4
-    assert np.abs(wanted - found)[mask].mean() < 3
-
-
 def test_sharpness_is_found_and_given(face, drawing):
     rng = np.random.default_rng(0)
     sharp = np.clip(face + rng.normal(0, 10, face.shape), 0, 255).astype(np.float32)

@@ -15,7 +15,6 @@ NOSE = np.array([6, 197, 195, 5, 4, 45, 275, 198, 420])
 LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 LOST_ON_THE_WAY = 1.08  # detail that the way back into the frame costs
 CONTRAST, COLOUR = (0.6, 1.15), (0.35, 1.1)
-BALANCE = (0.4, 2.5)
 BLURS = (0.0, 0.45, 0.7, 1.0, 1.5, 2.0)
 SMALL = 128  # light is matched at this side: it has no detail
 
@@ -90,9 +89,7 @@ def relight(face: Array, actor: Array, drawing: Drawing, settings: LightSettings
     shading; finer still, it would be the actor's blush and lipstick. Eyes keep more of their own contrast, half of what
     the light would take: they are who it is, and in a face that is small or looks down they would drown."""
     skin = cv2.resize((drawing.part == 0).astype(np.float32), (SMALL, SMALL), interpolation=cv2.INTER_AREA)
-    own, light = (cv2.resize(p, (SMALL, SMALL), interpolation=cv2.INTER_AREA) for p in (face, actor))
-    balance = _balance(own, light, skin)
-    own, light = _ycc(cv2.transform(own, balance)), _ycc(light)
+    own, light = (_ycc(cv2.resize(p, (SMALL, SMALL), interpolation=cv2.INTER_AREA)) for p in (face, actor))
     depth = cv2.distanceTransform((skin > 0.5).astype(np.uint8), cv2.DIST_L2, 3)
     rim = np.clip(1 - depth / (settings.rim * SMALL), 0, 1)[..., None]
     wide, narrow = settings.wide * SMALL, settings.narrow * SMALL
@@ -108,16 +105,8 @@ def relight(face: Array, actor: Array, drawing: Drawing, settings: LightSettings
     gain = np.concatenate([gain, np.full_like(low[..., 1:], how.colour)], -1)
     shift = wanted - gain * low
     size = (drawing.size, drawing.size)
-    lit = _ycc(cv2.transform(face, balance)) * cv2.resize(gain, size) + cv2.resize(shift, size)
+    lit = _ycc(face) * cv2.resize(gain, size) + cv2.resize(shift, size)
     return np.asarray(cv2.cvtColor(lit / 255, cv2.COLOR_YCrCb2RGB) * 255, np.float32)
-
-
-def _balance(face: Array, actor: Array, skin: Array) -> Array:
-    """(3, 3) diagonal gains of red, green and blue that give the skin of `face` the hue of the actor's, at the luma it
-    has: coloured light multiplies (von Kries 1902), so that brows and lips lose its tint as well."""
-    own, wanted = (np.average(p.reshape(-1, 3), axis=0, weights=skin.reshape(-1) + 1e-6) + 8 for p in (face, actor))
-    gain = np.clip(wanted / own, *BALANCE)
-    return np.diag(gain * (LUMA @ own) / (LUMA @ (gain * own))).astype(np.float32)
 
 
 def _ycc(picture: Array) -> Array:
