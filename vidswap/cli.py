@@ -72,15 +72,13 @@ def _swap(options: argparse.Namespace) -> None:
 
     with _bars() as report:
         done = swap_clip(options.clip, options.face, options.consent, options.out, settings=settings, report=report)
-    if done.repeated:
-        print(f"vidswap: warning: {done.repeated} damaged frames show the picture before them", file=sys.stderr)
-    for stream in done.left_out:
-        print(f"vidswap: warning: {stream} of the clip is left out, no container takes it", file=sys.stderr)
+    for note in done.notes:
+        print(f"vidswap: warning: {note}", file=sys.stderr)
     if options.json:
         return _print_json({"out": str(done.out), "sheet": options.sheet and str(options.sheet), "frames": done.frames,
                             "resumed": done.resumed, "repeated": done.repeated, "swapped": done.swapped,
                             "persons": done.persons, "engine": settings.swap.engine, "licence": done.licence,
-                            "seconds": round(done.seconds, 2)})  # fmt: skip
+                            "notes": done.notes, "seconds": round(done.seconds, 2)})  # fmt: skip
     found = f", {done.resumed} were there already" if done.resumed else ""
     print(f"{done.out}: {done.swapped} of {done.frames} frames have the new face{found}; {done.seconds:.1f} s")
     if options.sheet:

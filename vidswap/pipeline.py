@@ -23,10 +23,10 @@ from vidswap.read.clip import frames, open_clip
 from vidswap.read.faces import open_faces
 from vidswap.read.identity import load_consent, load_identity
 from vidswap.read.planar import film_maker, planar
-from vidswap.render import Job, make, make_pictures, mean_face
+from vidswap.render import Job, Made, make, make_pictures, mean_face
 from vidswap.settings import ReadSettings, Settings, WriteSettings
 from vidswap.swap.engine import Engine, open_engine
-from vidswap.types import Array, Clip, Shot
+from vidswap.types import Array, Clip, Identity, Shot
 from vidswap.weights import registry
 from vidswap.write.cast import Row, cast_sheet, portrait
 from vidswap.write.containers import named
@@ -46,8 +46,8 @@ SHEET_ROWS, PORTRAITS = 6, 6
 class Result:
     """What a swap did: `frames` written, `duration` of them in seconds, `swapped` of them with another face, the
     `persons` replaced; `resumed` frames were found finished, `repeated` could not be decoded and show the one before.
-    `left_out` are the clip's streams that no container takes. `licence` is that of the face models; `stages` is where
-    time and memory went."""
+    `left_out` are the clip's streams that no container takes; `notes` say these and all else that a person should know,
+    a line each. `licence` is that of the face models; `stages` is where time and memory went."""
 
     out: Path
     frames: int
@@ -60,6 +60,7 @@ class Result:
     resumed: int = 0
     repeated: int = 0
     left_out: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -109,7 +110,14 @@ def swap_clip(
     persons = tuple(sorted({track.person for track in tracks}))
     duration = clip.seconds(span.stop - 1) - clip.seconds(span.start) + float(1 / clip.rate)
     return Result(out, len(span), duration, len(covered), persons, reader.licence, clock.stages, clock.seconds,
-                  made.resumed, made.repeated, lost)  # fmt: skip
+                  made.resumed, made.repeated, lost, noted_of(clip, identity, made, lost))  # fmt: skip
+
+
+def noted_of(clip: Clip, identity: Identity, made: Made, lost: Sequence[str]) -> tuple[str, ...]:
+    """What a person should know of a swap, a line each."""
+    damaged = (f"{made.repeated} damaged frames show the picture before them",) if made.repeated else ()
+    without = (f"{stream} of the clip is left out, no container takes it" for stream in lost)
+    return (*clip.notes, *identity.notes, *damaged, *without)
 
 
 def cast_clip(source: Path, out: Path, *, settings: Settings = Settings(), report: Report = quiet) -> list[Row]:

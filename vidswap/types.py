@@ -55,7 +55,8 @@ class Clip(_Shapes):
     `container` is FFmpeg's format name ("mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", "gif" ...). `width` and `height`
     are those of the stored pictures; `turn` has the rows of the matrix that makes them upright, of 1, 0 and -1, and
     `pixel` is the width of a pixel over its height. `last` is how long the last frame is shown, 0: not told. `files`
-    are those of pictures, whose `container` is "still", "animation" or "sequence"; film has none.
+    are those of pictures, whose `container` is "still", "animation" or "sequence"; film has none. `notes` are what a
+    person should know of how the file was read, a line each.
     """
 
     path: Path
@@ -72,6 +73,7 @@ class Clip(_Shapes):
     pixel: Fraction = Fraction(1)
     last: int = 0
     files: tuple[Path, ...] = ()
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         _check(self, "pts", np.int64, (None,))
@@ -245,12 +247,14 @@ class Consent:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Identity(_Shapes):
-    """The person to put in: at least one photo with its mesh, best first, and their consent."""
+    """The person to put in: at least one photo with its mesh, best first, and their consent. `notes` are what a person
+    should know of how the photos were taken, a line each."""
 
     photos: tuple[Array, ...]  # each (H, W, 3) uint8, cut around the face
     meshes: tuple[Array, ...]  # each (478, 3) float32, pixels of its photo
     embedding: Array  # (E,) float32, unit
     consent: Consent
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.photos or len(self.photos) != len(self.meshes):
