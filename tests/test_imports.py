@@ -14,7 +14,7 @@ ENGINES = {"vidswap.swap.warp", "vidswap.swap.embedded"}
 START = "vidswap.swap.warp"  # what diffusion starts from; no other engine may be imported by an engine
 
 # What may import which of our own modules; the longest matching name counts, and a folder stands for all in it.
-SHARED = {"errors", "geometry", "hdr", "moment", "types", "settings", "weights"}
+SHARED = {"errors", "geometry", "hdr", "moment", "types", "settings", "weights", "media"}
 ALLOWED = {
     "__init__": {"pipeline", "errors", "settings", "read"},
     "__main__": {"cli"},
@@ -27,6 +27,7 @@ ALLOWED = {
     "relay": {"types"},
     "types": {"errors"},
     "moment": {"errors"},
+    "media": {"errors", "media", "types"},
     "settings": {"errors", "moment"},
     "weights": {"errors"},
     "bench": SHARED | {"clock", "pipeline", "render", *STAGES},  # runs of the pipeline, measured
@@ -44,8 +45,8 @@ ALLOWED = {
 # Third-party packages and the modules that may import them.
 TORCH = {"swap.sampler", "swap.embedded", "train"}
 FENCES = {
-    "av": {"read.clip", "read.planar", "read.sound", "read.stills", "read.view", "write.containers", "write.encode",
-           "write.passthrough", "write.refusals", "write.streams", "write.subtitles", "write.video"},
+    "av": {"media", "read.clip", "read.planar", "read.sound", "read.stills", "read.view", "write.containers",
+           "write.encode", "write.passthrough", "write.refusals", "write.streams", "write.subtitles", "write.video"},
     "PIL": {"read.stills", "write.stills"},
     "onnxruntime": {"read.faces"},
     "insightface": {"read.faces"},

@@ -116,7 +116,8 @@ def swap_clip(
 def noted_of(clip: Clip, identity: Identity, made: Made, lost: Sequence[str]) -> tuple[str, ...]:
     """What a person should know of a swap, a line each."""
     damaged = (f"{made.repeated} damaged frames show the picture before them",) if made.repeated else ()
-    without = (f"{stream} of the clip is left out, no container takes it" for stream in lost)
+    films = tuple(stream for stream in lost if stream.endswith("(video)"))  # the clip's own notes have them
+    without = (f"{stream} of the clip is left out, no container takes it" for stream in lost if stream not in films)
     return (*clip.notes, *identity.notes, *damaged, *without)
 
 

@@ -22,10 +22,10 @@ from typing import Any
 import av
 import numpy as np
 from av.filter import Graph
-from av.stream import Disposition
 from av.video.reformatter import VideoReformatter
 
 from vidswap.errors import InputError
+from vidswap.media.source import MOST_PIXELS, codec_of, film_of, is_playlist, opened, others_of
 from vidswap.read import stills
 from vidswap.read.planar import colour_of, planar, sized
 from vidswap.read.view import Cropper, View, turn_of
@@ -35,7 +35,6 @@ VERSION = 1
 _NUDGE = 90  # ticks that a tick is split into, to part frames with the same time
 _STEPS_BACK = (0, 2, 5, 15, 60)  # seconds, tried until the decoder lands before the wanted frame
 _VIDEO_KINDS = "give a film (mp4, mov, mkv, webm, avi, ts), a picture, or a folder of pictures"
-MOST_PIXELS = 1 << 26  # of a picture, 8192 x 8192: more is a damaged header, or an attack on memory
 _NOTHING = f"the file is damaged, its codec unknown, or its pictures larger than {MOST_PIXELS:,} pixels"
 MOST_FRAMES = 10_000_000  # two days at 60 a second
 _FASTEST, _SLOWEST = 1000, Fraction(1, 3600)  # frames a second that a header is believed
@@ -57,14 +56,14 @@ def open_clip(path: Path, rate: Fraction = stills.RATE) -> Clip:
         rate = _rate(stream)
         pts, time_base, last = _times(container, stream, rate)
         streams, name = tuple(each.type for each in container.streams), container.format.name
-        pixel = Fraction(stream.sample_aspect_ratio or 1)
+        pixel, notes = Fraction(stream.sample_aspect_ratio or 1), tuple(_left_out(container, stream))
     first = _first_picture(path)
     colour = colour_of(first)  # before `planar`: a clip without tags shall stay one, players guess alike then
     film = planar(first, VideoReformatter())
     return Clip(
         path=path, width=film.width, height=film.height, pts=pts, time_base=time_base, rate=rate,
         colour=colour if film is first else colour_of(film), rotation=int(first.rotation), streams=streams,
-        container=name, turn=turn_of(first), pixel=pixel, last=last,
+        container=name, turn=turn_of(first), pixel=pixel, last=last, notes=notes,
     )  # fmt: skip
 
 
@@ -117,8 +116,10 @@ def _refuse_unreadable(path: Path) -> None:
 def _opened(path: Path) -> Iterator[Any]:
     av.logging.set_libav_level(av.logging.PANIC)  # FFmpeg's own chatter would drown our one line
     try:
-        container = av.open(f"file:{path}", metadata_errors="ignore", options={"max_pixels": str(MOST_PIXELS)})
+        container = opened(path)
     except (av.FFmpegError, OSError) as error:
+        if is_playlist(path):
+            raise InputError(f"{path} is a playlist: it names other files and holds no film", _VIDEO_KINDS) from error
         raise InputError(f"{path} cannot be read as a video ({error.strerror})", _VIDEO_KINDS) from error
     with container:
         name = container.format.name
@@ -133,14 +134,22 @@ def _opened(path: Path) -> Iterator[Any]:
 
 
 def _video_stream(container: Any, path: Path, threads: str = "AUTO") -> Any:
-    for stream in container.streams.video:
-        if not stream.disposition & Disposition.attached_pic:
-            if stream.codec_context is None:
-                raise InputError(f"{path}: no decoder for its video codec", "convert it to H.264 first")
-            stream.codec_context.options = {"max_pixels": str(MOST_PIXELS)}  # what the pictures themselves say
-            stream.thread_type = threads
-            return stream
-    raise InputError(f"{path} has no video stream", "choose a file with pictures, not only sound")
+    stream = film_of(container)
+    if stream is None:
+        raise InputError(f"{path} has no video stream", "choose a file with pictures, not only sound")
+    if stream.codec_context is None:
+        raise InputError(f"{path}: no decoder for its video codec", "convert it to H.264 first")
+    stream.codec_context.options = {"max_pixels": str(MOST_PIXELS)}  # what the pictures themselves say
+    stream.thread_type = threads
+    return stream
+
+
+def _left_out(container: Any, film: Any) -> Iterator[str]:
+    """A line for each other film and each thumbnail of a file."""
+    for other in others_of(container):
+        size = f" of {other.width} x {other.height}" if other.codec_context else ""
+        left = f"stream {other.index} ({codec_of(other) or 'unknown'} video{size}) is left out"
+        yield f"{left}: stream {film.index} ({codec_of(film)} of {film.width} x {film.height}) is taken for the film"
 
 
 # -- times ------------------------------------------------------------------------------------------------------------

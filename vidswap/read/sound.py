@@ -8,6 +8,7 @@ from pathlib import Path
 import av
 
 from vidswap.errors import InputError
+from vidswap.media.source import opened
 from vidswap.read.stills import is_pictures
 
 
@@ -16,7 +17,7 @@ def sound(path: Path) -> str | None:
     if is_pictures(path):
         return None
     try:
-        with av.open(f"file:{path}", metadata_errors="ignore") as container:
+        with opened(path) as container:
             streams = container.streams.audio
             digests = {stream.index: hashlib.sha256() for stream in streams}
             for packet in container.demux(*streams) if streams else ():

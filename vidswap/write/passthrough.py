@@ -13,19 +13,19 @@ from contextlib import suppress
 from fractions import Fraction
 from heapq import merge
 from math import ceil
+from pathlib import Path
 from typing import Any
 
 import av
 
 from vidswap.errors import OutputError
+from vidswap.media import source as media
+from vidswap.media.source import codec_of, film_of, is_cover, path_of
 from vidswap.types import Clip
 from vidswap.write import subtitles
 from vidswap.write.containers import KINDS, Container, takes
 from vidswap.write.streams import (
-    codec_of,
-    film_of,
     is_carried,
-    is_cover,
     is_damaged,
     is_mp4,
     sample_bytes,
@@ -49,7 +49,7 @@ def opened(clip: Clip) -> Any:
     """The file of a clip, to take streams from; one that holds nothing where the clip is of pictures."""
     if clip.files:
         return av.open(io.BytesIO(b";FFMETADATA1\n"), format="ffmetadata")
-    return av.open(f"file:{clip.path}", metadata_errors="ignore")
+    return media.opened(clip.path)
 
 
 def muxing(source: Any, kind: Container) -> dict[str, str]:
@@ -123,7 +123,7 @@ def carried(source: Any, tracks: Tracks, cut: Cut) -> Iterator[Any]:
     copied = {index: track for index, track in tracks.items() if index not in reworded}
     words = []
     for index in reworded:
-        cues, _ = subtitles.read_cues(source.name, index)
+        cues, _ = subtitles.read_cues(path_of(source), index)
         words.append(subtitles.encoded(subtitles.clipped(cues, cut), tracks[index]))
     return merge(_moved(_packets(source, copied, cut), copied, cut), *words, key=seconds)
 
@@ -141,7 +141,7 @@ def _added(stream: Any, source: Any, target: Any) -> Any:
     if is_cover(stream) and muxer == "matroska":
         name, form = _COVERS.get(codec, (f"cover.{codec}", f"image/{codec}"))
         form, name = stream.metadata.get("mimetype", form), stream.metadata.get("filename", name)
-        target.add_attachment(name, form, _picture(source.name, stream.index))
+        target.add_attachment(name, form, _picture(path_of(source), stream.index))
         return None
     words = subtitles.words_of(muxer, codec)
     if words is None or takes(muxer, codec):
@@ -154,8 +154,8 @@ def _added(stream: Any, source: Any, target: Any) -> Any:
     return track
 
 
-def _picture(path: str, index: int) -> bytes:
-    with av.open(path, metadata_errors="ignore") as source:
+def _picture(path: Path, index: int) -> bytes:
+    with media.opened(path) as source:
         return next((bytes(packet) for packet in source.demux(source.streams[index]) if packet.size), b"")
 
 

@@ -10,11 +10,12 @@ from typing import Any
 import av
 
 from vidswap.errors import OutputError
+from vidswap.media.source import codec_of, film_of, is_cover, others_of, path_of
 from vidswap.types import Clip
 from vidswap.write import subtitles
 from vidswap.write.containers import KINDS, Container, takes
 from vidswap.write.passthrough import carried, copied_streams, describe, muxing, opened
-from vidswap.write.streams import codec_of, film_of, is_carried, is_cover, is_lost, sample_bytes, start_of
+from vidswap.write.streams import is_carried, is_lost, sample_bytes, start_of
 from vidswap.write.streams import told as in_words
 from vidswap.write.tags import Cut
 
@@ -55,10 +56,9 @@ def left_out(clip: Clip) -> tuple[str, ...]:
     """Streams of a clip that go into no container: "stream 3 (data)", a second film, sound that is all damage ...,
     for a warning. Chapters and timecode of an mp4 are not among them, they are made again."""
     with opened(clip) as source:
-        films = [stream for stream in source.streams.video if not is_cover(stream)][1:]
         data = [stream for stream in source.streams if stream.type == "data" and not _is_made_again(stream, source)]
         lost = filter(is_lost, source.streams)
-        return tuple(f"stream {stream.index} ({stream.type})" for stream in [*films, *data, *lost])
+        return tuple(f"stream {stream.index} ({stream.type})" for stream in [*others_of(source), *data, *lost])
 
 
 def _slips(sound: Any, source: Any, trimmed: bool) -> bool:
@@ -80,7 +80,7 @@ def _is_taken(stream: Any, source: Any, kind: Container) -> bool:
         return True
     if subtitles.words_of(kind.muxer, codec) is None:
         return False
-    return codec != "ass" or subtitles.read_cues(source.name, stream.index)[1]
+    return codec != "ass" or subtitles.read_cues(path_of(source), stream.index)[1]
 
 
 def _is_made_again(stream: Any, source: Any) -> bool:

@@ -6,16 +6,10 @@ import re
 from fractions import Fraction
 from typing import Any
 
-from av.stream import Disposition
-
+from vidswap.media.source import codec_of, is_cover
 from vidswap.write.containers import taking
 
 _PCM = re.compile(r"pcm_(?:[suf](8|16|24|32|64)(?:le|be)?|alaw|mulaw)")
-
-
-def codec_of(stream: Any) -> str:
-    """FFmpeg's name of a stream's codec, whatever decodes it; "" where nothing does."""
-    return str(stream.codec_context.codec.canonical_name) if stream.codec_context else ""
 
 
 def told(stream: Any) -> str:
@@ -28,16 +22,6 @@ def told(stream: Any) -> str:
 def start_of(stream: Any) -> Fraction:
     """When a stream begins, seconds of its file's clock."""
     return Fraction((stream.start_time or 0) * (stream.time_base or 0))
-
-
-def film_of(source: Any) -> Any:
-    """The video stream that is played; None where there is none."""
-    return next((stream for stream in source.streams.video if not is_cover(stream)), None)
-
-
-def is_cover(stream: Any) -> bool:
-    """A picture that belongs to the file, not a moving one."""
-    return bool(stream.type == "video" and stream.disposition & Disposition.attached_pic)
 
 
 def is_carried(stream: Any) -> bool:

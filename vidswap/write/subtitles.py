@@ -13,11 +13,13 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import av
 from av.subtitles.subtitle import SubtitleSet
 
+from vidswap.media.source import opened
 from vidswap.write.tags import Cut
 
 TEXTS = ("subrip", "webvtt", "mov_text", "ass", "text")
@@ -49,11 +51,11 @@ def is_filler(packet: Any) -> bool:
     return bool(packet.size <= _FILLER and packet.stream.codec_context.name == "mov_text")
 
 
-def read_cues(path: str, index: int) -> tuple[list[Cue], bool]:
+def read_cues(path: Path, index: int) -> tuple[list[Cue], bool]:
     """All cues of the text stream `index` of a file, by their start, and whether they are plain: of one style, and
     saying nothing (a place, a colour, a typeface) that the other formats could not. Reads the file to its end."""
     cues, styles, plain = [], set(), True
-    with av.open(path, metadata_errors="ignore") as source:
+    with opened(path) as source:
         stream = source.streams[index]
         stream.codec_context.open(strict=False)
         for packet in _packets(source, stream):

@@ -14,12 +14,12 @@ from av.codec.context import Flags
 from av.video.reformatter import Interpolation, VideoReformatter
 
 from vidswap.errors import OutputError
+from vidswap.media.source import film_of
 from vidswap.settings import WriteSettings
 from vidswap.types import Clip
 from vidswap.write import passthrough
 from vidswap.write.codecs import Samples, chosen, options_of
 from vidswap.write.containers import kind_of, time_base
-from vidswap.write.streams import film_of
 from vidswap.write.tags import tags as own_tags
 
 _LIMITED = 1  # FFmpeg's number of that range

@@ -1,0 +1,1 @@
+"""Files of films: the door to them."""
