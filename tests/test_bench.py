@@ -11,6 +11,7 @@ from vidswap import cli
 from vidswap.bench import Bench, Overhead, Run, table
 from vidswap.clock import Stage
 from vidswap.errors import EngineError, NoFaceError, UsageError
+from vidswap.settings import Settings
 
 SAMPLES = Path(__file__).parents[1] / "samples"
 CLIP, SELFIE = SAMPLES / "clip.mp4", SAMPLES / "selfie.jpg"
@@ -57,16 +58,38 @@ def test_a_run_that_dies_is_told(capfd):
 
 
 def test_a_bench_of_a_few_frames(capsys):
-    words = ["bench", str(CLIP), "--face", str(SELFIE), "--end", "6f", "--engine", "warp", "--heights", "240", "--json"]
+    words = ["bench", str(CLIP), "--face", str(SELFIE), "--consent", "self", "--end", "6f", "--engine", "warp",
+             "--heights", "240", "--json"]  # fmt: skip
     assert cli.main(words) == 0
     figures = json.loads(capsys.readouterr().out)
     assert figures["frames"] == 6
+    assert (figures["face"], figures["consent"]) == ("self", "self")
     assert {"faces", "engine", "composite", "encode"} <= figures["stages"].keys()
     (overhead,) = figures["overhead"]
     assert (overhead["height"], overhead["frames"]) == (240, 6)
     assert overhead["ratio"] > 0
     assert "faces" not in overhead["stages"], "with the plan there, nobody looks for faces"
     assert 50e6 < figures["peak_bytes"] < 5e9
+
+
+def test_a_bench_with_somebodys_photo_asks_for_their_consent(capsys, tmp_path):
+    record = tmp_path / "ada.toml"
+    record.write_text('subject = "Ada"\nuses = ["our short film"]\n')
+    for words, code in (([], 5), (["--consent", str(record)], 5), (["--consent", str(tmp_path / "none")], 5)):
+        assert cli.main(["bench", str(CLIP), "--face", str(SELFIE), *words]) == code
+        assert capsys.readouterr().err.count("\n") == 1
+    assert cli.main(["bench", str(CLIP), "--consent", "self"]) == UsageError.code
+
+
+def test_a_bench_records_whose_face_it_took(monkeypatch):
+    """Without a photo it is a face of the clip, whom nobody asked: that is said, and nowhere that they agreed."""
+    seen = []
+    monkeypatch.setattr(benches, "still", lambda clip, out, settings: out)
+    monkeypatch.setattr(benches, "_apart", lambda task, *words: seen.append(words) or run(1.0))
+    found = benches.bench(CLIP, None, None, settings=Settings(), heights=[], report=lambda *_: None)
+    assert [words[1][1] for words in seen] == [benches.OWN, benches.OWN]
+    assert found.figures()["consent"] == "none: measured and deleted"
+    assert "a face of the clip itself" in table(found)
 
 
 @pytest.mark.parametrize("height", ["0", "481", "-2", "x", "9999999"])

@@ -30,15 +30,16 @@ ALLOWED = {
     "media": {"errors", "media", "types"},
     "settings": {"errors", "moment"},
     "weights": {"errors"},
-    "bench": SHARED | {"clock", "pipeline", "render", *STAGES},  # runs of the pipeline, measured
+    "bench": SHARED | {"clock", "pipeline", "render", "trust", *STAGES},  # runs of the pipeline, measured
     "read": SHARED | {"read"},
     "swap": SHARED | {"swap"},
     "write": SHARED | {"write"},
     "train": SHARED | {"train", *STAGES},
+    "trust": {"errors", "types"},
     "evaluate": SHARED | {"evaluate", "read"},  # the second journey: two clips are read and compared
     "analysis": SHARED | {"cache", "clock", "plan", "read", "relay"},  # the first half of the journey
     "render": SHARED | {"clock", "plan", "relay", *STAGES},  # the second half
-    "pipeline": SHARED | {"analysis", "clock", "evaluate", "plan", "render", *STAGES},
+    "pipeline": SHARED | {"analysis", "clock", "evaluate", "plan", "render", "trust", *STAGES},
     "words": {"errors", "moment", "settings", "weights"},
     "cli": SHARED | {"bench", "cache", "clock", "evaluate", "pipeline", "plan", "train", "words"},
 }

@@ -14,7 +14,7 @@ from time import perf_counter, process_time
 from typing import Any
 
 from vidswap.clock import Report, Stage, peak
-from vidswap.errors import EngineError, NoFaceError, VidswapError
+from vidswap.errors import ConsentError, EngineError, NoFaceError, UsageError, VidswapError
 from vidswap.moment import Moment
 from vidswap.pipeline import Result, plan_clip, span_of, swap_clip
 from vidswap.read.clip import frames, open_clip
@@ -23,7 +23,8 @@ from vidswap.read.planar import film_maker, planar, sized
 from vidswap.render import mean_face
 from vidswap.settings import ReadSettings, Settings, WriteSettings
 from vidswap.swap.engine import Needs
-from vidswap.types import Crops, Identity, Swapped
+from vidswap.trust.consent import BENCH, load_consent, permit
+from vidswap.types import Consent, Crops, Identity, Swapped
 from vidswap.write import encode
 from vidswap.write.cast import portrait
 from vidswap.write.picture import write_picture
@@ -31,6 +32,8 @@ from vidswap.write.picture import write_picture
 HEIGHTS = (480, 720, 1080)
 ROUNDS = 2  # plain transcode and render take turns; the best of each counts: others work on the machine too
 SHORT = Moment(Fraction(2))  # seconds of the shorter of two runs whose memory is compared
+# A face of the clip, put onto the face it is: it stays on this machine, and goes with the folder it was put in.
+OWN = Consent("a face of the clip itself", (BENCH,), record="none: measured and deleted")
 _SCALED = WriteSettings(crf=12, preset="veryfast")
 
 
@@ -77,16 +80,18 @@ class Overhead:
 
 @dataclass(frozen=True)
 class Bench:
-    """A swap of the whole clip, one of its first seconds, and the overhead by height."""
+    """A swap of the whole clip, one of its first seconds, and the overhead by height; with whose consent."""
 
     whole: Run
     short: Run
     overheads: Sequence[Overhead]
+    consent: Consent = OWN
 
     def figures(self) -> dict[str, object]:
         """Everything, ready for JSON: seconds, bytes, ratios."""
         run = self.whole
         return {
+            "face": self.consent.subject, "consent": self.consent.record,
             "frames": run.frames, "seconds": round(run.seconds, 3), "fps": round(run.frames / run.seconds, 3),
             "realtime_factor": round(run.duration / run.seconds, 4), "peak_bytes": run.peak,
             "stages": {name: {"seconds": round(stage.seconds, 3), "bytes": stage.memory}
@@ -102,8 +107,12 @@ class Bench:
         }  # fmt: skip
 
 
-def bench(clip: Path, face: Path | None, settings: Settings, heights: Sequence[int], report: Report) -> Bench:
-    """Measure; `face` is a photo, None: a face of the clip itself. Raises the errors of errors.py."""
+def bench(
+    clip: Path, face: Path | None, consent: str | None, *, settings: Settings, heights: Sequence[int], report: Report
+) -> Bench:
+    """Measure; `face` is a photo of someone whose `consent` ("self", or the path of a record) covers it, None: a face
+    of the clip itself. Raises the errors of errors.py."""
+    agreed = agreed_to(face, consent)
     settings = replace(settings, read=replace(settings.read, cache=None, plan=None))
     steps = 2 + len(heights) * (1 + 2 * ROUNDS)
     done = 0
@@ -119,11 +128,11 @@ def bench(clip: Path, face: Path | None, settings: Settings, heights: Sequence[i
     with TemporaryDirectory(prefix="vidswap-") as name:
         folder, overheads = Path(name), []
         photo = face or still(clip, folder / "face.png", settings)
-        whole = measured(swapped, clip, photo, folder / "out.mp4", settings)
+        whole = measured(swapped, clip, (photo, agreed), folder / "out.mp4", settings)
         start = settings.read.start
         end = Moment(SHORT.value + (start.value if start and not start.in_frames else 0))
         brief = settings.read.end if settings.read.end and not settings.read.end.is_after(end) else end
-        short = measured(swapped, clip, photo, folder / "out.mp4",
+        short = measured(swapped, clip, (photo, agreed), folder / "out.mp4",
                          replace(settings, read=replace(settings.read, end=brief)))  # fmt: skip
         for height in heights:
             small, plan = folder / f"{height}.mp4", folder / f"{height}.plan"
@@ -131,20 +140,34 @@ def bench(clip: Path, face: Path | None, settings: Settings, heights: Sequence[i
             plain, render = [], []
             for _ in range(ROUNDS):
                 plain.append(measured(transcoded, small, folder / "out.mp4", settings))
-                render.append(measured(swapped, small, photo, folder / "out.mp4", settings, plan))
+                render.append(measured(swapped, small, (photo, agreed), folder / "out.mp4", settings, plan))
             overheads.append(Overhead(height, _best(plain), _best(render)))
-    return Bench(whole, short, overheads)
+    return Bench(whole, short, overheads, agreed)
+
+
+def agreed_to(face: Path | None, consent: str | None) -> Consent:
+    """The consent under which a bench runs. Raises ConsentError, UsageError."""
+    if face is None:
+        if consent is not None:
+            raise UsageError("consent is named, but no face", "name the photo too, or neither: a face of the clip then")
+        return OWN
+    if consent is None:
+        raise ConsentError(f"nobody's consent to use {face.name} was named",
+                           "--consent self, or the path of a consent record")  # fmt: skip
+    agreed = load_consent(consent)
+    permit(agreed, BENCH)
+    return agreed
 
 
 # -- what is measured, each in a process of its own -------------------------------------------------------------------
 
 
-def swapped(clip: Path, face: Path, out: Path, settings: Settings, plan: Path | None = None) -> Run:
-    """A swap, from the first look at the clip on; with a plan: all but the swap."""
+def swapped(clip: Path, who: tuple[Path, Consent], out: Path, settings: Settings, plan: Path | None = None) -> Run:
+    """A swap of a photo with its consent, from the first look at the clip on; with a plan: all but the swap."""
     if plan is None:
-        return _run(lambda: swap_clip(clip, face, "self", out, settings=settings))
+        return _run(lambda: swap_clip(clip, *who, out, settings=settings, use=BENCH))
     choice = replace(settings, read=replace(settings.read, start=None, end=None, plan=plan))
-    return _run(lambda: swap_clip(clip, face, "self", out, settings=choice, engine=Through()))
+    return _run(lambda: swap_clip(clip, *who, out, settings=choice, engine=Through(), use=BENCH))
 
 
 def transcoded(clip: Path, out: Path, settings: Settings) -> Run:
@@ -237,6 +260,7 @@ def table(bench: Bench) -> str:
     lines += [
         f"{run.frames} frames in {run.seconds:.2f} s: {run.frames / run.seconds:.2f} fps, "
         f"{run.duration / run.seconds:.3f} of real time; the stages overlap by {busy - run.seconds:.1f} s",
+        f"face: {bench.consent.subject}; consent: {bench.consent.record}",
         f"at most {run.peak / 1e6:.0f} MB, {bench.short.peak / 1e6:.0f} MB for its first {bench.short.frames} frames",
     ]
     if bench.overheads:

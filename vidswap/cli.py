@@ -183,7 +183,8 @@ def _bench(options: argparse.Namespace) -> None:
     from vidswap.bench import bench, table
 
     with _bars() as report:
-        found = bench(options.clip, options.face, settings, options.heights, report)
+        found = bench(options.clip, options.face, options.consent,
+                      settings=settings, heights=options.heights, report=report)  # fmt: skip
     if options.json:
         return _print_json(found.figures())
     print(table(found))

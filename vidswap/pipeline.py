@@ -21,12 +21,13 @@ from vidswap.moment import Moment
 from vidswap.plan import Plan, Trail, check_place, save_plan
 from vidswap.read.clip import frames, open_clip
 from vidswap.read.faces import open_faces
-from vidswap.read.identity import load_consent, load_identity
+from vidswap.read.identity import load_identity
 from vidswap.read.planar import film_maker, planar
 from vidswap.render import Job, Made, make, make_pictures, mean_face
 from vidswap.settings import ReadSettings, Settings, WriteSettings
 from vidswap.swap.engine import Engine, open_engine
-from vidswap.types import Array, Clip, Identity, Shot
+from vidswap.trust.consent import REMOTE, SWAP, load_consent, permit
+from vidswap.types import Array, Clip, Consent, Identity, Shot
 from vidswap.weights import registry
 from vidswap.write.cast import Row, cast_sheet, portrait
 from vidswap.write.containers import named
@@ -76,14 +77,14 @@ class Planned:
 
 
 def swap_clip(
-    source: Path, photos: Path, consent: str, out: Path, *,
-    settings: Settings = Settings(), report: Report = quiet, engine: Engine | None = None,
+    source: Path, photos: Path, consent: str | Consent, out: Path, *,
+    settings: Settings = Settings(), report: Report = quiet, engine: Engine | None = None, use: str = SWAP,
 ) -> Result:  # fmt: skip
     """Put the person in `photos` (a file or a folder) into the clip `source`; the result is `out`, whose ending says
     what kind of file it is: without one, the clip's own.
 
-    `consent` is "self" or the path of a consent record; `engine` swaps in place of the one that `settings` name.
-    Raises the errors of errors.py, and no others."""
+    `consent` is "self", the path of a consent record, or one that was read; it must cover `use`, and a remote engine.
+    `engine` swaps in place of the one that `settings` name. Raises the errors of errors.py, and no others."""
     clock = Clock(report)
     with clock.stage("open"):
         clip = open_clip(source, settings.read.rate)
@@ -91,11 +92,14 @@ def swap_clip(
         recipe, lost = checked(clip, span, out, settings.write), left_out(clip)
         if settings.write.sheet:
             check_picture(settings.write.sheet)
-        agreed = load_consent(consent)
+        agreed = consent if isinstance(consent, Consent) else load_consent(consent)
+        permit(agreed, use)
         reader = open_faces(settings.read.face_pack)
         identity = load_identity(photos, agreed, reader)
     with clock.stage("engine"):  # torch and the weights are the engine's own cost
         maker, engine = type(engine).__name__ if engine else settings.swap.engine, engine or open_engine(settings.swap)
+        if engine.needs.uploads:
+            permit(agreed, REMOTE)
     with claimed(out) as folder, planned(clip, span, settings.read, reader, clock) as plan:
         span, tracks = plan.span, choose(plan.tracks, settings.read.person)
         tags = labels(identity, maker, __version__, settings.swap.seed)

@@ -111,6 +111,7 @@ def _models_words(words: argparse.ArgumentParser) -> None:
 def _bench_words(words: argparse.ArgumentParser) -> None:
     words.add_argument("clip", type=Path, metavar="CLIP")
     words.add_argument("--face", type=Path, metavar="PHOTO", help="default: a face of the clip itself")
+    words.add_argument("--consent", metavar="self|FILE", help="of whom the photo shows, as for swap")
     words.add_argument("--heights", type=_height, nargs="*", default=[480, 720, 1080], metavar="N",
                        help="lines of the clip, scaled, for the overhead beside a plain transcode")  # fmt: skip
     words.add_argument("--json", action="store_true", help="print one JSON object")

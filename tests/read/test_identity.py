@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import date
 from pathlib import Path
 
 import cv2
@@ -11,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vidswap import geometry
-from vidswap.errors import ConsentError, IdentityError
+from vidswap.errors import IdentityError
 from vidswap.read import identity
-from vidswap.read.identity import load_consent, load_identity, picture_size, quality, read_picture, settled
+from vidswap.read.identity import load_identity, picture_size, quality, read_picture, settled
 from vidswap.types import Array, Consent, Face
 
 CONSENT = Consent("self")
@@ -58,49 +57,6 @@ def photo(path: Path, *squares: tuple[int, int, int], colour: int = 0, size: tup
         rgb[y - side // 2 : y + side // 2, x - side // 2 : x + side // 2] = np.eye(3, dtype=np.uint8)[colour] * 255
     assert cv2.imwrite(str(path), rgb[..., ::-1])
     return path
-
-
-def test_self_is_consent_of_its_own() -> None:
-    assert load_consent("self") == Consent("self", (), None, "self")
-
-
-def test_a_record_says_who_what_for_and_until_when(tmp_path: Path) -> None:
-    record = tmp_path / "anna.toml"
-    record.write_text('subject = "Anna"\nuses = ["short film"]\nuntil = 2031-05-04\n')
-    assert load_consent(str(record)) == Consent("Anna", ("short film",), date(2031, 5, 4), "anna.toml")
-
-
-def test_the_last_day_of_consent_counts(tmp_path: Path) -> None:
-    record = tmp_path / "anna.toml"
-    record.write_text('subject = "Anna"\nuntil = "2025-05-04"\n')
-    assert load_consent(str(record), today=date(2025, 5, 4)).subject == "Anna"
-    with pytest.raises(ConsentError, match="ended on 2025-05-04"):
-        load_consent(str(record), today=date(2025, 5, 5))
-
-
-@pytest.mark.parametrize(
-    "text",
-    ["subject = ", 'uses = ["film"]', 'subject = "  "', "subject = 3", 'subject = "A"\nuses = "film"',
-     'subject = "A"\nuntil = "soon"', "#" * 70_000],
-)  # fmt: skip
-def test_a_bad_record_is_no_consent(tmp_path: Path, text: str) -> None:
-    record = tmp_path / "bad.toml"
-    record.write_text(text)
-    with pytest.raises(ConsentError) as caught:
-        load_consent(str(record))
-    assert caught.value.hint
-
-
-@pytest.mark.parametrize("word", ["missing.toml", "", "yes", "nul\0l"])
-def test_any_other_word_is_no_consent(word: str) -> None:
-    with pytest.raises(ConsentError, match="cannot read consent record"):
-        load_consent(word)
-
-
-def test_a_record_that_is_not_text_is_no_consent(tmp_path: Path) -> None:
-    (tmp_path / "bytes.toml").write_bytes(bytes(range(256)))
-    with pytest.raises(ConsentError):
-        load_consent(str(tmp_path / "bytes.toml"))
 
 
 def test_the_photo_is_cut_around_the_face_and_the_mesh_goes_with_it(tmp_path: Path) -> None:

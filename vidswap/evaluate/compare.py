@@ -28,6 +28,8 @@ DETECT_EVERY = 8  # frames between detections while the face is followed
 MEASURE_EVERY = 3  # frames between the slow measures: identity, sharpness, light, grain, background
 STRIPS, STRIP_SIDE = 6, 176  # moments kept to be looked at, and the side of each picture
 SWAPPED = 3.0  # grey levels by which a face must differ to be the one that was swapped
+# Nothing is made of the face and nothing kept but figures, so nobody is asked; and nobody is said to have been.
+MEASURED = Consent("whoever the photos show", ("evaluate",), record="none: measured, not swapped")
 Told = Callable[[str, int, int], None]  # stage, done, total
 Series = Mapping[str, tuple[tuple[float, float], ...]]
 
@@ -80,7 +82,7 @@ def evaluate(original: Path, swapped: Path, photos: Path, reader: Reader, told: 
     if (before.width, before.height) != (after.width, after.height):
         sizes = f"{before.width}x{before.height} and {after.width}x{after.height}"
         raise InputError(f"the two clips differ in size: {sizes}", "evaluate the swap that was made of this clip")
-    wanted = load_identity(photos, Consent("measured, not swapped"), reader)
+    wanted = load_identity(photos, MEASURED, reader)
     first = 0 if len(before) <= len(after) else first_match(before, after)
     count = min(len(before) - first, len(after))
     kept = np.linspace(first, first + count - 1, STRIPS + 2).round()[1:-1].astype(int)

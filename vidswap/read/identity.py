@@ -1,20 +1,18 @@
-"""Photos and consent -> Identity: without consent there is none."""
+"""Photos and consent -> Identity: without consent there is none (trust.consent says what it covers)."""
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import date, datetime
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import cv2
 import numpy as np
 
 from vidswap import geometry
-from vidswap.errors import ConsentError, IdentityError
+from vidswap.errors import IdentityError
 from vidswap.types import Array, Consent, Face, Identity
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
@@ -28,7 +26,6 @@ LEAST_FACE = 40  # pixels; below, there is no likeness to take
 SAME = 0.2  # least cosine between two photos of one person
 MOST_PHOTOS = 8
 LOOKS, AT_ONCE = 24, 4
-MAX_RECORD = 64 << 10
 
 
 class Reader(Protocol):
@@ -48,48 +45,6 @@ class _Photo:
     mesh: Array
     embedding: Array
     quality: float
-
-
-def load_consent(word: str, today: date | None = None) -> Consent:
-    """`word` is "self" (the person swaps themselves), or the path of a small TOML record: `subject` (who), and if
-    wanted `uses` (a list of what for) and `until` (a date, inclusive). Raises ConsentError."""
-    if word == "self":
-        return Consent(subject="self")
-    path = Path(word)
-    record = _record(path)
-    subject, uses = record.get("subject"), record.get("uses", [])
-    if not isinstance(subject, str) or not subject.strip():
-        raise ConsentError(f"consent record {path.name} names no subject", 'add a line: subject = "Full Name"')
-    if not isinstance(uses, list) or not all(isinstance(use, str) for use in uses):
-        raise ConsentError(f"uses in {path.name} is not a list of words", 'write: uses = ["short film"]')
-    until = _until(record.get("until"), path)
-    if until is not None and until < (today or date.today()):
-        raise ConsentError(f"consent of {subject} ended on {until}", "ask the person again and renew the record")
-    return Consent(subject.strip(), tuple(uses), until, path.name)
-
-
-def _record(path: Path) -> dict[str, Any]:
-    hint = "--consent takes the word self, or the path of a TOML record with subject, uses and until"
-    try:
-        with path.open("rb") as file:
-            raw = file.read(MAX_RECORD + 1)
-        if len(raw) > MAX_RECORD:
-            raise ConsentError(f"consent record {path} is larger than {MAX_RECORD >> 10} KB", hint)
-        return tomllib.loads(raw.decode())
-    except (OSError, ValueError) as error:  # ValueError: not UTF-8, not TOML, or no possible path
-        reason = error.strerror if isinstance(error, OSError) else str(error)
-        raise ConsentError(f"cannot read consent record {path}: {reason}", hint) from error
-
-
-def _until(value: object, path: Path) -> date | None:
-    if isinstance(value, datetime):
-        return value.date()
-    if value is None or isinstance(value, date):
-        return value
-    try:
-        return date.fromisoformat(str(value))
-    except ValueError as error:
-        raise ConsentError(f"until in {path.name} is no date: {value}", "write: until = 2030-12-31") from error
 
 
 def load_identity(photos: Path, consent: Consent, reader: Reader) -> Identity:

@@ -1,0 +1,1 @@
+"""Whose face it is, and what they agreed to."""
