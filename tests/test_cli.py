@@ -90,6 +90,8 @@ def test_exit_codes_are_distinct():
     ["swap", "a.mp4", "--face", "b.jpg", "-o", "c.mp4", "--consent", "self", "--smooth", "1.5"],
     ["swap", "a.mp4", "--face", "b.jpg", "-o", "c.mp4", "--consent", "self", "--start", "3", "--end", "2"],
     ["swap", "a.mp4", "--face", "b.jpg", "-o", "c.mp4", "--consent", "self", "--person", "mother"],
+    *(["swap", "a.mp4", "--face", "b.jpg", "-o", "c.mp4", "--consent", "self", "--person", person]
+      for person in ("\u00b2", "\u0663", "0,", "0,all", "1-2", "-1", "")),
 ])  # fmt: skip
 def test_wrong_words_are_a_usage_error(capsys, words):
     assert cli.main(words) == errors.UsageError.code

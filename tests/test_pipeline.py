@@ -121,13 +121,16 @@ def test_relay_holds_no_more_of_a_long_clip_than_of_a_short_one():
     assert most_alive(20) == most_alive(120) <= 6
 
 
-def test_choose_takes_the_largest_all_or_a_number():
+def test_choose_takes_the_largest_all_or_numbers():
     tracks = [track_of(0, 0, 5, person=1), track_of(1, 0, 9, person=0), track_of(2, 9, 12, person=1)]
     assert [track.id for track in pipeline.choose(tracks, "largest")] == [1]
     assert [track.id for track in pipeline.choose(tracks, "1")] == [0, 2]
     assert len(pipeline.choose(tracks, "all")) == 3
+    assert [track.id for track in pipeline.choose(tracks, "1, 0")] == [0, 1, 2]
     with pytest.raises(UsageError, match="no person 7"):
         pipeline.choose(tracks, "7")
+    with pytest.raises(UsageError, match=r"none of the persons \[5, 7\] in the clip \(it has \[0, 1\]"):
+        pipeline.choose(tracks, "7,0,5")
     with pytest.raises(NoFaceError):
         pipeline.choose([], "all")
 

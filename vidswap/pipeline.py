@@ -202,17 +202,17 @@ def checked(clip: Clip, span: Shot, out: Path, settings: WriteSettings) -> Recip
 
 
 def choose(tracks: Sequence[Trail], person: str) -> list[Trail]:
-    """The tracks of `person`: "largest" (by size and time on screen), "all", or a number of the cast.
+    """The tracks of `person`: "largest" (by size and time on screen), "all", or numbers of the cast ("0", "0,2").
     Raises NoFaceError, UsageError."""
     if not tracks:
         raise NoFaceError("nobody's face was found in the clip", "a face should be at least some 40 pixels wide")
-    if person == "all":
-        return list(tracks)
-    numbers = {track.person for track in tracks}
-    number = min(numbers) if person == "largest" else int(person)
-    if number not in numbers:
-        raise UsageError(f"there is no person {number} in the clip", f"it has {sorted(numbers)}: see `vidswap cast`")
-    return [track for track in tracks if track.person == number]
+    there = {track.person for track in tracks}
+    words = {"all": there, "largest": {min(there)}}
+    wanted = words[person] if person in words else {int(number) for number in person.split(",")}
+    if unknown := sorted(wanted - there):
+        missing = f"no person {unknown[0]}" if len(unknown) == 1 else f"none of the persons {unknown}"
+        raise UsageError(f"there is {missing} in the clip", f"it has {sorted(there)}: see `vidswap cast`")
+    return [track for track in tracks if track.person in wanted]
 
 
 def span_of(clip: Clip, settings: ReadSettings) -> Shot:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
@@ -12,6 +13,8 @@ from vidswap.moment import ALLOWED, Moment
 CODECS = ("h264", "hevc", "av1", "vp9", "prores", "ffv1")
 PRESETS = ("ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow", "placebo")
 
+_NUMBERS = re.compile("[0-9]{1,9}( *, *[0-9]{1,9})*")
+
 
 def _within(name: str, value: float, low: float, high: float) -> None:
     if not low <= value <= high:
@@ -20,10 +23,10 @@ def _within(name: str, value: float, low: float, high: float) -> None:
 
 @dataclass(frozen=True)
 class ReadSettings:
-    """`start`: the first picture is at or after it; `end`: so is the first left out; `person`: "largest", "all", or a
-    number from `vidswap cast`; `face_pack`: "embedded", an insightface pack's name, or a folder with its .onnx
-    files. `plan`: a file made by `vidswap plan`, in place of looking for faces; `cache`: a folder where what was found
-    is kept for the next time; None: nowhere. `rate`: pictures a second of a folder of pictures."""
+    """`start`: the first picture is at or after it; `end`: so is the first left out; `person`: "largest", "all", or
+    numbers from `vidswap cast` ("0", "0,2"); `face_pack`: "embedded", an insightface pack's name, or a folder with its
+    .onnx files. `plan`: a file made by `vidswap plan`, in place of looking for faces; `cache`: a folder where what was
+    found is kept for the next time; None: nowhere. `rate`: pictures a second of a folder of pictures."""
 
     start: Moment | None = None
     end: Moment | None = None
@@ -38,8 +41,9 @@ class ReadSettings:
         if self.end is not None and self.end.is_after(start) is False:
             raise UsageError(f"--end is {self.end}; it must come after --start ({start})", ALLOWED)
         _within("--rate", float(self.rate), 0.01, 1000)
-        if self.person not in ("largest", "all") and not self.person.isdigit():
-            raise UsageError(f"--person is '{self.person}'", "use largest, all, or a number shown by `vidswap cast`")
+        if self.person not in ("largest", "all") and not _NUMBERS.fullmatch(self.person):
+            raise UsageError(f"--person is '{self.person}'",
+                             "use largest, all, or numbers shown by `vidswap cast`, such as 0 or 0,2")  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -49,7 +49,7 @@ def _swap_words(words: argparse.ArgumentParser) -> None:
     words.add_argument("--no-resume", action="store_true", help="start over, whatever an earlier render has finished")
     _read_words(words)
     words.add_argument("--plan", type=Path, metavar="FILE", help="made by `vidswap plan`: start rendering at once")
-    words.add_argument("--person", default="largest", metavar="largest|all|N", help="whom to replace (see `cast`)")
+    words.add_argument("--person", default="largest", metavar="largest|all|N,N", help="whom to replace (see `cast`)")
     _engine_words(words)
 
 
