@@ -12,21 +12,27 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vidswap.errors import IdentityError, InputError, NoFaceError, OutputError
-from vidswap.evaluate.compare import Evaluation, compare_sound, evaluate, swapped_face
+from vidswap.evaluate.align import compare_sound
+from vidswap.evaluate.compare import Evaluation, evaluate, swapped_face
 from vidswap.evaluate.measures import (
     BEST_DB,
     band_energies,
     expression_error,
     flicker,
+    gaze,
     openings,
     pose_angle,
     psnr,
     sharpness,
 )
-from vidswap.evaluate.page import graph, page, write_page
-from vidswap.geometry import bounds, posed
+from vidswap.evaluate.page import graph, page, verdicts, write_page
+from vidswap.geometry import IRISES, bounds, posed
+from vidswap.read.clip import frames, open_clip
+from vidswap.read.sound import sounds
+from vidswap.settings import WriteSettings
 from vidswap.types import Face
 from vidswap.weights import ROOT
+from vidswap.write.encode import encode
 
 MEAN = np.load(ROOT / "embedded" / "face.npz")["mean"]
 WIDTH, HEIGHT, COUNT, SCALE = 192, 160, 16, 34.0
@@ -116,16 +122,16 @@ def repainted(_index: int, picture: np.ndarray, area: np.ndarray) -> np.ndarray:
     return changed
 
 
-def write(path: Path, change: Change = same, late: int = 0, note: float | None = 440.0, start: int = 0) -> Path:
-    """A lossless clip with sound, of the frames from `start` on; from frame 5 on it is `late` milliseconds late."""
+def write(path: Path, change: Change = same, late: int = 0, note: float | None = 440.0) -> Path:
+    """A lossless clip with sound; from frame 5 on it is `late` milliseconds late."""
     with av.open(str(path), "w") as container:
         video = container.add_stream("ffv1", rate=25)
         video.width, video.height, video.pix_fmt = WIDTH, HEIGHT, "yuv444p"
         video.time_base = video.codec_context.time_base = Fraction(1, 1000)
         audio = container.add_stream("pcm_s16le", rate=8000, layout="mono") if note else None
-        for index in range(start, COUNT):
+        for index in range(COUNT):
             frame = av.VideoFrame.from_ndarray(change(index, drawn(index), area_at(index)), "rgb24")
-            frame.pts, frame.time_base = 40 * (index - start) + (late if index >= 5 else 0), Fraction(1, 1000)
+            frame.pts, frame.time_base = 40 * index + (late if index >= 5 else 0), Fraction(1, 1000)
             container.mux(video.encode(frame.reformat(format="yuv444p")))
         container.mux(video.encode())
         if audio:
@@ -213,14 +219,81 @@ def test_frames_that_come_late_are_seen(spoilt: Spoilt) -> None:
     assert spoilt(late=7).figures["timing_ms"] == pytest.approx(7.0)
 
 
-def test_a_part_is_compared_with_the_part_it_is_of(spoilt: Spoilt) -> None:
-    result = spoilt(start=6)
-    assert (result.frames, result.faces) == ((COUNT, COUNT - 6), COUNT - 6)
-    assert result.figures["timing_ms"] == 0
-    assert len(result.moments) == 6
-    assert result.moments[0].second > 0.24
-    assert result.figures["background_db"] == BEST_DB
-    assert result.figures["sharpness"] == pytest.approx(1)
+def film(path: Path, codec: str, count: int = COUNT) -> Path:
+    """Lossless pictures at 25 a second, with a rising tone for as long."""
+    rate = 48000
+    with av.open(str(path), "w") as container:
+        video = container.add_stream("libx264", rate=25, options={"qp": "0", "bf": "0"})
+        video.width, video.height, video.pix_fmt = WIDTH, HEIGHT, "yuv444p"
+        audio = container.add_stream(codec, rate=rate, layout="mono")
+        for index in range(count):
+            frame = av.VideoFrame.from_ndarray(drawn(index), "rgb24").reformat(format="yuv444p")
+            frame.pts, frame.time_base = index, Fraction(1, 25)
+            container.mux(video.encode(frame))
+        container.mux(video.encode())
+        at = np.arange(count * rate // 25) / rate
+        wave = (8000 * np.sin(2 * np.pi * (300 + 500 * at) * at)).astype(np.int16)
+        block = av.AudioFrame.from_ndarray(wave[None], "s16", "mono")
+        block.sample_rate, block.pts, block.time_base = rate, 0, Fraction(1, rate)
+        container.mux(audio.encode(block))
+        container.mux(audio.encode())
+    return path
+
+
+def part_written(source: Path, out: Path, start: int = 0, stop: int = COUNT) -> Path:
+    """What a render makes of some frames of a film."""
+    clip = open_clip(source)
+    natives = ((frame.index, frame.native) for frame in frames(clip, start, stop))
+    encode(clip, natives, out, WriteSettings(lossless=True), {})
+    return out
+
+
+@pytest.mark.parametrize(("codec", "names"), [
+    ("aac", ("film.ts", "out.mp4")), ("aac", ("film.mp4", "out.mkv")), ("aac", ("film.mp4", "out.ts")),
+    ("pcm_s16le", ("film.mov", "out.mkv")), ("libopus", ("film.mkv", "out.mp4")), ("mp2", ("film.ts", "out.mkv")),
+])  # fmt: skip
+@pytest.mark.parametrize("span", [(0, COUNT), (6, COUNT), (0, 10), (5, 13)])
+def test_parts_and_other_containers_are_laid_over_the_clip_first(
+    codec: str, names: tuple[str, str], span: tuple[int, int], photo: Path, tmp_path: Path
+) -> None:
+    original, out, (start, stop) = film(tmp_path / names[0], codec), tmp_path / names[1], span
+    result = evaluate(original, part_written(original, out, start, stop), photo, FakeReader())
+    assert result.frames == (COUNT, stop - start)
+    assert result.sound == "same"
+    assert result.figures["timing_ms"] <= 0.5  # Matroska's own rounding
+    assert result.figures["background_db"] > 50
+    assert result.moments[0].second >= start / 25
+
+
+def test_pictures_that_slip_against_their_sound_are_seen(photo: Path, tmp_path: Path) -> None:
+    original = film(tmp_path / "film.mp4", "aac")
+    slipped = tmp_path / "slipped.mp4"
+    with av.open(str(original)) as source, av.open(str(slipped), "w") as target:
+        tracks = {stream.index: target.add_stream_from_template(stream, opaque=True) for stream in source.streams}
+        for packet in source.demux():
+            if packet.dts is None:
+                continue
+            late = Fraction(packet.stream.type == "video") / 12.5 / packet.time_base  # two frames
+            packet.pts, packet.dts = packet.pts + round(late), packet.dts + round(late)
+            packet.stream = tracks[packet.stream.index]
+            target.mux(packet)
+    result = evaluate(original, slipped, photo, FakeReader())
+    assert result.sound == "same"
+    assert result.figures["timing_ms"] == pytest.approx(80, abs=0.5)
+
+
+@pytest.mark.parametrize("codec", ["aac", "pcm_s16le"])
+def test_sound_that_is_cut_short_or_moved_is_not_the_same(codec: str, photo: Path, tmp_path: Path) -> None:
+    original = film(tmp_path / "film.mov", codec)
+    whole = part_written(original, tmp_path / "out.mov")
+    with av.open(str(whole)) as source, av.open(str(tmp_path / "short.mov"), "w") as target:
+        tracks = {stream.index: target.add_stream_from_template(stream, opaque=True) for stream in source.streams}
+        for packet in source.demux():
+            sound = packet.stream.type == "audio"
+            if packet.dts is not None and not (sound and packet.pts * packet.time_base > 0.3):
+                packet.stream = tracks[packet.stream.index]
+                target.mux(packet)
+    assert evaluate(original, tmp_path / "short.mov", photo, FakeReader()).sound == "changed"
 
 
 @pytest.mark.parametrize(("note", "word"), [(440.0, "same"), (660.0, "changed"), (None, "missing")])
@@ -301,6 +374,58 @@ def test_an_open_mouth_is_seen_whatever_the_pose() -> None:
     assert expression_error(shut, spoken) > 0.01
 
 
+@given(st.floats(-0.2, 0.2), st.floats(-0.15, 0.15), st.floats(-30, 30))
+def test_gaze_is_where_the_irises_are_whatever_the_pose(along: float, across: float, roll: float) -> None:
+    a = np.radians(roll)
+    turned = np.array([[np.cos(a), -np.sin(a), 0], [np.sin(a), np.cos(a), 0], [0, 0, 1]])
+    looking = MEAN.copy()
+    for iris, (outer, inner) in zip(IRISES, ((33, 133), (263, 362))):
+        wide = np.linalg.norm(MEAN[outer, :2] - MEAN[inner, :2])
+        looking[iris, :2] += np.array([along, across]) * wide
+    straight, aside = (gaze(posed(face, (SCALE, turned, np.zeros(3)))) for face in (MEAN, looking))
+    assert aside - straight == pytest.approx([along, across], abs=0.02)
+
+
+def test_nobody_tells_where_closed_eyes_look() -> None:
+    shut = MEAN.copy()
+    for upper, lower in ((159, 145), (386, 374)):
+        shut[upper] = shut[lower]
+    assert gaze(shut) is None
+    assert gaze(MEAN) is not None
+
+
+@pytest.mark.parametrize(("skin", "told"), [((150, 100, 80), None), ((235, 215, 205), "paled skin")])
+def test_paled_skin_is_called_so(skin: tuple[int, int, int], told: str | None, tmp_path: Path, spoilt: Spoilt) -> None:
+    photo = tmp_path / "brown.png"
+    cv2.imwrite(str(photo), np.full((300, 300, 3), (80, 100, 150), np.uint8))  # BGR
+
+    def painted(_index: int, picture: np.ndarray, area: np.ndarray) -> np.ndarray:
+        return np.where(area[..., None], np.array(skin, np.uint8), picture)
+
+    spoilt.photo = photo
+    found = spoilt(painted)
+    assert found.figures["skin_own"] == pytest.approx(1, abs=0.1) if told is None else True
+    assert verdicts(found)["skin_lighter"] == (told or "good")
+
+
+def test_the_actors_complexion_is_called_so(spoilt: Spoilt) -> None:
+    found = spoilt()  # grey skin, a reddish photo
+    assert found.figures["skin_own"] == pytest.approx(0, abs=0.05)
+    assert verdicts(found)["skin_own"] == "the actor's complexion"
+
+
+def test_lost_gaze_is_called_so(spoilt: Spoilt) -> None:
+    class Squinting(FakeReader):
+        def follow(self, rgb: np.ndarray, mesh: np.ndarray) -> Face | None:
+            aside = mesh_at(self.index(rgb))
+            for iris in IRISES:
+                aside[iris, 0] += 4 * self.person(rgb)
+            return face_at(aside)
+
+    assert verdicts(spoilt())["gaze"] == "good"
+    assert verdicts(spoilt(reddened, Squinting()))["gaze"] == "lost gaze"
+
+
 @given(st.integers(1, 60))
 def test_psnr_of_a_known_error(step: int) -> None:
     flat = np.full((8, 8, 3), 100, np.uint8)
@@ -339,11 +464,12 @@ def test_the_face_that_changed_is_the_swapped_one() -> None:
     assert swapped_face([large, small], before, before, small.mesh + 3) is small
 
 
-@pytest.mark.parametrize(("a", "b", "word"), [
-    ("x", "x", "same"), ("x", "y", "changed"), ("x", None, "missing"), (None, None, "none"), (None, "x", "changed"),
-])  # fmt: skip
-def test_words_for_sound(a: str | None, b: str | None, word: str) -> None:
-    assert compare_sound(a, b) == word
+def test_no_sound_and_other_sound_have_words_of_their_own(original: Path) -> None:
+    heard, whole = sounds(original), (Fraction(0), None)
+    assert compare_sound([], [], whole, Fraction(0)).word == "none"
+    assert compare_sound([], heard, whole, Fraction(0)).word == "changed"
+    assert compare_sound(heard, [], whole, Fraction(0)).word == "missing"
+    assert compare_sound(heard, [*heard, *heard], whole, Fraction(0)).word == "changed"
 
 
 def test_a_graph_of_one_point_can_be_drawn() -> None:

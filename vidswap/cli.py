@@ -220,7 +220,7 @@ def _changes(plan: object, words: Sequence[str]) -> dict[str, object]:
 
 def _evaluate(options: argparse.Namespace) -> None:
     settings = Settings(ReadSettings(face_pack=options.face_pack))
-    from vidswap.evaluate.page import write_page
+    from vidswap.evaluate.page import verdicts, write_page
     from vidswap.pipeline import evaluate_clip
 
     with _bars() as report:
@@ -228,9 +228,9 @@ def _evaluate(options: argparse.Namespace) -> None:
     if options.html:
         write_page(options.html, found, f"{options.clip.name} and {options.out.name}")
     if options.json:
-        return _print_json(found.as_dict())
+        return _print_json({**found.as_dict(), "verdicts": verdicts(found)})
     for name, value in found.as_dict().items():
-        print(f"{name:<22}{value}")
+        print(f"{name:<22}{value!s:<12}{verdicts(found).get(name, '')}".rstrip())
     if options.html:
         print(f"{options.html}: the report")
 

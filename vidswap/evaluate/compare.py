@@ -17,16 +17,18 @@ import numpy as np
 from vidswap import geometry
 from vidswap.errors import InputError, NoFaceError
 from vidswap.evaluate import measures
+from vidswap.evaluate.align import compare_sound, part_of, span_of, timing
 from vidswap.read.clip import frames, open_clip
 from vidswap.read.identity import load_identity
 from vidswap.read.shots import Cuts
-from vidswap.read.sound import sound
+from vidswap.read.sound import sounds
 from vidswap.types import Array, Clip, Consent, Face, Identity
 from vidswap.weights import path_to
 
 DETECT_EVERY = 8  # frames between detections while the face is followed
 MEASURE_EVERY = 3  # frames between the slow measures: identity, sharpness, light, grain, background
 STRIPS, STRIP_SIDE = 6, 176  # moments kept to be looked at, and the side of each picture
+OTHER_SKIN = 8.0  # dE between the cheeks of actor and photo, from which on it can be told whose complexion is seen
 SWAPPED = 3.0  # grey levels by which a face must differ to be the one that was swapped
 # Nothing is made of the face and nothing kept but figures, so nobody is asked; and nobody is said to have been.
 MEASURED = Consent("whoever the photos show", ("evaluate",), record="none: measured, not swapped")
@@ -74,8 +76,8 @@ class Evaluation:
 
 
 def evaluate(original: Path, swapped: Path, photos: Path, reader: Reader, told: Told | None = None) -> Evaluation:
-    """Compare a clip with its swap and with the photos (file or folder) of who should be in it. A swap that is shorter
-    is compared with the part of the clip that it starts with.
+    """Compare a clip with its swap and with the photos (file or folder) of who should be in it. A swap of a part of the
+    clip is compared with that part.
 
     Raises InputError (unreadable, or the pictures differ in size), IdentityError, NoFaceError, ModelError."""
     before, after = open_clip(original), open_clip(swapped)
@@ -83,8 +85,9 @@ def evaluate(original: Path, swapped: Path, photos: Path, reader: Reader, told: 
         sizes = f"{before.width}x{before.height} and {after.width}x{after.height}"
         raise InputError(f"the two clips differ in size: {sizes}", "evaluate the swap that was made of this clip")
     wanted = load_identity(photos, MEASURED, reader)
-    first = 0 if len(before) <= len(after) else first_match(before, after)
-    count = min(len(before) - first, len(after))
+    heard_in = sounds(original), sounds(swapped)
+    part = part_of(before, after, heard_in)
+    first, count = part.first, part.count
     kept = np.linspace(first, first + count - 1, STRIPS + 2).round()[1:-1].astype(int)
     watched = _Watch(reader, wanted, before, frozenset(kept.tolist()))
     for done, (index, a, b) in enumerate(_side_by_side(before, after, first, count), 1):
@@ -93,42 +96,15 @@ def evaluate(original: Path, swapped: Path, photos: Path, reader: Reader, told: 
             told("evaluation", done, count)
     if not watched.faces:
         raise NoFaceError("nobody's face was found in the original clip", "a face should be at least 40 pixels wide")
-    figures = {**watched.figures(), "timing_ms": timing(before, after, first)}
-    heard = compare_sound(sound(original), sound(swapped))
+    heard = compare_sound(*heard_in, *span_of(before, after, part))
+    figures = {**watched.figures(), "timing_ms": timing(before, after, part, heard.shift)}
     lengths, moments = (len(before), len(after)), tuple(watched.moments)
-    return Evaluation(lengths, watched.faces, watched.lost, figures, heard, watched.curves(), moments)
+    return Evaluation(lengths, watched.faces, watched.lost, figures, heard.word, watched.curves(), moments)
 
 
 def _side_by_side(before: Clip, after: Clip, first: int, count: int) -> Iterator[tuple[int, Array, Array]]:
     for a, b in zip(frames(before, first, first + count), frames(after, 0, count), strict=True):
         yield a.index, a.rgb, b.rgb
-
-
-def first_match(before: Clip, after: Clip) -> int:
-    """The frame of the longer clip `before` that looks most like the first one of `after`."""
-
-    def small(rgb: Array) -> Array:
-        return np.asarray(cv2.resize(rgb, (48, 48), interpolation=cv2.INTER_AREA), np.float32)
-
-    wanted = small(next(frames(after, 0, 1)).rgb)
-    last = len(before) - len(after)
-    differences = [float(np.abs(small(frame.rgb) - wanted).mean()) for frame in frames(before, 0, last + 1)]
-    return int(np.argmin(differences))
-
-
-def timing(before: Clip, after: Clip, first: int) -> float:
-    """The largest difference of the times at which two clips show the same frame, in milliseconds; counted from their
-    first common frame where that is not the first of `before`."""
-    starts = (int(before.pts[first]), int(after.pts[0])) if first else (0, 0)
-    pairs = zip((before.pts[first:] - starts[0]).tolist(), (after.pts - starts[1]).tolist())  # integers: no rounding
-    return float(max(abs(a * before.time_base - b * after.time_base) for a, b in pairs) * 1000)
-
-
-def compare_sound(before: str | None, after: str | None) -> str:
-    """A word for two digests of sound: "same", "changed", "missing" (it had some), or "none" (there was none)."""
-    if before is None:
-        return "none" if after is None else "changed"
-    return "missing" if after is None else "same" if before == after else "changed"
 
 
 class _Watch:
@@ -139,6 +115,7 @@ class _Watch:
         self.moments: list[Moment] = []
         self._reader, self._wanted, self._clip, self._keep = reader, wanted, clip, keep
         self._mean = np.asarray(np.load(path_to("face"))["mean"])
+        self._tone = measures.skin_tone(wanted.photos[0], wanted.meshes[0])
         self._is_cut = Cuts()
         self._mesh: Array | None = None
         self._looked = DETECT_EVERY
@@ -191,6 +168,9 @@ class _Watch:
     def _see_performance(self, second: float, before: Array, after: Array) -> None:
         self._book("pose_deg", second, measures.pose_angle(before, after, self._mean))
         self._book("expression", second, measures.expression_error(before, after))
+        looks = measures.gaze(before), measures.gaze(after)
+        if looks[0] is not None and looks[1] is not None:
+            self._book("gaze", second, float(np.linalg.norm(looks[0] - looks[1])))
         for part, a, b in zip(("mouth", "eyes"), measures.openings(before), measures.openings(after)):
             self._book(f"{part} before", second, a)
             self._book(f"{part} after", second, b)
@@ -201,6 +181,11 @@ class _Watch:
         self._book("identity", second, float(shown @ self._wanted.embedding))
         self._book("leak", second, float(shown @ actor))
         self._book("identity_before", second, float(actor @ self._wanted.embedding))
+        own, now, were = self._tone, measures.skin_tone(*after), measures.skin_tone(*before)
+        if own is not None and now is not None and were is not None:
+            self._book("skin_lighter", second, float(now[0] - own[0]))
+            if (apart := float(np.linalg.norm(own - were))) >= OTHER_SKIN:
+                self._book("skin_own", second, float((now - were) @ (own - were)) / apart**2)
 
     def _see_picture(self, second: float, before: Array, after: Array, mesh: Array) -> None:
         outside = ~measures.face_area(mesh, before.shape, -0.9)
@@ -225,8 +210,8 @@ class _Watch:
     def figures(self) -> dict[str, float | None]:
         """One number for each measure over the whole clip."""
         means = {name: self._over(name, np.mean) for name in (
-            "identity", "leak", "identity_before", "pose_deg", "expression", "mouth", "eyes", "sharpness", "light_de",
-            "texture_db", "grain_db", "background_db")}  # fmt: skip
+            "identity", "leak", "identity_before", "skin_lighter", "skin_own", "pose_deg", "expression", "gaze",
+            "mouth", "eyes", "sharpness", "light_de", "texture_db", "grain_db", "background_db")}  # fmt: skip
         return {
             **means,
             "identity_least": self._over("identity", np.min),

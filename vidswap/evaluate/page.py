@@ -17,49 +17,71 @@ INKS = ("#2f6fde", "#d9622b")
 
 @dataclass(frozen=True)
 class Line:
-    """What a figure means, and from where to where it is good."""
+    """What a figure means, from where to where it is good, and what is wrong where it is lower, or higher."""
 
     key: str
     name: str
     low: float
     high: float
+    wrong: tuple[str, str]
     words: str
 
-    def good(self, value: float) -> bool:
-        return self.low <= value <= self.high
+    def verdict(self, value: float) -> str:
+        """"good", or what is wrong; "" where a figure is neither."""
+        if self.low == NONE and self.high == ANY:
+            return ""
+        return self.wrong[0] if value < self.low else self.wrong[1] if value > self.high else "good"
 
     @property
     def wanted(self) -> str:
-        if self.low == -1e9:
+        if self.low == NONE:
             return f"at most {self.high:g}"
-        return f"at least {self.low:g}" if self.high == 1e9 else f"{self.low:g} to {self.high:g}"
+        return f"at least {self.low:g}" if self.high == ANY else f"{self.low:g} to {self.high:g}"
 
 
 NONE, ANY = -1e9, 1e9
 LINES = (
-    Line("identity", "Likeness to the photo", 0.6, ANY, "Cosine between the new face and the photo, as the face "
-         "recogniser sees them: 1 is the same picture; one pair of strangers in twenty gets more than 0.45. The mean "
-         "over the clip."),
-    Line("identity_least", "Likeness, worst moment", 0.4, ANY, "The same, where it is lowest."),
-    Line("leak", "Likeness to the actor", NONE, 0.6, "How much of the original actor still shines through: it should "
-         "come near to how alike actor and photo were before."),
-    Line("identity_before", "Actor and photo", NONE, ANY, "How alike the two were before: for comparison."),
-    Line("pose_deg", "Head pose", NONE, 4.0, "Degrees by which the head is turned otherwise than the actor's."),
-    Line("expression", "Expression", NONE, 0.05, "How far lips, eyes and brows lie from the actor's, as a share of the "
-         "distance between the eyes. A new face shape alone makes some of it."),
-    Line("mouth", "Opening of the mouth", NONE, 0.03, "Difference to the actor's, as a share of the eye distance."),
-    Line("eyes", "Opening of the eyes", NONE, 0.02, "Difference to the actor's: blinks are kept when it is small."),
-    Line("flicker", "Flicker", 0.8, 1.3, "Unrest of the face from frame to frame, swap over original: 1 is as calm as "
-         "the original, more flickers, less is blurred or frozen."),
-    Line("flicker_p95", "Flicker, worst frames", 0.7, 1.5, "The same for the restless twentieth of the frames."),
-    Line("sharpness", "Sharpness", 0.8, 1.3, "Fine detail inside the face, swap over original."),
-    Line("light_de", "Light and skin tone", NONE, 6.0, "Colour difference (dE) of the coarse light on the face; some "
-         "two are just visible. Another skin tone that is meant counts here too."),
-    Line("texture_db", "Texture", -3.0, 3.0, "Strength of fine texture against the original, in decibels."),
-    Line("grain_db", "Grain", -3.0, 3.0, "Strength of the film grain on the face against the original, in decibels."),
-    Line("background_db", "Everything else", 38.0, ANY, "How unchanged the picture is away from the face: PSNR in "
-         "decibels, 99 is untouched."),
-    Line("timing_ms", "Timing", NONE, 0.5, "The largest difference of the times of the frames, milliseconds."),
+    Line("identity", "Likeness to the photo", 0.6, ANY, ("hardly the person", ""), "Cosine between the new face and "
+         "the photo, as the face recogniser sees them: 1 is the same picture; one pair of strangers in twenty gets "
+         "more than 0.45. The mean over the clip."),
+    Line("identity_least", "Likeness, worst moment", 0.4, ANY, ("a stranger at times", ""), "The same, where it is "
+         "lowest."),
+    Line("leak", "Likeness to the actor", NONE, 0.6, ("", "still the actor"), "How much of the original actor still "
+         "shines through: it should come near to how alike actor and photo were before."),
+    Line("identity_before", "Actor and photo", NONE, ANY, ("", ""), "How alike the two were before: for comparison."),
+    Line("skin_own", "Whose complexion", 0.6, 1.4, ("the actor's complexion", "overdone"), "Where the cheeks lie "
+         "between the actor's colour, 0, and the photo's, 1. Not told where the two hardly differ; the scene's light "
+         "moves it as well."),
+    Line("skin_lighter", "Skin, lighter than in the photo", -25.0, 10.0, ("darkened skin", "paled skin"), "Cheeks of "
+         "the swap less those of the photo, in L* (0 is black, 100 white). A dark scene darkens it rightly; nothing "
+         "should pale anybody."),
+    Line("pose_deg", "Head pose", NONE, 4.0, ("", "a head turned otherwise"), "Degrees by which the head is turned "
+         "otherwise than the actor's."),
+    Line("expression", "Expression", NONE, 0.05, ("", "another expression"), "How far lips, eyes and brows lie from "
+         "the actor's, as a share of the distance between the eyes. A new face shape alone makes some of it."),
+    Line("gaze", "Gaze", NONE, 0.06, ("", "lost gaze"), "How far the irises lie from where the actor's are between "
+         "the corners of the eyes, as a share of an eye's width: 0.1 is some ten degrees to the side."),
+    Line("mouth", "Opening of the mouth", NONE, 0.03, ("", "a mouth that does not follow"), "Difference to the "
+         "actor's, as a share of the eye distance."),
+    Line("eyes", "Opening of the eyes", NONE, 0.02, ("", "lids that do not follow"), "Difference to the actor's: "
+         "blinks are kept when it is small."),
+    Line("flicker", "Flicker", 0.8, 1.3, ("frozen or blurred", "flicker"), "Unrest of the face from frame to frame, "
+         "swap over original: 1 is as calm as the original, more flickers, less is blurred or frozen."),
+    Line("flicker_p95", "Flicker, worst frames", 0.7, 1.5, ("frozen or blurred", "flicker at times"), "The same for "
+         "the restless twentieth of the frames."),
+    Line("sharpness", "Sharpness", 0.8, 1.3, ("softer than the scene", "sharper than the scene"), "Fine detail inside "
+         "the face, swap over original."),
+    Line("light_de", "Light and skin tone", NONE, 6.0, ("", "other light or skin than the actor's"), "Colour "
+         "difference (dE) of the coarse light on the face; some two are just visible. Another skin tone that is meant "
+         "counts here too."),
+    Line("texture_db", "Texture", -3.0, 3.0, ("smoothed skin", "rougher skin"), "Strength of fine texture against the "
+         "original, in decibels."),
+    Line("grain_db", "Grain", -3.0, 3.0, ("without the film's grain", "grainier than the film"), "Strength of the film "
+         "grain on the face against the original, in decibels."),
+    Line("background_db", "Everything else", 38.0, ANY, ("changed beyond the face", ""), "How unchanged the picture is "
+         "away from the face: PSNR in decibels, 99 is untouched."),
+    Line("timing_ms", "Timing", NONE, 0.5, ("", "pictures at other times"), "The largest difference of the times of "
+         "the frames, by the clock of the sound, milliseconds."),
 )  # fmt: skip
 GRAPHS = (
     ("Likeness to the photo, and to the actor", ("identity", "leak")),
@@ -100,6 +122,12 @@ def page(evaluation: Evaluation, title: str) -> str:
     )
 
 
+def verdicts(evaluation: Evaluation) -> dict[str, str]:
+    """What each figure that was measured says: "good", or what is wrong."""
+    told = ((line, evaluation.figures.get(line.key)) for line in LINES)
+    return {line.key: verdict for line, value in told if value is not None and (verdict := line.verdict(value))}
+
+
 def write_page(out: Path, evaluation: Evaluation, title: str) -> None:
     """Write the page by way of a `.part` file. Raises OutputError."""
     part = out.with_name(out.name + ".part")
@@ -124,9 +152,10 @@ def _table(evaluation: Evaluation) -> str:
     for line in LINES:
         value = evaluation.figures.get(line.key)
         shown = "&ndash;" if value is None else f"{value:.3g}"
-        verdict = "" if value is None or line.wanted == f"at most {ANY:g}" else "good" if line.good(value) else "bad"
-        wanted = line.wanted if verdict else ""
-        rows.append(_row(line.name, shown, verdict, wanted, line.words))
+        verdict = "" if value is None else line.verdict(value)
+        kind = verdict if verdict in ("", "good") else "bad"
+        shown += f"<br>{escape(verdict)}" if kind == "bad" else ""
+        rows.append(_row(line.name, shown, kind, line.wanted if verdict else "", line.words))
     kind, words = SOUND[evaluation.sound]
     rows.append(_row("Sound", evaluation.sound, kind, "same" if kind else "", f"The sound is {words}."))
     return "".join(rows)

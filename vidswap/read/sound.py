@@ -1,28 +1,100 @@
-"""A file -> a digest of its sound as it is stored, undecoded: equal digests are the same sound, bit by bit."""
+"""A file -> its sound as it is stored, undecoded: each packet's time and digest, and PCM sample by sample."""
 
 from __future__ import annotations
 
 import hashlib
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
+import numpy as np
 
 from vidswap.errors import InputError
 from vidswap.media.source import opened
 from vidswap.read.stills import is_pictures
+from vidswap.types import Array
+
+_PCM = re.compile(r"pcm_(?:[suf](8|16|24|32|64)(?:le|be)?|alaw|mulaw)")
+_DIGEST = 16  # bytes of a sha256 that are kept
+_BARE, _CHECKED = 7, 9  # bytes of an ADTS header without and with a checksum (ISO 13818-7)
 
 
-def sound(path: Path) -> str | None:
-    """The sha256 of all packets of all audio streams, None where there is no audio stream. Raises InputError."""
+@dataclass(frozen=True, eq=False)
+class Sound:
+    """A stream of sound. `times` (N,) int64 of its packets, in `unit` seconds of the file's clock, and their `digests`
+    (N,) of 16 bytes; `sample` is the bytes of a sample of all channels where it is PCM, 0 elsewhere, `rate` samples a
+    second; `end` when the last packet ends."""
+
+    path: Path
+    index: int
+    codec: str
+    unit: Fraction
+    times: Array
+    digests: Array
+    sample: int
+    rate: int
+    end: Fraction
+
+    def seconds(self, packet: int) -> Fraction:
+        """When a packet begins."""
+        return int(self.times[packet]) * self.unit
+
+    def pcm(self, first: int = 0) -> Iterator[bytes]:
+        """The bytes of the PCM samples from the sample `first` on, packet by packet. Raises InputError."""
+        ahead = first * self.sample
+        with _opened(self.path) as container:
+            for packet in container.demux(container.streams[self.index]):
+                if packet.size > ahead:
+                    yield bytes(packet)[ahead:]
+                ahead = max(0, ahead - packet.size)
+
+
+def sounds(path: Path) -> list[Sound]:
+    """All streams of sound in a file, in its order; none where it is of pictures. Raises InputError.
+
+    Of AAC that comes in ADTS (transport streams) only what the headers wrap is told, as other containers have it."""
     if is_pictures(path):
-        return None
+        return []
+    with _opened(path) as container:
+        streams = [stream for stream in container.streams.audio if stream.codec_context]
+        found: dict[int, list[tuple[int, bytes, int]]] = {stream.index: [] for stream in streams}
+        for packet in container.demux(*streams) if streams else ():
+            content = _payload(packet)
+            if content and packet.pts is not None:
+                digest = hashlib.sha256(content).digest()[:_DIGEST]
+                found[packet.stream.index].append((packet.pts, digest, packet.duration or 0))
+        return [_sound(path, stream, found[stream.index]) for stream in streams]
+
+
+def _sound(path: Path, stream: Any, packets: list[tuple[int, bytes, int]]) -> Sound:
+    context, unit = stream.codec_context, Fraction(stream.time_base)
+    pcm = _PCM.fullmatch(context.name)
+    sample = int(pcm[1] or 8) // 8 * context.layout.nb_channels if pcm else 0
+    times = np.array([time for time, _, _ in packets], np.int64)
+    digests = np.array([digest for _, digest, _ in packets], f"V{_DIGEST}")
+    end = max((time + length for time, _, length in packets), default=0) * unit
+    return Sound(path, stream.index, context.name, unit, times, digests, sample, context.sample_rate, Fraction(end))
+
+
+def _payload(packet: Any) -> bytes:
+    """What a packet holds, without its ADTS header; nothing of one that lost it."""
+    content = bytes(packet)
+    if packet.stream.codec_context.name != "aac" or packet.stream.container.format.name != "mpegts" or not content:
+        return content
+    if len(content) < _CHECKED or content[0] != 0xFF or content[1] & 0xF0 != 0xF0:
+        return b""
+    return content[_BARE if content[1] & 1 else _CHECKED :]
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Any]:
     try:
         with opened(path) as container:
-            streams = container.streams.audio
-            digests = {stream.index: hashlib.sha256() for stream in streams}
-            for packet in container.demux(*streams) if streams else ():
-                if packet.size:
-                    digests[packet.stream.index].update(bytes(packet))
+            yield container
     except (av.FFmpegError, OSError) as error:
         raise InputError(f"the sound of {path} cannot be read ({error.strerror})", "the file is damaged") from error
-    return " ".join(digests[index].hexdigest() for index in sorted(digests)) or None
