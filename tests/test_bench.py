@@ -67,9 +67,11 @@ def test_a_bench_of_a_few_frames(capsys):
     assert {"faces", "engine", "composite", "encode"} <= figures["stages"].keys()
     (overhead,) = figures["overhead"]
     assert (overhead["height"], overhead["frames"]) == (240, 6)
-    assert overhead["ratio"] > 0
+    assert overhead["ratio"] == pytest.approx(overhead["seconds"] / overhead["plain_seconds"], rel=0.02)
     assert "faces" not in overhead["stages"], "with the plan there, nobody looks for faces"
-    assert 50e6 < figures["peak_bytes"] < 5e9
+    assert sum(stage["seconds"] for stage in figures["stages"].values()) > 0.5 * figures["seconds"], "where time went"
+    assert figures["fps"] == pytest.approx(6 / figures["seconds"], rel=0.02)
+    assert 50e6 < figures["memory"][1]["peak_bytes"] == figures["peak_bytes"] < 5e9
 
 
 def test_a_bench_with_somebodys_photo_asks_for_their_consent(capsys, tmp_path):

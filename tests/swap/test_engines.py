@@ -1,5 +1,7 @@
 """The contract of vidswap.swap.engine, held over every engine."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -59,14 +61,28 @@ def test_the_face_becomes_another(answer):
 
 
 def test_memory_is_the_window_before(opened, window, identity):
-    """A second window may depend on `previous`, and on nothing that the engine keeps."""
+    """A second window depends on nothing that the engine keeps."""
     size = opened.needs.size
     first, second = window(2, size=size), window(2, start=1, size=size)
-    before = opened.swap(first, identity, None)
     alone = opened.swap(second, identity, None)
+    before = opened.swap(first, identity, None)
     after = opened.swap(second, identity, before)
-    assert after.rgb.shape == alone.rgb.shape
     assert np.array_equal(opened.swap(second, identity, None).rgb, alone.rgb)
+    assert np.array_equal(opened.swap(second, identity, before).rgb, after.rgb)
+
+
+def test_what_was_answered_before_steadies_what_follows(window, identity):
+    """An engine that smooths over time is drawn towards the latents of the window before, and towards no others."""
+    engine = open_engine(SwapSettings(smooth=1.0))
+    first, second = window(2, size=engine.needs.size), window(2, start=1, size=engine.needs.size)
+    before = engine.swap(first, identity, None)
+    apart = replace(before, latents=before.latents + np.float32(0.01))
+    alone, after, moved = (engine.swap(second, identity, given) for given in (None, before, apart))
+    assert not np.array_equal(after.latents, alone.latents)
+    drawn = (moved.latents - after.latents).mean()
+    assert 0 < drawn < 0.01
+    rough = open_engine(SwapSettings(smooth=0.0))
+    assert np.array_equal(rough.swap(second, identity, before).rgb, rough.swap(second, identity, None).rgb)
 
 
 def test_what_covers_the_face_stays(opened, window, identity):
@@ -75,6 +91,22 @@ def test_what_covers_the_face_stays(opened, window, identity):
     hole = np.s_[:, size // 2 : size // 2 + size // 6, size // 2 - size // 12 : size // 2 + size // 12]
     crops.mask[hole] = 0.0
     assert opened.swap(crops, identity, None).alpha[hole].mean() < 0.1
+
+
+def test_windows_of_any_length_give_each_frame_its_own_answer(opened, window, identity):
+    """However many frames are handed over at once (a network's batches are smaller than a window), a frame's answer is
+    its own: more frames behind it move only what an engine smooths over time, and hardly that."""
+    size = opened.needs.size
+    counts = (1, 5, 6)
+    answers = [opened.swap(window(count, size=size), identity, None) for count in counts]
+    assert [len(each.rgb) for each in answers] == list(counts)
+    longest = answers[-1]
+    for each in answers[:-1]:
+        for row in range(len(each.rgb)):
+            own = np.abs(each.rgb[row].astype(int) - longest.rgb[row]).mean()
+            others = [np.abs(each.rgb[row].astype(int) - longest.rgb[k]).mean() for k in range(6) if k != row]
+            assert own < 1.0
+            assert own < 0.5 * min(others)
 
 
 def test_unknown_engines_are_named_with_the_known_ones():
@@ -89,7 +121,7 @@ def test_needs_refuse_what_cannot_be(wrong):
 
 
 def test_failures_are_told_as_engine_errors(opened, window, identity):
-    """A crop of another size than was asked for is more than an engine can mend; nothing else may come out."""
+    """A face that lies nowhere is more than an engine can mend; nothing else may come out."""
     crops = window(1, size=opened.needs.size)
     crops.mesh[:] = np.nan
     with pytest.raises(EngineError, match="failed at frames 0 to 0"):

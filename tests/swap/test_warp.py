@@ -44,14 +44,30 @@ def test_a_hand_before_the_face_is_found_in_the_mask(window):
     assert warp.covered(mask, crops.mesh[0])[260:320, 240:280].min() > 0.9
 
 
-def test_a_narrower_face_leaves_no_second_cheek(engine, window, identity):
-    """Surroundings are drawn along: the mesh as drawn is what the picture shows, outside it is the scene."""
-    crops = window(1)
-    frame = engine.frames(crops, identity)[0]
-    around = frame.around[0:60, 0:60]
-    assert np.array_equal(around, crops.rgb[0][0:60, 0:60])
-    assert frame.mesh.shape == (478, 3)
-    assert geometry.bounds(frame.mesh)[0] > 0
+@pytest.mark.parametrize("wide", [0.8, 0.9, 1.1, 1.2])
+def test_a_face_of_another_width_has_one_cheek_on_each_side(engine, window, paint, identity, wide):
+    """Along a line through the cheeks: scene, skin, scene, and skin begins where the person's face does, not where the
+    actor's did. Far from the face nothing moves."""
+    crops, skin, ground = window(1, start=2), np.array([160, 110, 90]), np.array([90, 100, 110])
+    mesh = geometry.posed(engine.form.mean * [wide, 1.0, 1.0], (120.0, np.eye(3), np.array([200.0, 170.0, 0.0])))
+    photo = paint(mesh, 400, tuple(skin.tolist()), (40, 60, 40))
+    person = Identity((photo,), (mesh,), identity.embedding, identity.consent)
+    swapped, drawn = engine.swap(crops, person, None), engine.frames(crops, person)[0]
+    alpha, line = swapped.alpha[0][..., None], round(float(crops.mesh[0, 1, 1]))
+    shown = swapped.rgb[0] * alpha + crops.rgb[0] * (1 - alpha)
+
+    def edges(picture):
+        row = picture[line].astype(float)
+        is_skin = np.abs(row - skin).max(-1) < np.abs(row - ground).max(-1)
+        return np.flatnonzero(np.diff(is_skin.astype(int)))
+
+    outline = drawn.mesh[geometry.OVAL]
+    beside = np.sort(outline[np.abs(outline[:, 1] - line) < 25, 0])[[0, -1]]
+    before, after = edges(crops.rgb[0]), edges(shown)
+    assert len(after) == 2, "one cheek on each side"
+    assert np.abs(after - beside).max() <= 4
+    assert np.abs(after - before).min() >= 3, "this is not where the actor's face ended"
+    assert np.array_equal(shown[0:60, 0:60], crops.rgb[0][0:60, 0:60])
 
 
 def test_masks_must_fit_their_crops(window):
