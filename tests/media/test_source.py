@@ -12,7 +12,7 @@ from footage import make_clip, moving
 from vidswap.errors import InputError, VidswapError
 from vidswap.media.source import FORMATS, film_of, opened
 from vidswap.read.clip import frames, open_clip
-from vidswap.read.sound import sound
+from vidswap.read.sound import sounds
 from vidswap.settings import WriteSettings
 from vidswap.write.encode import encode
 from vidswap.write.refusals import left_out
@@ -90,7 +90,7 @@ def test_a_playlist_is_refused_by_name_and_opens_no_other_file(tmp_path, kind, e
         path = tmp_path / f"clip{ending or '.' + kind}"
         path.write_text(MANIFESTS[kind].format(name=name))
         with pytest.raises(InputError, match="cannot be read"):
-            sound(path)
+            sounds(path)
         with pytest.raises(InputError, match="playlist"):
             open_clip(path)
 

@@ -318,9 +318,11 @@ def test_a_missing_time_lies_between_its_neighbours():
         time_base, codec_context = Fraction(1, 1000), SimpleNamespace(name="h264")
 
     def scanned(times, form="mpegts"):
-        packets = [SimpleNamespace(pts=time, dts=time, size=1, is_discard=False, duration=40, stream=Stream())
+        packets = [SimpleNamespace(pts=time, dts=time, size=1, is_discard=False, duration=40, stream=Stream(),
+                                   pos=None, time_base=Fraction(1, 1000))
                    for time in times]  # fmt: skip
-        container = SimpleNamespace(format=SimpleNamespace(name=form), demux=lambda _: iter(packets), name="a.ts")
+        container = SimpleNamespace(format=SimpleNamespace(name=form), demux=lambda _: iter(packets), name="a.ts",
+                                    start_time=0)
         pts, unit, _ = clip_module._times(container, Stream(), Fraction(25))
         return [float(int(time) * unit) for time in pts]
 

@@ -1,5 +1,7 @@
 """Stills, animations and folders of pictures as clips."""
 
+import threading
+import warnings
 from fractions import Fraction
 
 import cv2
@@ -7,6 +9,7 @@ import numpy as np
 import pytest
 from footage import moving, texture
 from PIL import Image
+from PIL.PngImagePlugin import PngImageFile
 
 from vidswap.errors import InputError
 from vidswap.read.clip import frames, open_clip
@@ -154,3 +157,27 @@ def test_refusals(tmp_path):
             open_clip(path)
         assert caught.value.hint
         assert "\n" not in str(caught.value)
+
+
+def test_two_threads_that_read_pictures_leave_the_warnings_filters_alone(tmp_path, monkeypatch):
+    """A reads while B begins, and A ends first: what is put back by each would be what the other had changed."""
+    began, ended = threading.Event(), threading.Event()
+    first, second = (saved(tmp_path / f"{name}.png", texture(3, 24, 16)) for name in "ab")
+    opened = PngImageFile._open
+
+    def slowly(picture):
+        opened(picture)
+        if picture.filename == str(second):
+            began.set()
+            assert ended.wait(10)
+        else:
+            assert began.wait(10)
+
+    monkeypatch.setattr(PngImageFile, "_open", slowly)
+    before = list(warnings.filters)
+    other = threading.Thread(target=lambda: open_clip(second))
+    other.start()
+    open_clip(first)
+    ended.set()
+    other.join(10)
+    assert list(warnings.filters) == before

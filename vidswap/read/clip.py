@@ -25,6 +25,7 @@ from av.filter import Graph
 from av.video.reformatter import VideoReformatter
 
 from vidswap.errors import InputError
+from vidswap.media.packets import packets, refuse_unreadable
 from vidswap.media.source import MOST_PIXELS, codec_of, film_of, is_playlist, opened, others_of
 from vidswap.read import stills
 from vidswap.read.planar import colour_of, planar, sized
@@ -48,7 +49,7 @@ def open_clip(path: Path, rate: Fraction = stills.RATE) -> Clip:
 
     Raises InputError: missing, empty, nothing of these, without a video stream, nothing in it decodes, or larger
     than MOST_PIXELS or MOST_FRAMES."""
-    _refuse_unreadable(path)
+    refuse_unreadable(path)
     if stills.is_pictures(path):
         return stills.open_pictures(path, rate)
     with _opened(path) as container:
@@ -105,13 +106,6 @@ def _filled(clip: Clip, start: int, stop: int) -> Iterator[tuple[int, Any, bool]
 # -- opening ----------------------------------------------------------------------------------------------------------
 
 
-def _refuse_unreadable(path: Path) -> None:
-    if not path.exists():
-        raise InputError(f"there is no file {path}", "check the path of the clip")
-    if not path.is_dir() and path.stat().st_size == 0:
-        raise InputError(f"{path} is empty", "copy or download the clip again")
-
-
 @contextmanager
 def _opened(path: Path) -> Iterator[Any]:
     av.logging.set_libav_level(av.logging.PANIC)  # FFmpeg's own chatter would drown our one line
@@ -162,7 +156,7 @@ def _times(container: Any, stream: Any, rate: Fraction) -> tuple[Array, Fraction
     the n-th time of decoding, or n / rate. Elsewhere a missing time lies between those of its neighbours."""
     unit, by_decoding = Fraction(stream.time_base), container.format.name == "avi"
     found, last, total = array("q"), (_UNTIMED, 0), 0
-    for packet in filter(_is_shown, _packets(container, stream)):
+    for packet in filter(_is_shown, packets(container, stream)):
         time = packet.dts if by_decoding else packet.pts
         found.append(_UNTIMED if time is None or abs(time) > _LATEST else time)
         last = max(last, (found[-1], packet.duration or 0))
@@ -211,14 +205,6 @@ def _is_shown(packet: Any) -> bool:
     return not hidden
 
 
-def _packets(container: Any, stream: Any) -> Iterator[Any]:
-    """The packets of a stream up to the end or to where the file breaks off, then an end marker."""
-    try:
-        yield from container.demux(stream)
-    except av.FFmpegError:
-        yield av.Packet()
-
-
 # -- pictures ---------------------------------------------------------------------------------------------------------
 
 
@@ -228,7 +214,7 @@ def _decoded(container: Any, stream: Any, numbered: bool = False) -> Iterator[An
     which happens where a decoder has many at work at once and one of them is damaged."""
     number = -1
     pictures: list[Any]
-    for packet in _packets(container, stream):
+    for packet in packets(container, stream):
         number += _is_shown(packet)
         if numbered:
             packet.pts = packet.dts = number

@@ -15,6 +15,7 @@ import av
 import numpy as np
 
 from vidswap.errors import InputError
+from vidswap.media.packets import packets
 from vidswap.media.source import opened
 from vidswap.read.stills import is_pictures
 from vidswap.types import Array
@@ -48,7 +49,7 @@ class Sound:
         """The bytes of the PCM samples from the sample `first` on, packet by packet. Raises InputError."""
         ahead = first * self.sample
         with _opened(self.path) as container:
-            for packet in container.demux(container.streams[self.index]):
+            for packet in packets(container, container.streams[self.index]):
                 if packet.size > ahead:
                     yield bytes(packet)[ahead:]
                 ahead = max(0, ahead - packet.size)
@@ -63,7 +64,7 @@ def sounds(path: Path) -> list[Sound]:
     with _opened(path) as container:
         streams = [stream for stream in container.streams.audio if stream.codec_context]
         found: dict[int, list[tuple[int, bytes, int]]] = {stream.index: [] for stream in streams}
-        for packet in container.demux(*streams) if streams else ():
+        for packet in packets(container, *streams) if streams else ():
             content = _payload(packet)
             if content and packet.pts is not None:
                 digest = hashlib.sha256(content).digest()[:_DIGEST]
@@ -71,13 +72,13 @@ def sounds(path: Path) -> list[Sound]:
         return [_sound(path, stream, found[stream.index]) for stream in streams]
 
 
-def _sound(path: Path, stream: Any, packets: list[tuple[int, bytes, int]]) -> Sound:
+def _sound(path: Path, stream: Any, found: list[tuple[int, bytes, int]]) -> Sound:
     context, unit = stream.codec_context, Fraction(stream.time_base)
     pcm = _PCM.fullmatch(context.name)
     sample = int(pcm[1] or 8) // 8 * context.layout.nb_channels if pcm else 0
-    times = np.array([time for time, _, _ in packets], np.int64)
-    digests = np.array([digest for _, digest, _ in packets], f"V{_DIGEST}")
-    end = max((time + length for time, _, length in packets), default=0) * unit
+    times = np.array([time for time, _, _ in found], np.int64)
+    digests = np.array([digest for _, digest, _ in found], f"V{_DIGEST}")
+    end = max((time + length for time, _, length in found), default=0) * unit
     return Sound(path, stream.index, context.name, unit, times, digests, sample, context.sample_rate, Fraction(end))
 
 

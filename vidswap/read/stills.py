@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 import struct
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from fractions import Fraction
@@ -19,6 +18,12 @@ import av
 import cv2
 import numpy as np
 from PIL import Image, ImageSequence
+from PIL.BmpImagePlugin import BmpImageFile
+from PIL.GifImagePlugin import GifImageFile
+from PIL.JpegImagePlugin import JpegImageFile
+from PIL.PngImagePlugin import PngImageFile
+from PIL.TiffImagePlugin import TiffImageFile
+from PIL.WebPImagePlugin import WebPImageFile
 
 from vidswap.errors import InputError
 from vidswap.read.planar import colour_of, planar
@@ -30,9 +35,11 @@ MOST_PIXELS = 1 << 26
 MOST_FRAMES = 100_000
 RATE = Fraction(25)  # of a sequence, where nobody says; a still is shown for one such frame
 UNIT = Fraction(1, 1000)  # of an animation's times
-_MARKS = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"GIF87a", b"GIF89a", b"BM", b"II*\0", b"MM\0*")
+_READERS = {  # by how a file begins
+    b"\x89PNG\r\n\x1a\n": PngImageFile, b"\xff\xd8\xff": JpegImageFile, b"BM": BmpImageFile,
+    b"GIF87a": GifImageFile, b"GIF89a": GifImageFile, b"II*\0": TiffImageFile, b"MM\0*": TiffImageFile,
+}  # fmt: skip
 _FILM = (".mjpeg", ".mjpg")  # many jpg in one file
-_FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "GIF")
 _HASTY, _USUAL = 10, 100  # ms: players show a frame of up to the one for the other
 _BROKEN = (OSError, ValueError, SyntaxError, EOFError, LookupError, TypeError, ArithmeticError, AttributeError,
            MemoryError, struct.error, Image.DecompressionBombError, cv2.error)  # fmt: skip
@@ -48,11 +55,9 @@ def is_pictures(path: Path) -> bool:
     if path.suffix.lower() in _FILM:
         return False
     try:
-        with path.open("rb") as file:
-            head = file.read(16)
+        return _reader_of(path) is not None
     except OSError:  # whoever reads it as film will say why
         return False
-    return head.startswith(_MARKS) or (head[:4] == b"RIFF" and head[8:12] == b"WEBP")
 
 
 def open_pictures(path: Path, rate: Fraction = RATE) -> Clip:
@@ -157,8 +162,8 @@ def _lengths(picture: Any) -> list[int]:
             frame.load()
             length = Fraction(frame.info.get("duration") or 0).limit_denominator(65535)
             lengths.append(length if length > _HASTY else Fraction(_USUAL))
-    except _BROKEN:
-        pass
+    except _BROKEN as error:
+        _refuse_unread(Path(picture.filename), error)
     lengths = lengths[1:] if _has_poster(picture) else lengths
     ends = [round(sum(lengths[: i + 1])) for i in range(len(lengths))]
     return [end - start for start, end in zip([0, *ends], ends)]
@@ -198,48 +203,61 @@ def _pixels(file: Path, start: int, stop: int) -> Iterator[tuple[int, Array | No
                     if _moves(picture):
                         picture.seek(index + ahead)
                     yield index, _upright(_values(picture), _orientation(picture))
-                except _BROKEN:
+                except _BROKEN as error:
+                    _refuse_unread(file, error)
                     yield index, None
-    except InputError:
+    except InputError as error:
+        if isinstance(error.__cause__, OSError) and error.__cause__.errno is not None:
+            raise
         yield from ((index, None) for index in range(start, stop))
 
 
 @contextmanager
 def _reading(file: Path) -> Iterator[Any]:
-    """A picture, opened but not decoded. Raises InputError."""
+    """A picture, opened but not decoded. Raises InputError.
+
+    Pillow's `Image.open` warns of sizes that are refused here, and to silence it is not for one thread alone."""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of damaged metadata, and of sizes that are checked below
-            picture = Image.open(file, formats=_FORMATS)
-    except Image.DecompressionBombError as error:
-        raise _too_large(file) from error
+        reader = _reader_of(file)
+        picture = reader(str(file)) if reader else None
     except _BROKEN as error:
+        _refuse_unread(file, error)
         raise InputError(f"{file} cannot be read as a picture", KINDS) from error
+    if picture is None:
+        raise InputError(f"{file} cannot be read as a picture", KINDS)
     with picture:
         if picture.width * picture.height > MOST_PIXELS:
-            raise _too_large(file)
+            message = f"{file} says that it has more than {MOST_PIXELS:,} pixels"
+            raise InputError(message, "make it smaller; or its header is damaged")
         yield picture
 
 
-def _too_large(file: Path) -> InputError:
-    message = f"{file} says that it has more than {MOST_PIXELS:,} pixels"
-    return InputError(message, "make it smaller; or its header is damaged")
+def _reader_of(file: Path) -> Any:
+    """What reads a file that begins as a picture or an animation does; None for all else. Raises OSError."""
+    with file.open("rb") as opened:
+        head = opened.read(16)
+    if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
+        return WebPImageFile
+    return next((reader for mark, reader in _READERS.items() if head.startswith(mark)), None)
+
+
+def _refuse_unread(file: Path, error: BaseException) -> None:
+    """Raises InputError where it was the system that failed to read a file: that is no damage of a picture."""
+    if isinstance(error, OSError) and error.errno is not None:
+        raise InputError(f"{file} cannot be read ({error.strerror})", "check its permissions, and the disk") from error
 
 
 def _values(picture: Any) -> Array:
     """(H, W), (H, W, 3) or (H, W, 4): uint16 where the file has 16 bits, else uint8."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        picture.load()
-        if _is_deep(picture):
-            found = cv2.imread(str(picture.filename), cv2.IMREAD_UNCHANGED | cv2.IMREAD_IGNORE_ORIENTATION)
-            if found is not None and found.dtype == np.uint16:
-                return np.asarray(found[..., [2, 1, 0, 3][: found.shape[2]]] if found.ndim == 3 else found)
-        if picture.mode in ("L", "1", "I", "I;16", "I;16B", "F"):
-            return np.asarray(picture.convert("L"))
-        clear = picture.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in picture.info
-        values = np.asarray(picture.convert("RGBA" if clear else "RGB"))
-    return values
+    picture.load()
+    if _is_deep(picture):
+        found = cv2.imread(str(picture.filename), cv2.IMREAD_UNCHANGED | cv2.IMREAD_IGNORE_ORIENTATION)
+        if found is not None and found.dtype == np.uint16:
+            return np.asarray(found[..., [2, 1, 0, 3][: found.shape[2]]] if found.ndim == 3 else found)
+    if picture.mode in ("L", "1", "I", "I;16", "I;16B", "F"):
+        return np.asarray(picture.convert("L"))
+    clear = picture.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in picture.info
+    return np.asarray(picture.convert("RGBA" if clear else "RGB"))
 
 
 def _is_deep(picture: Any) -> bool:

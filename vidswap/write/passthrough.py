@@ -20,6 +20,7 @@ import av
 
 from vidswap.errors import OutputError
 from vidswap.media import source as media
+from vidswap.media.packets import packets
 from vidswap.media.source import codec_of, film_of, is_cover, path_of
 from vidswap.types import Clip
 from vidswap.write import subtitles
@@ -156,7 +157,7 @@ def _added(stream: Any, source: Any, target: Any) -> Any:
 
 def _picture(path: Path, index: int) -> bytes:
     with media.opened(path) as source:
-        return next((bytes(packet) for packet in source.demux(source.streams[index]) if packet.size), b"")
+        return next((bytes(packet) for packet in packets(source, source.streams[index]) if packet.size), b"")
 
 
 # -- packets ----------------------------------------------------------------------------------------------------------
@@ -173,20 +174,17 @@ def _packets(source: Any, tracks: Tracks, cut: Cut) -> Iterator[Any]:
     if cut.trimmed and place > (source.start_time or 0):
         with suppress(av.FFmpegError):  # then it is read from its beginning
             source.seek(place)
-    try:
-        for packet in source.demux(streams):
-            if cut.end is not None and seconds(packet) > cut.end + _INTERLEAVED:
-                return
-            yield packet
-    except av.FFmpegError:
-        return
+    for packet in packets(source, *streams):
+        if cut.end is not None and seconds(packet) > cut.end + _INTERLEAVED:
+            return
+        yield packet
 
 
-def _moved(packets: Iterable[Any], tracks: Tracks, cut: Cut) -> Iterator[Any]:
-    """The packets of `tracks` that belong into the cut, rewritten to belong there, in the order they come."""
+def _moved(found: Iterable[Any], tracks: Tracks, cut: Cut) -> Iterator[Any]:
+    """The packets found of `tracks` that belong into the cut, rewritten to belong there, in the order they come."""
     held: dict[int, Any] = {}  # the last hidden packet of each track
     reached: dict[int, int] = {}
-    for packet in packets:
+    for packet in found:
         index = packet.stream.index
         if index not in tracks or _is_nothing(packet):
             continue

@@ -19,6 +19,7 @@ from typing import Any
 import av
 from av.subtitles.subtitle import SubtitleSet
 
+from vidswap.media.packets import packets
 from vidswap.media.source import opened
 from vidswap.write.tags import Cut
 
@@ -104,12 +105,9 @@ def encoded(cues: Sequence[Cue], track: Any) -> Iterator[Any]:
 
 
 def _packets(source: Any, stream: Any) -> Iterator[Any]:
-    try:
-        for packet in source.demux(stream):
-            if packet.size and packet.pts is not None and not is_filler(packet):
-                yield packet
-    except av.FFmpegError:  # the file breaks off: what there is counts
-        return
+    for packet in packets(source, stream):  # where the file breaks off, what there is counts
+        if packet.size and packet.pts is not None and not is_filler(packet):
+            yield packet
 
 
 def _events(stream: Any, packet: Any) -> list[str]:
