@@ -19,7 +19,6 @@ from vidswap.errors import InputError, ModelError, NoFaceError, OutputError, Usa
 from vidswap.moment import moment
 from vidswap.plan import open_plan
 from vidswap.read import clip as clips
-from vidswap.read import tracks
 from vidswap.read.tracks import Sketch
 from vidswap.settings import ReadSettings
 from vidswap.types import Clip, Shot
@@ -89,7 +88,7 @@ def test_what_changed_is_looked_at_anew(film, tmp_path, passes, monkeypatch, cha
     elif change == "version":
         monkeypatch.setattr(analysis, "__version__", "99")
     elif change == "stage":
-        monkeypatch.setattr(tracks, "VERSION", 99)
+        monkeypatch.setattr(analysis, "code_of", lambda *_: "another")
     elif change == "every":
         monkeypatch.setattr(analysis, "DETECT_EVERY", 99)
     found(film, replace(settings, start=moment("5f")) if change == "span" else settings)
@@ -159,8 +158,8 @@ def test_a_plan_of_something_else_is_refused(film, plan, tmp_path, monkeypatch, 
         found(film, ReadSettings(plan=tmp_path / "none.plan"))
     with pytest.raises(InputError, match="damaged"):
         found(film, ReadSettings(plan=film))
-    monkeypatch.setattr(tracks, "VERSION", 99)
-    with pytest.raises(UsageError, match="tracks 1, here 99"):
+    monkeypatch.setattr(analysis, "code_of", lambda *_: "another")
+    with pytest.raises(UsageError, match=r"another version \(code [0-9a-f]{12}, here another\)"):
         found(film, settings)
     assert passes == []
 

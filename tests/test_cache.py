@@ -6,11 +6,9 @@ import time
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from vidswap.cache import ABANDONED, Cache, digest_of, key_of
-from vidswap.errors import InputError, OutputError
+from vidswap.cache import ABANDONED, Cache
+from vidswap.errors import OutputError
 
 FACTS = {"source": "ab", "span": [0, 10], "models": {"mesh": "cd"}, "versions": {"tracks": 1}}
 
@@ -113,38 +111,3 @@ def test_processes_do_not_collide(tmp_path):
     assert [process.exitcode for process in processes] == [0] * 4
     assert not list(tmp_path.glob("*.part"))
     assert all(entry.path.read_bytes() == entry.path.stem.encode() * 1000 for entry in Cache(tmp_path).entries())
-
-
-@pytest.mark.parametrize("change", [
-    {"source": "ac"}, {"span": [0, 11]}, {"models": {"mesh": "ce"}}, {"versions": {"tracks": 2}}, {"more": None},
-])  # fmt: skip
-def test_any_changed_fact_is_another_key(change):
-    assert key_of({**FACTS, **change}) != key_of(FACTS)
-
-
-@given(st.dictionaries(st.text(), st.integers() | st.text() | st.lists(st.integers())))
-def test_a_key_does_not_depend_on_the_order_of_facts(facts):
-    assert key_of(dict(reversed(facts.items()))) == key_of(facts)
-    assert len(key_of(facts)) == 64
-
-
-def test_a_digest_is_that_of_the_bytes_wherever_they_lie(tmp_path):
-    for name, content in {"a.mp4": b"film", "b.mp4": b"film", "c.mp4": b"filn"}.items():
-        (tmp_path / name).write_bytes(content)
-    first, same, other = (digest_of(tmp_path / name) for name in ("a.mp4", "b.mp4", "c.mp4"))
-    assert first == same != other
-    with pytest.raises(InputError):
-        digest_of(tmp_path / "none.mp4")
-
-
-def test_the_digest_of_several_files_tells_order_names_and_contents(tmp_path):
-    def made(*files: tuple[str, bytes]) -> str:
-        for name, content in files:
-            (tmp_path / name).write_bytes(content)
-        return digest_of(*(tmp_path / name for name, _ in files))
-
-    first = made(("1.png", b"a"), ("2.png", b"b"))
-    assert made(("1.png", b"a"), ("2.png", b"b")) == first
-    others = [made(("1.png", b"b"), ("2.png", b"a")), made(("1.png", b"a"), ("3.png", b"b")),
-              made(("2.png", b"b"), ("1.png", b"a")), made(("1.png", b"ab"))]  # fmt: skip
-    assert len({first, *others}) == 5

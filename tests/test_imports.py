@@ -14,7 +14,7 @@ ENGINES = {"vidswap.swap.warp", "vidswap.swap.embedded"}
 START = "vidswap.swap.warp"  # what diffusion starts from; no other engine may be imported by an engine
 
 # What may import which of our own modules; the longest matching name counts, and a folder stands for all in it.
-SHARED = {"errors", "geometry", "hdr", "moment", "types", "settings", "weights", "media"}
+SHARED = {"errors", "files", "geometry", "hdr", "keys", "moment", "types", "settings", "weights", "media"}
 ALLOWED = {
     "__init__": {"pipeline", "errors", "settings", "read"},
     "__main__": {"cli"},
@@ -22,14 +22,16 @@ ALLOWED = {
     "geometry": set(),
     "hdr": set(),
     "clock": set(),
-    "cache": {"errors"},
-    "plan": {"errors", "types"},
+    "cache": {"errors", "files"},
+    "files": {"errors"},
+    "keys": {"errors"},
+    "plan": {"errors", "files", "types"},
     "relay": {"types"},
     "types": {"errors"},
     "moment": {"errors"},
     "media": {"errors", "media", "types"},
     "settings": {"errors", "moment"},
-    "weights": {"errors"},
+    "weights": {"errors", "files"},
     "bench": SHARED | {"clock", "pipeline", "render", "trust", *STAGES},  # runs of the pipeline, measured
     "read": SHARED | {"read"},
     "swap": SHARED | {"swap"},
@@ -55,6 +57,7 @@ FENCES = {
     "diffusers": TORCH,
     "safetensors": TORCH,
     "onnx": {"train"},
+    "filelock": {"write.segments"},
     "tqdm": {"cli"},
     "argparse": {"cli", "words"},
     "scenedetect": {"read.shots"},

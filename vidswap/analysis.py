@@ -1,6 +1,6 @@
 """A clip -> its plan: the first of two passes over the clip, or what an earlier one kept.
 
-Cuts, faces and tracks depend on the clip's bytes, the span, the face models and the versions of what reads them, and on
+Cuts, faces and tracks depend on the clip's bytes, the span, the face models and the code that reads them, and on
 nothing else a person can choose; so swap and cast share what is found, and a plan file holds it for other machines.
 """
 
@@ -14,12 +14,13 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from vidswap import __version__
-from vidswap.cache import Cache, digest_of, key_of
+from vidswap.cache import Cache
 from vidswap.clock import Clock
 from vidswap.errors import InputError, OutputError
+from vidswap.files import FULL
+from vidswap.keys import code_of, digest_of, key_of, packages
 from vidswap.plan import Facts, Plan, drafted, open_plan
 from vidswap.read import clip as clips
-from vidswap.read import faces, shots, tracks
 from vidswap.read.faces import FaceReader, find_pack, watch
 from vidswap.read.shots import Cuts
 from vidswap.read.tracks import Sketch, embeddings_of, persons_of, tracks_in
@@ -31,6 +32,8 @@ from vidswap.weights import registry
 DETECT_EVERY = 8  # frames between detections while faces are followed
 WAITING = 2  # pictures decoded and converted before the face reader asks for them
 OURS = ("mesh", "features", "face")  # models that read faces beside any pack's own
+CODE = ("analysis", "geometry", "hdr", "media", "plan", "read", "relay", "types")  # what decides a plan
+PACKAGES = ("av", "numpy", "onnxruntime", "opencv-python", "scenedetect")  # ... and what that stands on
 PACK = ("detector", "recognizer")  # those of the pack that ships
 Seen = tuple[Shot, list[list[Face]]]  # a shot, and the faces of each of its frames
 
@@ -52,7 +55,7 @@ def planned(clip: Clip, span: Shot, settings: ReadSettings, reader: FaceReader, 
         cache = Cache(settings.cache) if settings.cache else None
 
         def make(path: Path) -> None:
-            with closing(analyse(clip, span, reader, clock)) as found:
+            with closing(_readable(analyse(clip, span, reader, clock), clip)) as found:
                 draw_up(path, clip.path.name, facts, found, clock)
 
         yield _found(cache, facts, stack) or _made(make, facts, cache, stack)
@@ -60,11 +63,10 @@ def planned(clip: Clip, span: Shot, settings: ReadSettings, reader: FaceReader, 
 
 def facts_of(clip: Clip, span: Shot, face_pack: str) -> Facts:
     """All that the plan of a span depends on. Raises InputError, ModelError."""
-    versions = {module.__name__.rpartition(".")[2]: module.VERSION for module in (clips, shots, faces, tracks)}
     return {
         "source": digest_of(*(clip.files or [clip.path])), "size": [clip.width, clip.height, len(clip)],
         "span": [span.start, span.stop], "models": models_of(face_pack), "settings": {"every": DETECT_EVERY},
-        "versions": {"vidswap": __version__, **versions},
+        "versions": {"vidswap": __version__, "code": code_of(*CODE)[:12], **packages(*PACKAGES)},
     }  # fmt: skip
 
 
@@ -127,6 +129,15 @@ def _found(cache: Cache | None, facts: Facts, stack: ExitStack) -> Plan | None:
         return None
 
 
+def _readable(found: Generator[Seen, None, None], clip: Clip) -> Generator[Seen, None, None]:
+    """What is found; what the system raises on the way is the clip's, not that of the file it is written to."""
+    try:
+        yield from found
+    except OSError as error:
+        hint = "check the drive that it lies on"
+        raise InputError(f"{clip.path} cannot be read any further ({error.strerror or error})", hint) from error
+
+
 def _made(make: Callable[[Path], None], facts: Facts, cache: Cache | None, stack: ExitStack) -> Plan:
     """The plan of what is found now, which `make` writes: it lies in the cache, or, without one or where that takes no
     file, in a folder that does not outlive the run."""
@@ -134,7 +145,8 @@ def _made(make: Callable[[Path], None], facts: Facts, cache: Cache | None, stack
         made = Path(stack.enter_context(TemporaryDirectory(prefix="vidswap-"))) / "clip.plan"
         make(made)
     except OSError as error:
-        raise OutputError(f"what was found in the clip cannot be kept ({error.strerror})", "free some space") from error
+        hint = "free some space" if error.errno in FULL else "check the folder for temporary files, TMPDIR"
+        raise OutputError(f"what was found in the clip cannot be kept ({error.strerror or error})", hint) from error
     if cache:
         with suppress(OSError, InputError):  # full, not ours to write, or emptied meanwhile: nobody is stopped by that
             plan = stack.enter_context(open_plan(cache.keep(key_of(facts), partial(shutil.copyfile, made))))

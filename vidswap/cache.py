@@ -8,17 +8,15 @@ that can happen is that two make the same entry, and the later one's equal bytes
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
-import secrets
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from vidswap.errors import InputError, OutputError
+from vidswap.errors import OutputError
+from vidswap.files import whole
 
 LIMIT = 2_000_000_000  # bytes: some six hours of footage with one face
 ABANDONED = 86_400  # seconds after which a part that nobody finished is removed
@@ -57,14 +55,8 @@ class Cache:
         """Have `write` make the file of a key under another name, and give it its own when it is whole. What was used
         longest ago makes room. Raises OSError where the folder takes no file, and whatever `write` raises."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        part = self.folder / f"{key}.{secrets.token_hex(8)}{PART}"
-        try:
+        with whole(self._place(key)) as part:
             write(part)
-            with open(part, "rb+") as written:
-                os.fsync(written.fileno())
-            os.replace(part, self._place(key))
-        finally:
-            part.unlink(missing_ok=True)
         self._make_room(self._place(key))
         return self._place(key)
 
@@ -102,24 +94,6 @@ class Cache:
         for entry in (*old, *abandoned):
             with suppress(OSError):
                 entry.path.unlink()
-
-
-def key_of(facts: Mapping[str, object]) -> str:
-    """The digest of all that a result depends on (whatever JSON can say): 64 hexadecimal digits."""
-    words = json.dumps(facts, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(words.encode()).hexdigest()
-
-
-def digest_of(*files: Path) -> str:
-    """sha256 of a file's content, hexadecimal; of several, one of their names and contents. Raises InputError."""
-    if len(files) != 1:
-        return key_of({"files": [(file.name, digest_of(file)) for file in files]})
-    try:
-        with open(files[0], "rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        hint = "check the path and its permissions"
-        raise InputError(f"{files[0]} cannot be read ({error.strerror})", hint) from error
 
 
 def _found(folder: Path, ending: str) -> list[Entry]:

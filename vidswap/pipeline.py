@@ -17,8 +17,9 @@ from vidswap.analysis import planned
 from vidswap.clock import Clock, Report, Stage, quiet
 from vidswap.errors import NoFaceError, UsageError
 from vidswap.evaluate.compare import Evaluation, evaluate
+from vidswap.files import as_output_error, check_place, refuse_clash
 from vidswap.moment import Moment
-from vidswap.plan import Plan, Trail, check_place, save_plan
+from vidswap.plan import Plan, Trail, save_plan
 from vidswap.read.clip import frames, open_clip
 from vidswap.read.faces import open_faces
 from vidswap.read.identity import load_identity
@@ -35,7 +36,7 @@ from vidswap.write.encode import check_writable
 from vidswap.write.picture import check_picture, write_picture
 from vidswap.write.provenance import labels
 from vidswap.write.refusals import left_out
-from vidswap.write.segments import Work, claimed, told
+from vidswap.write.segments import Work, claimed
 from vidswap.write.sheet import sheet
 from vidswap.write.stills import check_pictures, is_for_pictures
 from vidswap.write.video import Recipe, recipe_of
@@ -105,7 +106,7 @@ def swap_clip(
         tags = labels(identity, maker, __version__, settings.swap.seed)
         job = Job(clip, span, tracks, engine, identity, facts_of(plan, settings), tags)
         key, length = job.key(recipe, settings.write.segment), settings.write.segment
-        with told(out):
+        with as_output_error(out):
             work = Work(folder, key, span.start, length, resume=settings.write.resume and recipe is not None)
         made = make(job, out, recipe, work, clock) if recipe else make_pictures(job, out, work, clock)
         covered = sorted({index for track in tracks for index in range(track.start, track.stop)})
@@ -156,7 +157,8 @@ def plan_clip(source: Path, out: Path, *, settings: Settings = Settings(), repor
     clock = Clock(report)
     clip = open_clip(source, settings.read.rate)
     span = span_of(clip, settings.read)
-    check_place(out, clip)
+    check_place(out)
+    refuse_clash([("the plan", out)], [("the clip", clip.path)])
     with planned(clip, span, settings.read, open_faces(settings.read.face_pack), clock) as plan:
         tracks = choose(plan.tracks, "all")
         save_plan(plan, out)

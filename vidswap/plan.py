@@ -10,7 +10,6 @@ up to a quarter of a pixel, and a render with a plan would differ from one witho
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import struct
 import zipfile
@@ -25,8 +24,9 @@ from typing import Any
 
 import numpy as np
 
-from vidswap.errors import InputError, OutputError, UsageError
-from vidswap.types import MESH_POINTS, Array, Clip, Shot, Track
+from vidswap.errors import InputError, UsageError
+from vidswap.files import as_output_error, whole
+from vidswap.types import MESH_POINTS, Array, Shot, Track
 
 FORMAT = 1
 PIECE = 32  # frames of a track that are packed together
@@ -174,28 +174,10 @@ def title(path: Path) -> str:
         return "damaged"
 
 
-def check_place(out: Path, clip: Clip) -> None:
-    """Raise OutputError when no plan can be written to `out`. Call it before the work; it leaves nothing behind."""
-    if not out.parent.is_dir():
-        raise OutputError(f"{out}: there is no folder {out.parent}", "make it first")
-    if out.is_dir() or not os.access(out if out.exists() else out.parent, os.W_OK):
-        raise OutputError(f"{out} cannot be written", "choose another name or folder")
-    if out.exists() and out.samefile(clip.path):
-        raise OutputError(f"{out} is the clip itself", "give the plan another name, e.g. clip.plan")
-
-
 def save_plan(plan: Plan, out: Path) -> None:
-    """Keep a plan as the file `out`, by way of a `.part` file. Raises OutputError."""
-    part = out.with_name(out.name + ".part")
-    try:
+    """Keep a plan as the file `out`. Raises OutputError."""
+    with as_output_error(out), whole(out) as part:
         shutil.copyfile(plan.path, part)
-        with open(part, "rb+") as written:
-            os.fsync(written.fileno())
-        os.replace(part, out)
-    except OSError as error:
-        raise OutputError(f"{out}: {error.strerror}", "choose another folder, or make room") from error
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def glimpsed(track: Track | Trail, most: int) -> Track:

@@ -11,12 +11,10 @@ not wait for a window.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass
 from functools import cache
 from heapq import merge
-from itertools import chain
 from operator import attrgetter
 from pathlib import Path
 from typing import Any
@@ -24,6 +22,7 @@ from typing import Any
 import numpy as np
 
 from vidswap.clock import Clock
+from vidswap.keys import key_of
 from vidswap.plan import Trail, glimpsed
 from vidswap.read.clip import frames, shown
 from vidswap.read.crops import AROUND, cut, neutral_shape
@@ -69,7 +68,7 @@ class Job:
     def key(self, *more: object) -> str:
         """A digest of all that the result depends on."""
         tracks = [(track.id, track.person, track.start, track.stop, track.embedding) for track in self.tracks]
-        return digest((self.facts, self.labels, self.span, tracks, self.identity, self.engine.needs, *more))
+        return key_of((self.facts, self.labels, self.span, tracks, self.identity, self.engine.needs, *more))
 
 
 def make(job: Job, out: Path, recipe: Recipe, work: Work, clock: Clock) -> Made:
@@ -190,32 +189,6 @@ def is_amid(track: Track | Trail, needs: Needs, boundary: int) -> bool:
     """Whether a window of the track ends before a boundary, and another one reaches beyond."""
     first = next(windows(track.start, track.stop, needs.window, needs.overlap))
     return first.stop <= boundary < track.stop
-
-
-def digest(value: object) -> str:
-    """sha256 of a value made of dataclasses, arrays, mappings, sequences, and of what `repr` tells apart."""
-    found = hashlib.sha256()
-    for word in _words(value):
-        found.update(len(word).to_bytes(8, "little") + word)
-    return found.hexdigest()
-
-
-def _words(value: Any) -> Iterator[bytes]:
-    """The value as words, no two values the same."""
-    if isinstance(value, np.ndarray):
-        yield from (f"{value.dtype.str}{value.shape}".encode(), np.ascontiguousarray(value).tobytes())
-    elif is_dataclass(value):
-        yield type(value).__name__.encode()
-        yield from _words({each.name: getattr(value, each.name) for each in fields(value)})
-    elif isinstance(value, Mapping):
-        yield f"{len(value)} items".encode()
-        for name in sorted(value):
-            yield from chain([repr(name).encode()], _words(value[name]))
-    elif isinstance(value, (list, tuple)):
-        yield f"{len(value)} values".encode()
-        yield from chain.from_iterable(map(_words, value))
-    else:
-        yield repr(value).encode()
 
 
 def mean_face() -> Array:

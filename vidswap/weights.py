@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vidswap.errors import ModelError, UsageError
+from vidswap.files import as_output_error, write_whole
 
 ROOT = Path(__file__).parent / "models"
 
@@ -46,7 +47,7 @@ class Model:
 def registry(root: Path = ROOT) -> dict[str, Model]:
     """All models by name, in the order of the file. Raises ModelError."""
     try:
-        rows = tomllib.loads((root / "registry.toml").read_text())
+        rows = tomllib.loads((root / "registry.toml").read_text(encoding="utf-8"))
     except (OSError, tomllib.TOMLDecodeError) as error:
         raise ModelError(f"the list of models cannot be read: {error}", "reinstall vidswap") from error
     return {name: _model(name, row) for name, row in rows.items()}
@@ -72,7 +73,8 @@ def seal(names: set[str], root: Path = ROOT) -> dict[str, Model]:
     if unknown := names - models.keys():
         raise UsageError(f"no model is called '{unknown.pop()}'", f"the registry has: {', '.join(models)}")
     sealed = {name: _sealed(model, root) if name in names else model for name, model in models.items()}
-    (root / "registry.toml").write_text("\n".join(_row(model) for model in sealed.values()))
+    with as_output_error(root / "registry.toml"):
+        write_whole(root / "registry.toml", "\n".join(_row(model) for model in sealed.values()).encode())
     return sealed
 
 

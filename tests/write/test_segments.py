@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 import sys
 
 import numpy as np
 import pytest
+from filelock import FileLock
 from footage import make_clip, moving, packets_of
 
 from vidswap.errors import EngineError, OutputError
+from vidswap.files import as_output_error
 from vidswap.read.clip import frames, open_clip
 from vidswap.settings import WriteSettings
 from vidswap.types import Crops, Swapped
 from vidswap.write.encode import join, render
-from vidswap.write.segments import Work, ahead_by, claimed, noted, told
+from vidswap.write.segments import Work, ahead_by, claimed, folder_of, noted
 from vidswap.write.video import recipe_of
 
 LENGTH = 10
@@ -120,6 +123,64 @@ def test_a_folder_is_held_by_one_process(tmp_path):
     assert subprocess.run(words, check=False).returncode == 0
 
 
+@pytest.mark.parametrize("kind", ["link", "dangling link", "folder", "file"])
+def test_a_folder_that_is_not_ours_is_refused_and_left_alone(tmp_path, kind):
+    """It may be a link to the photos of a lifetime."""
+    out, theirs = tmp_path / "out.mp4", tmp_path / "theirs"
+    folder = folder_of(out)
+    theirs.mkdir()
+    for name in ("me.png", "key", "00000000.part", "lock"):
+        (theirs / name).write_text("precious")
+    if "link" in kind:
+        folder.symlink_to("theirs" if kind == "link" else "nowhere")
+    elif kind == "folder":
+        theirs = theirs.rename(folder)
+    else:
+        folder.write_text("precious")
+    with pytest.raises(OutputError, match="is not ours"), claimed(out) as held:
+        Work(held, "key", 0, LENGTH, resume=False)
+    assert folder.is_symlink() == ("link" in kind)
+    assert sorted(path.name for path in theirs.iterdir()) == ["00000000.part", "key", "lock", "me.png"]
+    assert folder.is_dir() or folder.is_symlink() or folder.read_text() == "precious"
+
+
+def test_links_in_a_work_folder_are_not_followed(tmp_path):
+    (tmp_path / "theirs").mkdir()
+    (tmp_path / "theirs" / "me.png").touch()
+    with claimed(tmp_path / "out.mp4") as folder:
+        (folder / "link").symlink_to(tmp_path / "theirs")
+        Work(folder, "key", 0, LENGTH, resume=False)
+        assert not (folder / "link").is_symlink()
+        (folder / "link").symlink_to(tmp_path / "theirs")
+    assert [path.name for path in tmp_path.rglob("*")] == ["theirs", "me.png"]
+
+
+@pytest.mark.parametrize("number", [errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL, errno.EIO])
+def test_a_drive_without_locks_is_told_and_goes_on_and_leaves_nothing(tmp_path, monkeypatch, number):
+    def acquire(self, **_):
+        open(self.lock_file, "w").close()
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(FileLock, "acquire", acquire)
+    notes = []
+    if number == errno.EIO:
+        with pytest.raises(OutputError, match=os.strerror(number)), claimed(tmp_path / "out.mp4", report=notes.append):
+            pass
+    else:
+        with claimed(tmp_path / "out.mp4", report=notes.append) as folder:
+            grown(Work(folder, "key", 0, LENGTH), [b"one"])
+        assert "has no locks" in notes[0]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_long_name_has_a_work_folder_too(tmp_path):
+    out = tmp_path / ("ä" * 120 + ".mp4")
+    with claimed(out) as folder:
+        grown(Work(folder, "key", 0, LENGTH), [b"one"])
+        assert folder == folder_of(out) != folder_of(out.with_suffix(".mkv"))
+    assert folder_of(tmp_path / "out.mp4").name == ".out.mp4.vidswap"
+
+
 def test_only_resumable_segments_are_left_behind(tmp_path):
     out = tmp_path / "out.mp4"
     with pytest.raises(EngineError) as caught, claimed(out) as folder, noted(Work(folder, "key", 0, LENGTH)):
@@ -143,7 +204,7 @@ def test_only_resumable_segments_are_left_behind(tmp_path):
 
 def test_what_the_system_refuses_is_told_with_what_to_do(tmp_path):
     for error, said, hint in ((28, "No space left", "space"), (13, "Permission denied", "permissions")):
-        with pytest.raises(OutputError, match=said) as caught, told(tmp_path / "out.mp4"):
+        with pytest.raises(OutputError, match=said) as caught, as_output_error(tmp_path / "out.mp4"):
             raise OSError(error, os.strerror(error))
         assert "out.mp4 cannot be written" in str(caught.value)
         assert hint in caught.value.hint
@@ -173,7 +234,8 @@ def test_a_full_disk_leaves_the_finished_segments_and_the_rest_can_follow(tmp_pa
         signal.signal(signal.SIGXFSZ, handler)
     assert "space" in caught.value.hint
     assert caught.value.__notes__ == [f"the same command goes on from frame {LENGTH}"]
-    assert sorted(path.name for path in folder.iterdir()) == ["00000000.json", "00000000.packets", "key", "lock"]
+    names = ["00000000.json", "00000000.packets", "key", "lock", "vidswap"]
+    assert sorted(path.name for path in folder.iterdir()) == names
     with claimed(out) as folder:
         go_on(folder)
     assert len(packets_of(out, "video")) == 2 * LENGTH

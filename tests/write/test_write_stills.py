@@ -13,7 +13,7 @@ from vidswap.pipeline import checked
 from vidswap.read.clip import frames, open_clip
 from vidswap.settings import WriteSettings
 from vidswap.types import Shot
-from vidswap.write.segments import claimed
+from vidswap.write.segments import MARK, MARKED, claimed
 from vidswap.write.stills import check_pictures, is_for_pictures, write_pictures
 
 LABELS = {"comment": "AI-generated: face swap (vidswap 1)", "vidswap_engine": "none"}
@@ -235,6 +235,7 @@ def test_what_a_killed_render_left_is_no_hindrance(tmp_path, ending):
         Image.fromarray(picture).save(folder / f"{i}.png")
     left, out = tmp_path / f".out{ending}.vidswap", tmp_path / f"out{ending}"
     left.mkdir()
+    (left / MARK).write_bytes(MARKED)
     (left / "key").write_text("of another render")
     (left / f"made{ending}").mkdir() if not ending else (left / f"made{ending}").touch()
     render(open_clip(folder), out)

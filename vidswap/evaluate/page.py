@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 
-from vidswap.errors import OutputError
 from vidswap.evaluate.compare import Evaluation, Moment
+from vidswap.files import as_output_error, write_whole
 
 WIDE, TALL = 640, 96  # of a graph, pixels
 INKS = ("#2f6fde", "#d9622b")
@@ -129,14 +129,9 @@ def verdicts(evaluation: Evaluation) -> dict[str, str]:
 
 
 def write_page(out: Path, evaluation: Evaluation, title: str) -> None:
-    """Write the page by way of a `.part` file. Raises OutputError."""
-    part = out.with_name(out.name + ".part")
-    try:
-        part.write_text(page(evaluation, title), encoding="utf-8")
-        part.replace(out)
-    except OSError as error:
-        part.unlink(missing_ok=True)
-        raise OutputError(f"{out}: {error.strerror}", "choose another folder, or make room") from error
+    """Write the page. Raises OutputError."""
+    with as_output_error(out):
+        write_whole(out, page(evaluation, title).encode(errors="backslashreplace"))  # a file's name may be no UTF-8
 
 
 def _figure(moment: Moment) -> str:

@@ -32,7 +32,6 @@ from vidswap.read.planar import colour_of, planar, sized
 from vidswap.read.view import Cropper, View, turn_of
 from vidswap.types import Array, Clip, Frame
 
-VERSION = 1
 _NUDGE = 90  # ticks that a tick is split into, to part frames with the same time
 _STEPS_BACK = (0, 2, 5, 15, 60)  # seconds, tried until the decoder lands before the wanted frame
 _VIDEO_KINDS = "give a film (mp4, mov, mkv, webm, avi, ts), a picture, or a folder of pictures"

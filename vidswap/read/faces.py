@@ -24,7 +24,6 @@ from vidswap.errors import ModelError
 from vidswap.read.features import Net, Refiner, cut, refiner
 from vidswap.types import Array, Face
 
-VERSION = 1
 CLOSE_SIDE, DETECT_SIDE = 256, 640  # the longer side of what the detector sees: for close faces, for all others
 CLOSE = 0.3  # a close face's side, of the picture's longer one; at 256 pixels smaller ones are less sure than at 640
 SURE, SURE_EMBEDDED = 0.5, 0.6  # a detection's least score: insightface's own choice, and ours for our pack

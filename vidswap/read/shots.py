@@ -9,7 +9,6 @@ from scenedetect.detectors import ContentDetector
 
 from vidswap.types import Array
 
-VERSION = 1
 _WIDTH = 160  # pixels of the picture that is compared
 _PROPOSED = 22.0  # score that makes the detector propose a cut; below its usual 27, as each proposal is looked at again
 _ALIKE = 0.35  # correlation of the details of two pictures, from which on they show the same scene in another light

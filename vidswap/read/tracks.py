@@ -13,7 +13,6 @@ from vidswap import geometry
 from vidswap.read.steady import steadied
 from vidswap.types import Array, Face, Shot, Track
 
-VERSION = 1
 GAP = 20  # frames without the face after which a track ends
 REACH = 0.5  # how far, in sizes of the face, its points may lie from where they are expected
 DRIFT = 0.03  # more of that for every frame it was not seen

@@ -20,16 +20,19 @@ import av
 import numpy as np
 
 from vidswap.errors import OutputError
+from vidswap.files import as_output_error, check_place, publish, refuse_clash
 from vidswap.settings import WriteSettings
 from vidswap.types import Clip
 from vidswap.write import passthrough
 from vidswap.write.containers import kind_of
 from vidswap.write.refusals import check
-from vidswap.write.segments import Work, claimed, digest, settle, told
+from vidswap.write.segments import Work, claimed, digest
 from vidswap.write.streams import seconds
 from vidswap.write.video import Picture, Recipe, encoder, recipe_of, timed, track
 
 _STEADY = {"fflags": "+bitexact"}  # else Matroska's numbers of tracks are drawn by lot
+_PART = "made.part"  # the film, until it is whole
+_HINT = "check the folder and its permissions, or write an .mkv"
 _INTERLEAVED = 2  # seconds that packets of one moment may lie apart in a file
 
 
@@ -38,18 +41,10 @@ def check_writable(clip: Clip, out: Path, codec: str | None = None, trimmed: boo
     itself, or a container that does not take all that goes along (`codec` of the pictures, for what to do about it;
     None is the container's own), from the first frame on or, where `trimmed`, from a later one. Call it before
     rendering; it leaves nothing behind."""
+    check_place(out)
     kind = kind_of(out)
-    if out.is_dir():
-        raise OutputError(f"{out} is a folder", "give the path of a file")
-    if not out.parent.is_dir():
-        raise OutputError(f"there is no folder {out.parent}", "make it first")
-    if out.exists() and out.samefile(clip.path):
-        raise OutputError(f"{out} is the clip itself", "give the result another name")
-    trial = out.with_name(f".{out.name}.vidswap.part")  # the longest name that will be needed
-    with told(out):
-        trial.touch()
-        trial.unlink()
-    with told(out, av.FFmpegError):
+    refuse_clash([("the result", out)], [("the clip", clip.path)])
+    with as_output_error(out, av.FFmpegError):
         check(clip, kind, codec or kind.codec, trimmed)
 
 
@@ -82,7 +77,7 @@ def render(
         if first[0] != start:
             raise ValueError(f"render: expected frame {start}, got {first[0]}")
         chunk = chain([first], islice(pictures, work.length - 1))
-        with told(out, av.FFmpegError), work.growing() as growing:
+        with as_output_error(out, av.FFmpegError, hint=_HINT), work.growing() as growing:
             context = encoder(recipe)
             stop, end = start, 0
             for index, native in timed(clip, chunk, int(clip.pts[start]), recipe):
@@ -126,9 +121,12 @@ def _written(
     folder: Path, out: Path, recipe: Recipe, labels: Mapping[str, str],
 ) -> None:  # fmt: skip
     """Write `out`, whose pictures, the frames of `span`, are those of `steps`, made for a track and a shift in time."""
-    part = _part(folder, out)
+    part = folder / _PART
     try:
-        with told(out, av.FFmpegError), passthrough.opened(clip) as source, _target(folder, out, source) as target:
+        with (
+            as_output_error(out, av.FFmpegError, hint=_HINT), passthrough.opened(clip) as source,
+            _target(folder, out, source) as target,
+        ):  # fmt: skip
             cut = passthrough.cut_of(clip, source, *span)
             video = track(target, recipe)
             tracks = passthrough.copied_streams(source, target)
@@ -137,8 +135,8 @@ def _written(
             others = passthrough.carried(source, tracks, cut)
             for packets in _interleaved(steps(video, round(cut.origin / clip.time_base)), others):
                 target.mux(packets)
-        with told(out):
-            settle(part, out)
+        with as_output_error(out):
+            publish(part, out)
     finally:
         part.unlink(missing_ok=True)
 
@@ -212,11 +210,7 @@ def _kept(packet: Any, clip: Clip) -> tuple[bytes, int, bool]:
 # -- files ------------------------------------------------------------------------------------------------------------
 
 
-def _part(folder: Path, out: Path) -> Path:
-    return folder / f"{out.name}.part"
-
-
 def _target(folder: Path, out: Path, source: Any) -> Any:
     av.logging.set_libav_level(av.logging.PANIC)  # what goes wrong is raised, and told in one line
-    kind, part = kind_of(out), f"file:{_part(folder, out)}"
+    kind, part = kind_of(out), f"file:{folder / _PART}"
     return av.open(part, "w", format=kind.muxer, container_options={**_STEADY, **passthrough.muxing(source, kind)})

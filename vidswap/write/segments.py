@@ -1,10 +1,11 @@
 """A render's work folder beside the output: finished segments of encoded pictures, what engines remember, a lock.
 
-`.OUT.vidswap/` exists while OUT is being made. It holds `lock`, held by the one who renders (the kernel lets go of it
-however a process ends); `key`, a digest of all that the result depends on; for each finished segment the encoder's
-packets one after another (`00000480.packets`) and a sidecar (`00000480.json`) with their sizes, times and digest,
-written last: without a sidecar that fits, a segment does not count; and `00000480-3.npz`, what the engine answered last
-on track 3 before frame 480. All of it is on the disk before it gets its name.
+`.OUT.vidswap/` exists while OUT is being made (for a long name: a digest of it in place of OUT). It holds `vidswap`, by
+which we know it as ours: any other folder, and a link, is refused; `lock`, held by the one who renders (the kernel lets
+go of it however a process ends); `key`, a digest of all that the result depends on; for each finished segment the
+encoder's packets one after another (`00000480.packets`) and a sidecar (`00000480.json`) with their sizes, times and
+digest, written last: without a sidecar that fits, a segment does not count; and `00000480-3.npz`, what the engine
+answered last on track 3 before frame 480. All of it is on the disk before it gets its name.
 
 Packets are kept as they leave the encoder, in no container of FFmpeg's: NUT confuses the times of B-frames and is
 refused ProRes, Matroska rounds to milliseconds, MP4 takes no ProRes and MOV no FFV1.
@@ -13,25 +14,29 @@ refused ProRes, Matroska rounds to milliseconds, MP4 takes no ProRes and MOV no 
 from __future__ import annotations
 
 import errno
-import fcntl
 import hashlib
 import json
 import os
 import shutil
 import zipfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
+from filelock import FileLock, Timeout
 
 from vidswap.errors import OutputError
+from vidswap.files import as_output_error, is_part, publish, whole, write_whole
 from vidswap.types import Crops, Swapped
 
 Packet = tuple[bytes, int, bool]  # payload; pts in the clip's unit since its segment began; can decoding begin there
-_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+MARK, LOCK = "vidswap", "lock"  # files by which a work folder is known, and held
+MARKED = b"A work folder of vidswap: it goes when the result is finished.\n"
+_LONG = 100  # bytes of a name from which on its digest stands for it: some drives take names of 143
+_NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL)  # of a drive that has none
 
 
 @dataclass(frozen=True)
@@ -66,7 +71,7 @@ class Growing:
 
     def segment(self, span: range, end: int, head: bytes, repeated: int) -> Segment:
         """What has been written, as the frames of `span`."""
-        self._file.flush()
+        self._file.close()  # a file that is open cannot get another name everywhere
         delay = ahead_by([time for _, time, _ in self.index])
         return Segment(span.start, span.stop, end, delay, digest(head), self._digest.hexdigest(), repeated)
 
@@ -89,9 +94,9 @@ class Work:
 
     def __init__(self, folder: Path, key: str, start: int, length: int, *, resume: bool = True) -> None:
         self.folder, self.start, self.length = folder, start, length
-        if not resume or not _says(folder / "key", key):
+        if not resume or not _says(folder / "key", key.encode()):
             _clear(folder)
-            _put(folder / "key", key.encode())
+            write_whole(folder / "key", key.encode())
         self.segments = list(self._found())
         self.go_back(self.reached)  # what was half written
 
@@ -119,8 +124,8 @@ class Work:
     def finish(self, segment: Segment, growing: Growing) -> None:
         """Make the segment that has grown count, for good; what was remembered for earlier ones is forgotten."""
         packets = self._packets(segment.start)
-        settle(packets.with_suffix(".part"), packets)
-        _put(packets.with_suffix(".json"), json.dumps({**asdict(segment), "index": growing.index}).encode())
+        publish(packets.with_suffix(".part"), packets)
+        write_whole(packets.with_suffix(".json"), json.dumps({**asdict(segment), "index": growing.index}).encode())
         self.segments.append(segment)
         for memory in self.folder.glob("*-*.npz"):
             if int(memory.name.partition("-")[0]) < segment.stop:
@@ -139,7 +144,7 @@ class Work:
         crops = {f"crops_{name}": value for name, value in vars(swapped.crops).items()}
         latents = {} if swapped.latents is None else {"latents": swapped.latents}
         place = self.folder / f"{boundary:08d}-{swapped.crops.track}.npz"
-        with told(self.folder), _settled(place) as file:
+        with as_output_error(self.folder), whole(place) as part, open(part, "wb") as file:
             np.savez(file, allow_pickle=False, **crops, rgb=swapped.rgb, alpha=swapped.alpha, **latents)
 
     def recall(self, boundary: int, track: int) -> Swapped | None:
@@ -156,8 +161,9 @@ class Work:
     def go_back(self, boundary: int) -> None:
         """Give up the segments from `boundary` on."""
         self.segments = [segment for segment in self.segments if segment.stop <= boundary]
-        for path in self.folder.glob("*.[jp]*"):
-            if path.suffix == ".part" or int(path.stem) >= self.reached:
+        for path in self.folder.iterdir():
+            ahead = path.suffix in (".packets", ".json") and int(path.stem) >= self.reached
+            if ahead or path.suffix == ".part":
                 path.unlink()
 
     def _packets(self, start: int) -> Path:
@@ -170,24 +176,38 @@ class Work:
             place = segment.stop
 
 
+def folder_of(out: Path) -> Path:
+    """The work folder of `out`."""
+    name = os.fsencode(out.name)
+    return out.with_name(f".{out.name if len(name) <= _LONG else digest(name)[:16]}.vidswap")
+
+
 @contextmanager
-def claimed(out: Path, kept: bool = True) -> Iterator[Path]:
-    """The work folder of `out`, for this process alone. It is removed at the end unless something was raised, there
-    are finished segments in it, and they are to be `kept`. Raises OutputError where another render of `out` is under
-    way, or the folder cannot be made."""
-    folder = out.with_name(f".{out.name}.vidswap")
-    with told(out):
-        lock = _locked(folder, out)
+def claimed(out: Path, kept: bool = True, report: Callable[[str], object] = lambda _: None) -> Iterator[Path]:
+    """The work folder of `out`, for this process alone; where the drive has no locks, `report` is told so. It is
+    removed at the end unless something was raised, there are finished segments in it, and they are to be `kept`. Raises
+    OutputError where another render of `out` is under way, or the folder is not ours, or cannot be made."""
+    folder, gone = folder_of(out), True
+    with as_output_error(out):
+        lock = _locked(folder, out, report)
     try:
+        with as_output_error(out):
+            write_whole(folder / MARK, MARKED)
         yield folder
     except BaseException:
-        if not kept or not any(folder.glob("*.json")):
-            shutil.rmtree(folder, ignore_errors=True)
+        gone = not kept or not any(folder.glob("*.json"))
         raise
-    else:
-        shutil.rmtree(folder, ignore_errors=True)
     finally:
-        os.close(lock)
+        if gone:
+            with suppress(OSError):
+                _clear(folder)  # first: whoever is killed in here leaves a folder that is marked
+            shutil.rmtree(folder, ignore_errors=True)
+        with suppress(OSError):
+            lock.release()
+        if gone and os.name == "nt":  # where an open file stays
+            with suppress(OSError):
+                (folder / LOCK).unlink()
+                folder.rmdir()
 
 
 @contextmanager
@@ -201,46 +221,53 @@ def noted(work: Work) -> Iterator[None]:
         raise
 
 
-@contextmanager
-def told(out: Path, *kinds: type[Exception]) -> Iterator[None]:
-    """What the system (or `kinds`) raises inside becomes an OutputError about `out`."""
-    caught: tuple[type[Exception], ...] = (OSError, *kinds)
-    try:
-        yield
-    except caught as error:
-        number, reason = getattr(error, "errno", None), getattr(error, "strerror", None)
-        hint = "free some space" if number in _FULL else "check the folder and its permissions, or write an .mkv"
-        raise OutputError(f"{out} cannot be written ({reason or error})", hint) from error
-
-
-def _locked(folder: Path, out: Path) -> int:
-    """A descriptor of the folder's lock, held. Raises OutputError where somebody else holds it."""
+def _locked(folder: Path, out: Path, report: Callable[[str], object]) -> FileLock:
+    """The folder's lock, held; not held where the drive has none. Raises OutputError where somebody else holds it."""
+    lock = FileLock(folder / LOCK, thread_local=False, fallback_to_soft=False)
     while True:
+        _refuse_foreign(folder)
         folder.mkdir(exist_ok=True)
-        lock = os.open(folder / "lock", os.O_RDWR | os.O_CREAT)
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if os.path.samestat(os.fstat(lock), os.stat(folder / "lock")):
-                return lock
-        except BlockingIOError as error:
-            os.close(lock)
-            raise OutputError(f"{out} is being rendered by another vidswap", "wait, or name another output") from error
+            lock.acquire(blocking=False)
+            return lock
+        except Timeout as error:
+            if (folder / LOCK).exists():
+                hint = "wait, or name another output"
+                raise OutputError(f"{out} is being rendered by another vidswap", hint) from error
         except FileNotFoundError:
             pass  # who held it has just finished and removed the folder: make it anew
-        os.close(lock)
+        except OSError as error:
+            if error.errno in _NO_LOCKS:
+                report(f"the drive of {out} has no locks: see that nobody else renders it at the same time")
+                return lock
+            with suppress(OSError):
+                (folder / LOCK).unlink()
+                folder.rmdir()
+            raise
+
+
+def _refuse_foreign(folder: Path) -> None:
+    """Raise OutputError where `folder` is there and not ours: a link, or without our mark."""
+    with suppress(FileNotFoundError):
+        ours = not folder.is_symlink() and (
+            _says(folder / MARK, MARKED)
+            or (folder.is_dir() and all(path.name == LOCK or is_part(path) for path in folder.iterdir()))
+        )  # the latter: made by somebody who has not marked it yet
+        if os.path.lexists(folder) and not ours:
+            raise OutputError(f"{folder} is needed to work in, and is not ours", "move it, or name another output")
 
 
 def _clear(folder: Path) -> None:
     for path in folder.iterdir():
-        if path.is_dir():  # pictures, half of which are there
+        if path.is_dir() and not path.is_symlink():  # pictures, half of which are there
             shutil.rmtree(path)
-        elif path.name != "lock":
+        elif path.name not in (LOCK, MARK):
             path.unlink()
 
 
-def _says(path: Path, words: str) -> bool:
+def _says(path: Path, content: bytes) -> bool:
     with suppress(OSError):
-        return path.read_bytes() == words.encode()
+        return path.read_bytes() == content
     return False
 
 
@@ -255,35 +282,3 @@ def _sound(packets: Path) -> Segment | None:
     except (OSError, ValueError, TypeError, KeyError):
         return None
     return segment if found == segment.packets else None
-
-
-def _put(path: Path, content: bytes) -> None:
-    with _settled(path) as file:
-        file.write(content)
-
-
-@contextmanager
-def _settled(path: Path) -> Iterator[BinaryIO]:
-    """A file to write that gets its name `path` when it is whole and on the disk."""
-    part = path.with_name(path.name + ".part")
-    try:
-        with open(part, "wb") as file:
-            yield file
-        settle(part, path)
-    finally:
-        part.unlink(missing_ok=True)
-
-
-def settle(part: Path, path: Path) -> None:
-    """Give a finished file its name, once its bytes are on the disk; then put the name there too."""
-    _sync(part)
-    os.replace(part, path)
-    _sync(path.parent)
-
-
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

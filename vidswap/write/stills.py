@@ -21,9 +21,9 @@ import numpy as np
 from PIL import Image, JpegImagePlugin, PngImagePlugin
 
 from vidswap.errors import OutputError
+from vidswap.files import as_output_error, check_place, check_room, publish, refuse_clash
 from vidswap.types import Array, Clip
 from vidswap.write.provenance import SOURCE_TYPE
-from vidswap.write.segments import settle, told
 
 STILL = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP", ".tif": "TIFF", ".tiff": "TIFF"}
 MOVING = {".gif": "GIF", ".webp": "WEBP", ".png": "PNG"}  # a .png that moves is an APNG
@@ -51,12 +51,8 @@ def is_for_pictures(clip: Clip, out: Path) -> bool:
 def check_pictures(clip: Clip, count: int, out: Path) -> None:
     """Raise OutputError when `count` frames of the clip cannot become `out`. Call it before rendering."""
     ending = out.suffix.lower()
-    if not out.parent.is_dir():
-        raise OutputError(f"there is no folder {out.parent}", "make it first")
-    if ending and out.is_dir():
-        raise OutputError(f"{out} is a folder", "give the path of a file")
-    if out.exists() and out.samefile(clip.path):
-        raise OutputError(f"{out} is the clip itself", "give the result another name")
+    (check_place if ending else check_room)(out)
+    refuse_clash([("the result", out)], [("the clip", clip.path)])
     if not ending and out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise OutputError(f"{out} is not an empty folder", "give the pictures a folder of their own")
     if count > 1 and ending and ending not in MOVING:
@@ -74,14 +70,14 @@ def write_pictures(
     exact; equal frames in a row may become one that is shown longer. Raises OutputError."""
     pictures = ((index, values(native, show)) for index, native in frames)
     part, ending = folder / f"made{out.suffix}", out.suffix.lower()
-    with told(out):
+    with as_output_error(out):
         if not ending:
             _save_all(clip, pictures, part, labels)
         elif count == 1 and ending in STILL:
             _save(next(pictures)[1], part, labels, clip.files[0] if clip.files else None)
         else:
             _save_moving(clip, pictures, count, part, labels)
-        settle(part, out)
+        publish(part, out)
 
 
 def values(native: Any, show: Show) -> Array:

@@ -1,0 +1,80 @@
+"""What a result depends on -> its key: one digest for values, files and code, sha256 as 64 hexadecimal digits.
+
+No version is kept by hand: the code that makes a result goes into its key as the source it is, and so do the packages
+that it stands on.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from dataclasses import fields, is_dataclass
+from functools import cache
+from importlib import metadata
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vidswap.errors import InputError
+
+PACKAGE = Path(__file__).parent
+
+
+def key_of(value: object) -> str:
+    """The digest of a value made of dataclasses, arrays, mappings, sequences, and of what `repr` tells apart."""
+    found = hashlib.sha256()
+    for word in _words(value):
+        found.update(len(word).to_bytes(8, "little") + word)
+    return found.hexdigest()
+
+
+def digest_of(*files: Path) -> str:
+    """The digest of a file's content; of several, one of their names and contents. Raises InputError."""
+    if len(files) != 1:
+        return key_of([(file.name, digest_of(file)) for file in files])
+    try:
+        with open(files[0], "rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        hint = "check the path and its permissions"
+        raise InputError(f"{files[0]} cannot be read ({error.strerror})", hint) from error
+
+
+@cache
+def code_of(*parts: str) -> str:
+    """The digest of our own source: of modules ("plan") and folders of them ("read")."""
+    found = [file for part in parts for file in (PACKAGE / f"{part}.py", *(PACKAGE / part).rglob("*.py"))]
+    return key_of({file.relative_to(PACKAGE).as_posix(): file.read_bytes() for file in found if file.is_file()})
+
+
+@cache
+def packages(*names: str) -> dict[str, str]:
+    """The installed version of each package; "" where there is none."""
+    return {name: _version(name) for name in names}
+
+
+def _version(name: str) -> str:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return ""
+
+
+def _words(value: Any) -> Iterator[bytes]:
+    """The value as words, no two values the same."""
+    if isinstance(value, np.ndarray):
+        yield from (f"{value.dtype.str}{value.shape}".encode(), np.ascontiguousarray(value).tobytes())
+    elif is_dataclass(value):
+        yield type(value).__name__.encode()
+        yield from _words({each.name: getattr(value, each.name) for each in fields(value)})
+    elif isinstance(value, Mapping):
+        yield f"{len(value)} items".encode()
+        for name in sorted(value):
+            yield from chain([repr(name).encode()], _words(value[name]))
+    elif isinstance(value, (list, tuple)):
+        yield f"{len(value)} values".encode()
+        yield from chain.from_iterable(map(_words, value))
+    else:
+        yield repr(value).encode()
