@@ -1,5 +1,7 @@
 """Where time goes, with a clock of our own making."""
 
+import runpy
+import sys
 from threading import Barrier, Thread
 from time import sleep
 
@@ -84,3 +86,10 @@ def test_progress_is_told_from_nothing_to_all():
     clock = Clock(lambda *words: heard.append(words))
     assert list(clock.told("work", "ab", 2)) == ["a", "b"]
     assert heard == [("work", 0, 2), ("work", 1, 2), ("work", 2, 2)]
+
+
+def test_memory_is_told_where_no_system_call_of_posix_is(monkeypatch):
+    """Windows has no `resource`, and no /proc: the module must load, and what it tells come from elsewhere."""
+    monkeypatch.setitem(sys.modules, "resource", None)
+    loaded = runpy.run_path(clocks.__file__)
+    assert 10e6 < loaded["resident"]() <= loaded["peak"]() < 100e9

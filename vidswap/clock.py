@@ -4,15 +4,16 @@ Stages that overlap in threads are each booked what they were busy, so together 
 
 from __future__ import annotations
 
-import resource
-import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from threading import Lock, local
 from time import perf_counter
 from typing import TypeVar
+
+import psutil
 
 Report = Callable[[str, int, int], None]  # stage, done, total
 Item = TypeVar("Item")
@@ -92,11 +93,8 @@ class Clock:
 
 
 def resident() -> int:
-    """Bytes of memory this process holds now; where the system does not tell, the most it ever held."""
-    try:
-        return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
-    except OSError:
-        return peak()
+    """Bytes of memory this process holds now."""
+    return int(psutil.Process().memory_info().rss)
 
 
 def peak() -> int:
@@ -105,5 +103,9 @@ def peak() -> int:
         lines = Path("/proc/self/status").read_text().splitlines()
         return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM:"))
     except (OSError, StopIteration):
-        most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        return most if sys.platform == "darwin" else most * 1024
+        pass
+    if psutil.WINDOWS:
+        return int(psutil.Process().memory_info().peak_wset)
+    resource = import_module("resource")  # Windows has none
+    most = int(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+    return most if psutil.MACOS else most * 1024
