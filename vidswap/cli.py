@@ -10,6 +10,8 @@ import json
 import os
 import signal
 import sys
+import tempfile
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -23,24 +25,28 @@ from typing import NoReturn
 from vidswap import weights
 from vidswap.clock import Report, quiet
 from vidswap.errors import ConsentError, UsageError, VidswapError
+from vidswap.processor import cores
 from vidswap.settings import ReadSettings, Settings, SwapSettings, WriteSettings
 from vidswap.words import parser
 
 INTERRUPTED, TERMINATED = 130, 143
-ENVIRONMENT = {"HF_HUB_OFFLINE": "1", "HF_HUB_DISABLE_TELEMETRY": "1", "NO_ALBUMENTATIONS_UPDATE": "1",
-               "SVT_LOG": "0"}  # fmt: skip # SVT-AV1 would talk to whoever looks
+OURS = MappingProxyType({  # this process is ours, and no other module may set what holds for all of a process
+    "HF_HUB_OFFLINE": "1", "HF_HUB_DISABLE_TELEMETRY": "1", "NO_ALBUMENTATIONS_UPDATE": "1",
+    "SVT_LOG": "0",  # SVT-AV1 would talk to whoever looks
+    # Who waits leaves the processor to others: by default threads spin, at the cost of whoever works.
+    "OMP_WAIT_POLICY": "PASSIVE", "OPENCV_THREAD_POOL_ACTIVE_WAIT_WORKER": "0",
+    "OPENCV_THREAD_POOL_ACTIVE_WAIT_MAIN": "0",
+})  # fmt: skip
 
 
 def main(words: Sequence[str] | None = None) -> int:
     """Run one command; the exit code is that of errors.py, 0 where all went well."""
-    signal.signal(signal.SIGTERM, _terminate)
-    os.environ.update(ENVIRONMENT)
     try:
-        options = parser().parse_args(words)
-        if options.command != "train":  # training has the machine to itself; in a swap others work beside torch
-            os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // 2)))
-        COMMANDS[options.command](options)
-        sys.stdout.flush()
+        with _hearing_sigterm():
+            options = parser().parse_args(words)
+            os.environ.update(_environment(options.command))
+            COMMANDS[options.command](options)
+            sys.stdout.flush()
     except VidswapError as error:
         return _fail("; ".join([str(error), *_notes(error)]), error.code)
     except KeyboardInterrupt as stop:
@@ -49,6 +55,28 @@ def main(words: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # whoever read our output has gone; keep the interpreter from complaining at exit
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 0
+
+
+def _environment(command: str) -> dict[str, str]:
+    """What libraries are told before they are loaded. torch makes a folder for its compiler, which nothing here uses,
+    unless it is one that there is. The size of the pools is the user's to choose."""
+    if command == "train":  # it has the machine to itself; in a swap others work beside torch
+        return {**OURS, "TORCHINDUCTOR_CACHE_DIR": tempfile.gettempdir()}
+    size = os.environ.get("OMP_NUM_THREADS", str(max(1, cores() // 2)))
+    return {**OURS, "TORCHINDUCTOR_CACHE_DIR": tempfile.gettempdir(), "OMP_NUM_THREADS": size}
+
+
+@contextmanager
+def _hearing_sigterm() -> Iterator[None]:
+    """Meanwhile SIGTERM unwinds as Ctrl-C does, if this is the thread that hears signals."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, _terminate)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before or signal.SIG_DFL)
 
 
 def _settings(options: argparse.Namespace, sheet: Path | None = None) -> Settings:
@@ -237,23 +265,28 @@ def _evaluate(options: argparse.Namespace) -> None:
 
 @contextmanager
 def _bars() -> Iterator[Report]:
-    """A report that draws one bar a stage; nothing where nobody looks."""
+    """A report that draws one bar, for the stage that is at work; nothing where nobody looks."""
     if not sys.stderr.isatty():
         yield quiet
         return
     from tqdm import tqdm
 
-    bars: dict[str, tqdm[NoReturn]] = {}
+    bars: list[tuple[str, tqdm[NoReturn]]] = []
 
     def draw(stage: str, done: int, total: int) -> None:
-        bar = bars.setdefault(stage, None) or tqdm(total=total, desc=stage, unit=" frames")
-        bars[stage] = bar
+        if not bars:
+            bars.append((stage, tqdm(total=total, desc=stage, unit=" frames")))
+        known, bar = bars[0]
+        if known != stage:
+            bar.set_description(stage, refresh=False)
+            bar.reset(total)
+            bars[0] = (stage, bar)
         bar.update(done - bar.n)
 
     try:
         yield draw
     finally:
-        for bar in bars.values():
+        for _, bar in bars:
             bar.close()
 
 

@@ -138,14 +138,14 @@ def test_a_picture_without_a_face_has_none(reader: faces.FaceReader) -> None:
 
 def test_the_detector_looks_from_afar_first_and_tells_each_face_once(reader: faces.FaceReader) -> None:
     sizes: list[tuple[int, int]] = []
-    known = reader._pack.det_model.detect
+    known = reader._pack.detector.detect
 
     def spied(bgr: Array, input_size: tuple[int, int]) -> tuple[Array, Array]:
         sizes.append(input_size)
         return known(bgr, input_size=input_size)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(reader._pack.det_model, "detect", spied)
+        patch.setattr(reader._pack.detector, "detect", spied)
         assert len(reader.detect(picture((96, 64)))) == 1
     assert sizes == [(256, 192), (480, 320)]
 

@@ -107,7 +107,6 @@ def _filled(clip: Clip, start: int, stop: int) -> Iterator[tuple[int, Any, bool]
 
 @contextmanager
 def _opened(path: Path) -> Iterator[Any]:
-    av.logging.set_libav_level(av.logging.PANIC)  # FFmpeg's own chatter would drown our one line
     try:
         container = opened(path)
     except (av.FFmpegError, OSError) as error:

@@ -1,23 +1,26 @@
 """Frame -> Faces: a pack's detector and recogniser, loaded and run by insightface, and our mesh beside them.
 
-The only module that knows insightface and onnxruntime. insightface sees pictures as BGR; ours are RGB.
+The only module that knows insightface and onnxruntime. insightface sees pictures as BGR; ours are RGB. Its own way in,
+FaceAnalysis, sets how much onnxruntime says in all of the process, and on a Mac compiles models into the user's home:
+its models are opened one by one instead, for the processor.
 """
 
 from __future__ import annotations
 
-import io
-import warnings
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, redirect_stdout
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
+import cv2
 import numpy as np
 import onnxruntime
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
-from insightface.app import FaceAnalysis
-from insightface.app.common import Face as Found
+from insightface.model_zoo import get_model, has_model_package_manifest, load_model_package
+from insightface.utils.face_align import arcface_dst
 from onnxruntime.capi import onnxruntime_pybind11_state as onnx_errors
+from skimage.transform import estimate_transform
 
 from vidswap import geometry, weights
 from vidswap.errors import ModelError
@@ -36,6 +39,8 @@ UNREADABLE = (
     onnx_errors.InvalidGraph, onnx_errors.InvalidProtobuf, onnx_errors.NoSuchFile, onnx_errors.NotImplemented,
     onnx_errors.RuntimeException,
 )  # fmt: skip
+PROVIDERS = ("CPUExecutionProvider",)
+QUIET = 3  # onnxruntime's level of errors: what a model could have better is not the user's to know
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,10 +79,27 @@ class MeshModel:
         return replace(face, mesh=mesh, box=geometry.bounds(mesh))
 
 
+@dataclass(frozen=True, eq=False)
+class Pack:
+    """A pack's two models, each as insightface has it."""
+
+    detector: Any
+    recognizer: Any
+
+    def detect(self, bgr: Array, width: int, height: int) -> tuple[Array, Array | None]:
+        """Boxes (F, 5) with scores, and five points (F, 5, 2) where the detector tells them; seen at a size."""
+        boxes, points = self.detector.detect(bgr, input_size=(width, height))
+        return boxes, points
+
+    def embed(self, bgr: Array, five: Array) -> Array:
+        """(E,) float32 of the face with these five points (5, 2)."""
+        return np.asarray(self.recognizer.get_feat(upright(bgr, five, self.recognizer.input_size[0])).flatten())
+
+
 class FaceReader:
     """Finds, follows and recognises faces in pictures (H, W, 3) uint8. `licence` is one line about the face models."""
 
-    def __init__(self, pack: FaceAnalysis, mesh: MeshModel, licence: str) -> None:
+    def __init__(self, pack: Pack, mesh: MeshModel, licence: str) -> None:
         self.licence = licence
         self._pack, self._mesh = pack, mesh
 
@@ -87,7 +109,7 @@ class FaceReader:
         height, width = rgb.shape[:2]
         picture, found = np.ascontiguousarray(rgb[..., ::-1]), list[Face]()
         for side, least in ((CLOSE_SIDE, CLOSE * max(height, width)), (DETECT_SIDE, 0.0)):
-            boxes, points = self._pack.det_model.detect(picture, input_size=detector_size(height, width, side))
+            boxes, points = self._pack.detect(picture, *detector_size(height, width, side))
             five = [None] * len(boxes) if points is None else points
             large = [(box[:4], known) for box, known in zip(boxes, five) if area(box) >= least**2]
             new = [one for one in large if not any(inside(one[0], old.box) for old in found)]
@@ -102,11 +124,8 @@ class FaceReader:
         return self._mesh.fine(rgb, face)
 
     def embed(self, rgb: Array, mesh: Array) -> Array:
-        """Who it is: (E,) float32, unit; insightface aligns by five points of the mesh."""
-        known = Found(kps=geometry.five_points(mesh))
-        with warnings.catch_warnings():  # insightface 2.1 aligns by a deprecated method of scikit-image
-            warnings.simplefilter("ignore", FutureWarning)
-            vector = self._pack.models["recognition"].get(np.ascontiguousarray(rgb[..., ::-1]), known)
+        """Who it is: (E,) float32, unit; by five points of the mesh."""
+        vector = self._pack.embed(np.ascontiguousarray(rgb[..., ::-1]), geometry.five_points(mesh))
         return np.asarray(vector / max(float(np.linalg.norm(vector)), 1e-9), np.float32)
 
     def _settled(self, rgb: Array, guess: Array) -> Face | None:
@@ -120,22 +139,51 @@ class FaceReader:
 def open_faces(pack: str, threads: int = 1) -> FaceReader:
     """The reader of a pack: "embedded" (ships with vidswap), the name of an insightface pack that is in insightface's
     home, or a folder with .onnx files. `threads` of each model. Nothing is downloaded. Raises ModelError."""
+    onnxruntime.disable_telemetry_events()  # where it was imported before vidswap, what the package sets comes too late
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
+    options.intra_op_num_threads, options.log_severity_level = threads, QUIET
     options.enable_cpu_mem_arena = False  # saves no time here, and never gives back what a large picture took
-    app = open_pack(find_pack(pack), options, SURE_EMBEDDED if pack == "embedded" else SURE)
-    return FaceReader(app, open_mesh(options), licence_of(pack))
+    for spinning in ("session.intra_op.allow_spinning", "session.inter_op.allow_spinning"):
+        options.add_session_config_entry(spinning, "0")  # who waits leaves the processor to others
+    opened = open_pack(find_pack(pack), options, SURE_EMBEDDED if pack == "embedded" else SURE)
+    return FaceReader(opened, open_mesh(options), licence_of(pack))
 
 
-def open_pack(folder: Path, options: onnxruntime.SessionOptions, sure: float = SURE) -> FaceAnalysis:
+def open_pack(folder: Path, options: onnxruntime.SessionOptions, sure: float = SURE) -> Pack:
     """The detector and the recogniser in a folder, as insightface loads them; `sure` is a detection's least score.
     Raises ModelError."""
-    with translated(f"the face models in {folder} cannot be used"), redirect_stdout(io.StringIO()):
-        app = FaceAnalysis(str(folder), allowed_modules=["detection", "recognition"], sess_options=options)
-        app.prepare(ctx_id=0, det_thresh=sure, det_size=(DETECT_SIDE, DETECT_SIDE))
-    if "recognition" not in app.models:
+    with translated(f"the face models in {folder} cannot be used"):
+        models: dict[str, Any] = {}
+        for model in packed(folder, options):
+            models.setdefault(model.taskname, model)
+        if "detection" not in models:
+            raise ValueError("no model among them is a detector")
+        models["detection"].prepare(0, input_size=(DETECT_SIDE, DETECT_SIDE), det_thresh=sure)
+    if "recognition" not in models:
         raise ModelError(f"the face models in {folder} lack a recogniser", "add the pack's 112 x 112 model")
-    return app
+    return Pack(models["detection"], models["recognition"])
+
+
+def packed(folder: Path, options: onnxruntime.SessionOptions) -> Iterator[Any]:
+    """insightface's models of a folder: those its manifest lists, without one those that it knows by their shape."""
+    how = {"providers": list(PROVIDERS), "sess_options": options}
+    if has_model_package_manifest(str(folder)):
+        package = load_model_package(str(folder))
+        for task in ("detection", "recognition"):
+            if task in package.tasks:
+                yield get_model(str(folder), model_task=task, model_descriptor=package.task(task), **how)
+    else:
+        found = (get_model(str(file), **how) for file in sorted(folder.glob("*.onnx")))
+        yield from (model for model in found if model is not None)
+
+
+def upright(bgr: Array, five: Array, size: int) -> Array:
+    """(size, size, 3) uint8: the face with these five points (5, 2) float32 turned and scaled so that they fall where
+    recognisers expect them: in ArcFace's template of 112 pixels, which one of 128 has in its middle."""
+    whole = 112 if size % 112 == 0 else 128
+    target = (arcface_dst + np.array([(whole - 112) / 2, 0], np.float32)) * np.float32(size / whole)
+    turn = estimate_transform("similarity", five, target).params[:2]
+    return np.asarray(cv2.warpAffine(bgr, turn, (size, size), borderValue=0.0))
 
 
 def open_mesh(options: onnxruntime.SessionOptions) -> MeshModel:
@@ -143,13 +191,13 @@ def open_mesh(options: onnxruntime.SessionOptions) -> MeshModel:
     with translated("the mesh model cannot be used"):
         mean = np.load(weights.path_to("face"))["mean"]
         eye, mouth = (net(weights.path_to("features") / f"{name}.onnx", options) for name in ("eye", "mouth"))
-        session = onnxruntime.InferenceSession(weights.path_to("mesh"), options, providers=["CPUExecutionProvider"])
+        session = onnxruntime.InferenceSession(weights.path_to("mesh"), options, providers=PROVIDERS)
         return MeshModel(session, mean, refiner(eye, mouth, mean))
 
 
 def net(path: Path, options: onnxruntime.SessionOptions) -> Net:
     """A model of one input and one output as a plain function."""
-    session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    session = onnxruntime.InferenceSession(path, options, providers=PROVIDERS)
     name = session.get_inputs()[0].name
     return lambda picture: np.asarray(session.run(None, {name: picture})[0])
 

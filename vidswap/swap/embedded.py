@@ -155,7 +155,7 @@ def open(settings: SwapSettings) -> Embedded:
     folder = path_to("swapper")
     try:
         network = UNet2DModel.from_pretrained(
-            folder / "unet", dtype=torch.bfloat16, local_files_only=True, use_safetensors=True
+            folder / "unet", dtype=torch.bfloat16, local_files_only=True, use_safetensors=True, low_cpu_mem_usage=False
         )
         levels = EDMEulerScheduler.from_pretrained(folder / "scheduler", local_files_only=True).config
     except (OSError, ValueError) as error:

@@ -200,7 +200,9 @@ def begun(folder: Path) -> Any:
     """The U-Net with the weights in `folder`, to be trained further."""
     from diffusers import UNet2DModel
 
-    net = UNet2DModel.from_pretrained(folder / "unet", dtype=torch.float32, local_files_only=True)
+    net = UNet2DModel.from_pretrained(
+        folder / "unet", dtype=torch.float32, local_files_only=True, low_cpu_mem_usage=False
+    )
     return net.train().to(memory_format=torch.channels_last)
 
 

@@ -211,6 +211,5 @@ def _kept(packet: Any, clip: Clip) -> tuple[bytes, int, bool]:
 
 
 def _target(folder: Path, out: Path, source: Any) -> Any:
-    av.logging.set_libav_level(av.logging.PANIC)  # what goes wrong is raised, and told in one line
     kind, part = kind_of(out), f"file:{folder / _PART}"
     return av.open(part, "w", format=kind.muxer, container_options={**_STEADY, **passthrough.muxing(source, kind)})

@@ -1,0 +1,16 @@
+"""A short swap of the sample, in a module that a process of its own loads quickly."""
+
+from pathlib import Path
+
+from vidswap import Settings, swap_clip
+from vidswap.moment import moment
+from vidswap.settings import ReadSettings, SwapSettings
+
+SAMPLES = Path(__file__).parents[1] / "samples"
+CLIP, SELFIE = SAMPLES / "clip.mp4", SAMPLES / "selfie.jpg"
+
+
+def swapped(out: Path) -> bytes:
+    """Four frames of it with the selfie's face, as a film's bytes."""
+    swap_clip(CLIP, SELFIE, "self", out, settings=Settings(ReadSettings(end=moment("4f")), SwapSettings("warp")))
+    return out.read_bytes()
