@@ -248,13 +248,12 @@ def _changes(plan: object, words: Sequence[str]) -> dict[str, object]:
 
 def _evaluate(options: argparse.Namespace) -> None:
     settings = Settings(ReadSettings(face_pack=options.face_pack))
-    from vidswap.evaluate.page import verdicts, write_page
+    from vidswap.evaluate.page import verdicts
     from vidswap.pipeline import evaluate_clip
 
     with _bars() as report:
-        found = evaluate_clip(options.clip, options.out, options.face, settings=settings, report=report)
-    if options.html:
-        write_page(options.html, found, f"{options.clip.name} and {options.out.name}")
+        found = evaluate_clip(options.clip, options.out, options.face,
+                              html=options.html, settings=settings, report=report)  # fmt: skip
     if options.json:
         return _print_json({**found.as_dict(), "verdicts": verdicts(found)})
     for name, value in found.as_dict().items():

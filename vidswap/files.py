@@ -89,6 +89,16 @@ def as_output_error(out: Path, *kinds: type[Exception], hint: str = _LOOK) -> It
         raise OutputError(f"{out} cannot be written ({reason or error})", hint) from error
 
 
+@contextmanager
+def noted_as(words: str) -> Iterator[None]:
+    """Whatever is raised inside leaves with a note on what is there all the same."""
+    try:
+        yield
+    except BaseException as error:
+        error.add_note(words)
+        raise
+
+
 def check_place(out: Path) -> None:
     """Raise OutputError when no file can be written as `out`. Call it before the work; it leaves nothing behind."""
     with as_output_error(out):

@@ -17,26 +17,27 @@ from vidswap.analysis import planned
 from vidswap.clock import Clock, Report, Stage, quiet
 from vidswap.errors import NoFaceError, UsageError
 from vidswap.evaluate.compare import Evaluation, evaluate
-from vidswap.files import as_output_error, check_place, refuse_clash
+from vidswap.evaluate.page import write_page
+from vidswap.files import Named, as_output_error, check_place, noted_as, refuse_clash
 from vidswap.moment import Moment
 from vidswap.plan import Plan, Trail, save_plan
 from vidswap.read.clip import frames, open_clip
-from vidswap.read.faces import open_faces
+from vidswap.read.faces import find_pack, open_faces
 from vidswap.read.identity import load_identity
 from vidswap.read.planar import film_maker, planar
 from vidswap.render import Job, Made, make, make_pictures, mean_face
 from vidswap.settings import ReadSettings, Settings, WriteSettings
 from vidswap.swap.engine import Engine, open_engine
-from vidswap.trust.consent import REMOTE, SWAP, load_consent, permit
+from vidswap.trust.consent import REMOTE, SELF, SWAP, load_consent, permit
 from vidswap.types import Array, Clip, Consent, Identity, Shot
-from vidswap.weights import registry
+from vidswap.weights import ROOT, registry
 from vidswap.write.cast import Row, cast_sheet, portrait
 from vidswap.write.containers import named
 from vidswap.write.encode import check_writable
 from vidswap.write.picture import check_picture, write_picture
 from vidswap.write.provenance import labels
 from vidswap.write.refusals import left_out
-from vidswap.write.segments import Work, claimed
+from vidswap.write.segments import Work, claimed, folder_of
 from vidswap.write.sheet import sheet
 from vidswap.write.stills import check_pictures, is_for_pictures
 from vidswap.write.video import Recipe, recipe_of
@@ -89,7 +90,8 @@ def swap_clip(
     clock = Clock(report)
     with clock.stage("open"):
         clip = open_clip(source, settings.read.rate)
-        span, out = span_of(clip, settings.read), named(out, clip)
+        span, asked, out = span_of(clip, settings.read), out, named(out, clip)
+        refuse_clash(written_by(out, settings), read_by(settings, clip=source, photos=photos, consent=consent))
         recipe, lost = checked(clip, span, out, settings.write), left_out(clip)
         if settings.write.sheet:
             check_picture(settings.write.sheet)
@@ -101,7 +103,8 @@ def swap_clip(
         maker, engine = type(engine).__name__ if engine else settings.swap.engine, engine or open_engine(settings.swap)
         if engine.needs.uploads:
             permit(agreed, REMOTE)
-    with claimed(out) as folder, planned(clip, span, settings.read, reader, clock) as plan:
+    notes = [] if out == asked else [f"{asked} has no ending; the result is {out}, as the clip is"]
+    with claimed(out, report=notes.append) as folder, planned(clip, span, settings.read, reader, clock) as plan:
         span, tracks = plan.span, choose(plan.tracks, settings.read.person)
         tags = labels(identity, maker, __version__, settings.swap.seed)
         job = Job(clip, span, tracks, engine, identity, facts_of(plan, settings), tags)
@@ -109,13 +112,35 @@ def swap_clip(
         with as_output_error(out):
             work = Work(folder, key, span.start, length, resume=settings.write.resume and recipe is not None)
         made = make(job, out, recipe, work, clock) if recipe else make_pictures(job, out, work, clock)
-        covered = sorted({index for track in tracks for index in range(track.start, track.stop)})
-        if settings.write.sheet:
+    covered = sorted({index for track in tracks for index in range(track.start, track.stop)})
+    if settings.write.sheet:
+        with noted_as(f"the result itself, {out}, is finished"):
             write_picture(settings.write.sheet, sheet(list(moments(clip, out, span, evenly(covered, SHEET_ROWS)))))
     persons = tuple(sorted({track.person for track in tracks}))
     duration = clip.seconds(span.stop - 1) - clip.seconds(span.start) + float(1 / clip.rate)
     return Result(out, len(span), duration, len(covered), persons, reader.licence, clock.stages, clock.seconds,
-                  made.resumed, made.repeated, lost, noted_of(clip, identity, made, lost))  # fmt: skip
+                  made.resumed, made.repeated, lost, (*notes, *noted_of(clip, identity, made, lost)))  # fmt: skip
+
+
+def written_by(out: Path, settings: Settings) -> list[Named]:
+    """All that a swap writes."""
+    picture = [("the before/after picture", settings.write.sheet)] if settings.write.sheet else []
+    return [("the result", out), ("the folder to work in", folder_of(out)), *picture]
+
+
+def read_by(
+    settings: Settings, *, clip: Path, swapped: Path | None = None, photos: Path | None = None,
+    consent: str | Consent = SELF,
+) -> list[Named]:  # fmt: skip
+    """All that a command reads. Raises ModelError."""
+    record = Path(consent) if isinstance(consent, str) and consent != SELF.record else None
+    given = {"the clip": clip, "the swapped clip": swapped, "the photo": photos, "the consent record": record,
+             "the plan": settings.read.plan}  # fmt: skip
+    models = [file.path for model in registry().values() for file in model.files]
+    return [
+        *((what, path) for what, path in given.items() if path), *(("a model", ROOT / path) for path in models),
+        ("the face pack", find_pack(settings.read.face_pack)),
+    ]  # fmt: skip
 
 
 def noted_of(clip: Clip, identity: Identity, made: Made, lost: Sequence[str]) -> tuple[str, ...]:
@@ -131,6 +156,7 @@ def cast_clip(source: Path, out: Path, *, settings: Settings = Settings(), repor
     clock = Clock(report)
     clip = open_clip(source, settings.read.rate)
     span = span_of(clip, settings.read)
+    refuse_clash([("the picture", out)], read_by(settings, clip=source))
     check_picture(out)
     with planned(clip, span, settings.read, open_faces(settings.read.face_pack), clock) as plan:
         tracks = choose(plan.tracks, "all")
@@ -157,8 +183,8 @@ def plan_clip(source: Path, out: Path, *, settings: Settings = Settings(), repor
     clock = Clock(report)
     clip = open_clip(source, settings.read.rate)
     span = span_of(clip, settings.read)
+    refuse_clash([("the plan", out)], read_by(settings, clip=source))
     check_place(out)
-    refuse_clash([("the plan", out)], [("the clip", clip.path)])
     with planned(clip, span, settings.read, open_faces(settings.read.face_pack), clock) as plan:
         tracks = choose(plan.tracks, "all")
         save_plan(plan, out)
@@ -167,11 +193,18 @@ def plan_clip(source: Path, out: Path, *, settings: Settings = Settings(), repor
 
 
 def evaluate_clip(
-    source: Path, swapped: Path, photos: Path, *, settings: Settings = Settings(), report: Report = quiet
-) -> Evaluation:
-    """Measure the clip `swapped` against the original `source` and the photos of who should be in it. Raises the
-    errors of errors.py."""
-    return evaluate(source, swapped, photos, open_faces(settings.read.face_pack), report)
+    source: Path, swapped: Path, photos: Path, *, html: Path | None = None, settings: Settings = Settings(),
+    report: Report = quiet,
+) -> Evaluation:  # fmt: skip
+    """Measure the clip `swapped` against the original `source` and the photos of who should be in it; `html` is where a
+    report goes. Raises the errors of errors.py."""
+    if html:
+        refuse_clash([("the report", html)], read_by(settings, clip=source, swapped=swapped, photos=photos))
+        check_place(html)
+    found = evaluate(source, swapped, photos, open_faces(settings.read.face_pack), report)
+    if html:
+        write_page(html, found, f"{source.name} and {swapped.name}")
+    return found
 
 
 def facts_of(plan: Plan, settings: Settings) -> dict[str, object]:

@@ -1,0 +1,95 @@
+"""What a person's words name is never written over: their only photo, the clip, their consent, another result."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+from footage import make_clip, moving
+from PIL import Image
+
+from vidswap import cli, pipeline
+from vidswap.errors import OutputError
+from vidswap.moment import moment
+from vidswap.settings import ReadSettings, Settings, SwapSettings, WriteSettings
+from vidswap.weights import ROOT
+
+SAMPLES = Path(__file__).parents[1] / "samples"
+FACE = ["--face", "me.png", "--consent", "self", "--engine", "warp"]
+SWAP = ["swap", "clip.mp4", *FACE]
+MODEL = str(next(ROOT.rglob("*.onnx")))
+
+
+@pytest.fixture
+def home(tmp_path, monkeypatch):
+    """A folder as people have them."""
+    make_clip(tmp_path / "clip.mp4", moving(3))
+    still = Image.fromarray(moving(1)[0])
+    for name in ("me.png", "still.png", "photos/a.png", "photos/b.jpg", "seq/1.png", "seq/2.png"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        still.save(tmp_path / name)
+    (tmp_path / "yes.toml").write_text('subject = "Somebody"')
+    (tmp_path / "link.png").symlink_to("me.png")
+    (tmp_path / "hard.mp4").hardlink_to(tmp_path / "clip.mp4")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.mark.parametrize("words", [
+    ["swap", "still.png", *FACE, "-o", "me.png"], ["swap", "still.png", *FACE, "-o", "still.png"],
+    ["swap", "still.png", *FACE, "-o", "link.png"], ["swap", "still.png", *FACE, "-o", "./photos/../me.png"],
+    ["swap", "still.png", "--face", "photos", "--consent", "self", "-o", "photos/a.png"],
+    ["swap", "still.png", "--face", "photos", "--consent", "self", "-o", "photos/new.png"],
+    ["swap", "seq", *FACE, "-o", "seq/1.png"], ["swap", "seq", *FACE, "-o", "seq"], [*SWAP, "-o", "clip.mp4"],
+    [*SWAP, "-o", "hard.mp4"], [*SWAP, "-o", "out.mp4", "--sheet", "me.png"],
+    [*SWAP, "-o", "out.png", "--end", "1f", "--sheet", "out.png"],
+    [*SWAP, "-o", "out.png", "--end", "1f", "--sheet", "./OUT.png"], [*SWAP, "-o", "yes.mp4", "--plan", "yes.mp4"],
+    ["cast", "still.png", "-o", "still.png"], ["cast", "seq", "-o", "seq/cast.png"],
+    ["plan", "clip.mp4", "-o", "hard.mp4"], ["plan", "seq", "-o", "seq/1.png"], ["plan", "clip.mp4", "-o", MODEL],
+    ["evaluate", "clip.mp4", "hard.mp4", "--face", "me.png", "--html", "link.png"],
+    ["evaluate", "clip.mp4", "still.png", "--face", "me.png", "--html", "still.png"],
+    ["evaluate", "clip.mp4", "still.png", "--face", "me.png", "--html", "hard.mp4"],
+], ids=lambda words: " ".join(words).replace(MODEL, "MODEL"))  # fmt: skip
+def test_no_input_and_no_other_output_is_written_over(home, capsys, monkeypatch, words):
+    monkeypatch.setattr(pipeline, "open_faces", lambda *_: pytest.fail("it was begun"))
+    before = {path: path.read_bytes() for path in home.rglob("*") if path.is_file()}
+    assert cli.main(words) == OutputError.code
+    said = capsys.readouterr().err
+    assert any(each in said for each in (" itself ", "cannot be both", "the next time")), said
+    assert {path: path.read_bytes() for path in home.rglob("*") if path.is_file()} == before
+
+
+def test_a_consent_record_is_not_written_over(home, capsys):
+    words = ["swap", "clip.mp4", "--face", "me.png", "--consent", "yes.toml", "--end", "1f", "-o", "out.png"]
+    record = (home / "yes.toml").rename(home / "yes.png").read_bytes()
+    words[5] = "yes.png"
+    assert cli.main([*words, "--sheet", "yes.png"]) == OutputError.code
+    assert "consent record itself" in capsys.readouterr().err
+    assert (home / "yes.png").read_bytes() == record
+
+
+def test_a_before_after_picture_that_cannot_be_written_leaves_the_film_and_nothing_else(tmp_path, capsys, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("vidswap.write.picture.write_whole", full)
+    shutil.copy(SAMPLES / "selfie.jpg", tmp_path / "me.jpg")
+    monkeypatch.chdir(tmp_path)
+    words = ["swap", str(SAMPLES / "clip.mp4"), "--face", "me.jpg", "--consent", "self", "--no-cache",
+             "--engine", "warp", "--end", "2f", "-o", "out.mp4", "--sheet", "s.png"]  # fmt: skip
+    assert cli.main(words) == OutputError.code
+    said = capsys.readouterr().err
+    assert "s.png cannot be written (No space left on device) (free some space)" in said
+    assert "out.mp4, is finished" in said
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["me.jpg", "out.mp4"]
+
+
+def test_an_ending_that_is_added_is_said_and_so_is_a_folder(tmp_path):
+    read = ReadSettings(end=moment("1f"))
+    clip, face = SAMPLES / "clip.mp4", SAMPLES / "selfie.jpg"
+    done = pipeline.swap_clip(clip, face, "self", tmp_path / "out", settings=Settings(read, SwapSettings("warp")))
+    assert done.out == tmp_path / "out.mp4"
+    assert any("has no ending" in note and "out.mp4" in note for note in done.notes)
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(OutputError, match="is a folder") as caught:
+        pipeline.swap_clip(clip, face, "self", tmp_path / "folder", settings=Settings(read, write=WriteSettings()))
+    assert "give the path of a file" in caught.value.hint
