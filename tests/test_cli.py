@@ -77,7 +77,7 @@ def test_questions_are_answered_without_loading_anything_heavy(word):
 def test_exit_codes_are_distinct():
     kinds = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, errors.VidswapError)]
     codes = [kind.code for kind in kinds]
-    assert len(set(codes)) == len(codes) == 9
+    assert len(set(codes)) == len(codes) == 10
     assert not {0, cli.INTERRUPTED, cli.TERMINATED} & set(codes)
 
 

@@ -1,12 +1,19 @@
 """The house's import rules and fences, held against every module by reading its source."""
 
 import ast
+import re
+import sys
+import tomllib
 from collections.abc import Iterator
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
 
+from vidswap.settings import setting
+
 ROOT = Path(__file__).parents[1]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 MODULES = {".".join(p.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): p
            for p in sorted((ROOT / "vidswap").rglob("*.py"))}  # fmt: skip
 STAGES = ("read", "swap", "write")
@@ -14,9 +21,10 @@ ENGINES = {"vidswap.swap.warp", "vidswap.swap.embedded"}
 START = "vidswap.swap.warp"  # what diffusion starts from; no other engine may be imported by an engine
 
 # What may import which of our own modules; the longest matching name counts, and a folder stands for all in it.
-SHARED = {"errors", "files", "geometry", "hdr", "keys", "moment", "types", "settings", "weights", "media"}
+SHARED = {"errors", "files", "geometry", "hdr", "keys", "libraries", "moment", "types", "settings", "weights", "media"}
 ALLOWED = {
-    "__init__": {"pipeline", "errors", "settings", "read"},
+    "__init__": {"clock", "errors", "evaluate", "libraries", "moment", "pipeline", "progress", "read", "settings",
+                 "swap", "trust", "types", "write"},  # the public names
     "__main__": {"cli"},
     "errors": set(),
     "geometry": set(),
@@ -24,9 +32,12 @@ ALLOWED = {
     "hdr": set(),
     "clock": set(),
     "cache": {"errors", "files"},
+    "doctor": {"errors", "libraries", "processor", "weights"},
     "files": {"errors"},
     "keys": {"errors"},
+    "libraries": {"errors"},
     "plan": {"errors", "files", "types"},
+    "progress": set(),
     "relay": {"types"},
     "types": {"errors"},
     "moment": {"errors"},
@@ -44,7 +55,8 @@ ALLOWED = {
     "render": SHARED | {"clock", "plan", "relay", *STAGES},  # the second half
     "pipeline": SHARED | {"analysis", "clock", "evaluate", "plan", "render", "trust", *STAGES},
     "words": {"errors", "moment", "settings", "weights"},
-    "cli": SHARED | {"bench", "cache", "clock", "evaluate", "pipeline", "plan", "processor", "train", "words"},
+    "cli": SHARED | {"bench", "cache", "clock", "doctor", "evaluate", "pipeline", "plan", "processor", "progress",
+                     "train", "words"},
 }
 # Third-party packages and the modules that may import them.
 TORCH = {"swap.sampler", "swap.embedded", "train"}
@@ -55,18 +67,21 @@ FENCES = {
     "onnxruntime": {"read.faces"},
     "insightface": {"read.faces"},
     "skimage": {"read.faces"},
-    "psutil": {"clock", "processor"},
+    "psutil": {"clock", "processor", "doctor"},
     "torch": TORCH,
     "diffusers": TORCH,
     "safetensors": TORCH,
     "onnx": {"train"},
     "filelock": {"write.segments"},
-    "tqdm": {"cli"},
+    "tqdm": {"progress"},
     "argparse": {"cli", "words"},
+    "shtab": {"words"},
+    "packaging": {"doctor"},
     "scenedetect": {"read.shots"},
     "httpx": set(),
     "requests": set(),
 }
+POSIX = {"fcntl", "grp", "posix", "pty", "pwd", "resource", "syslog", "termios", "tty"}
 CLI_ONLY = {"print", "input", "exit", "sys.exit", "sys.stdout", "sys.stderr", "os.environ", "os.getenv"}
 # What holds for all of the process, which is the command's own, but not a library's: who calls it has threads that do
 # other things meanwhile.
@@ -157,6 +172,46 @@ def spoken(tree: ast.AST) -> Iterator[str]:
             yield node.func.id
         elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
             yield f"{node.value.id}.{node.attr}"
+
+
+def top_level(tree: ast.Module) -> Iterator[str]:
+    """Names of all that is imported as soon as a module is: not in a function, nor behind a question for the system."""
+    for node in tree.body:
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            yield from imported(ast.Module([node], []))
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_modules_import_on_every_system(module: str) -> None:
+    assert not POSIX & set(top_level(ast.parse(MODULES[module].read_text())))
+
+
+def test_all_that_is_imported_is_declared() -> None:
+    declared = {re.split(r"[^\w.-]", words)[0].lower() for words in PROJECT["project"]["dependencies"]}
+    found = {name.split(".")[0] for path in MODULES.values() for name in imported(ast.parse(path.read_text()))}
+    packages = packages_distributions()
+    for name in found - sys.stdlib_module_names - {"vidswap"}:
+        assert declared & {package.lower().replace("_", "-") for package in packages.get(name, [])}, name
+
+
+def test_messages_of_the_library_do_not_speak_in_flags() -> None:
+    """A setting is called `read.rate`; words.in_flags makes --rate of it where somebody typed that."""
+    for module, path in MODULES.items():
+        if module in ("vidswap.cli", "vidswap.words"):
+            continue
+        tree = ast.parse(path.read_text())
+        prose = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+        texts = [node for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str)]
+        said = [str(node.value) for node in texts if id(node) not in prose]
+        assert not [words for words in said if re.search(r"(^|[ '`])--(?!force|no-deps)[a-z]", words)], module
+
+
+def test_settings_that_messages_name_are_settings() -> None:
+    naming = re.compile(r"`((?:read|swap|write)\.\w+)(?:=False)?`")
+    named = {name for path in MODULES.values() for name in naming.findall(path.read_text())}
+    assert named
+    for name in named:
+        setting(name)
 
 
 @pytest.mark.parametrize("module", MODULES)

@@ -54,6 +54,6 @@ def test_a_span_holds_exactly_the_pictures_within(steps, start, length):
 
 def test_an_end_before_the_start_is_refused_before_any_clip_is_read():
     for start, end in (("5", "5"), ("10f", "9f"), ("0:07", "6.999")):
-        with pytest.raises(UsageError, match="--end"):
+        with pytest.raises(UsageError, match=r"read\.end"):
             ReadSettings(moment(start), moment(end))
     ReadSettings(moment("3"), moment("2f"))  # only the clip can tell

@@ -9,25 +9,100 @@ from __future__ import annotations
 import os
 from importlib import import_module
 from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+from vidswap.libraries import loading
+
+if TYPE_CHECKING:
+    from vidswap.clock import Report
+    from vidswap.errors import (
+        ConsentError,
+        EngineError,
+        IdentityError,
+        InputError,
+        InstallError,
+        ModelError,
+        NoFaceError,
+        OutputError,
+        UsageError,
+        VidswapError,
+    )
+    from vidswap.evaluate.compare import Evaluation
+    from vidswap.moment import Moment
+    from vidswap.pipeline import Planned, Result, cast_clip, evaluate_clip, plan_clip, swap_clip
+    from vidswap.progress import Bars
+    from vidswap.read.faces import open_faces
+    from vidswap.read.identity import load_identity
+    from vidswap.settings import ReadSettings, Settings, SwapSettings, WriteSettings
+    from vidswap.swap.engine import Engine, open_engine
+    from vidswap.trust.consent import load_consent
+    from vidswap.types import Consent
+    from vidswap.write.cast import Row
 
 __version__ = "0.1.0"
+__all__ = [
+    "Bars",
+    "Consent",
+    "ConsentError",
+    "Engine",
+    "EngineError",
+    "Evaluation",
+    "IdentityError",
+    "InputError",
+    "InstallError",
+    "ModelError",
+    "Moment",
+    "NoFaceError",
+    "OutputError",
+    "Planned",
+    "ReadSettings",
+    "Report",
+    "Result",
+    "Row",
+    "Settings",
+    "SwapSettings",
+    "UsageError",
+    "VidswapError",
+    "WriteSettings",
+    "__version__",
+    "cast_clip",
+    "evaluate_clip",
+    "load_consent",
+    "load_identity",
+    "open_engine",
+    "open_faces",
+    "plan_clip",
+    "swap_clip",
+]
 
 if not os.environ.get("ORT_DISABLE_TELEMETRY"):  # who says 0 has chosen
     os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 
-_ERRORS = ("VidswapError", "UsageError", "InputError", "IdentityError", "ConsentError", "NoFaceError", "OutputError",
-           "ModelError", "EngineError")  # fmt: skip
 _HOMES = MappingProxyType({
-    "swap_clip": "vidswap.pipeline",
-    "cast_clip": "vidswap.pipeline",
-    "load_identity": "vidswap.read.identity",
-    "Settings": "vidswap.settings",
-    **dict.fromkeys(_ERRORS, "vidswap.errors"),
+    "vidswap.clock": ("Report",),
+    "vidswap.errors": ("VidswapError", "UsageError", "InputError", "IdentityError", "ConsentError", "NoFaceError",
+                       "OutputError", "ModelError", "EngineError", "InstallError"),
+    "vidswap.evaluate.compare": ("Evaluation",),
+    "vidswap.moment": ("Moment",),
+    "vidswap.pipeline": ("Planned", "Result", "cast_clip", "evaluate_clip", "plan_clip", "swap_clip"),
+    "vidswap.progress": ("Bars",),
+    "vidswap.read.faces": ("open_faces",),
+    "vidswap.read.identity": ("load_identity",),
+    "vidswap.settings": ("Settings", "ReadSettings", "SwapSettings", "WriteSettings"),
+    "vidswap.swap.engine": ("Engine", "open_engine"),
+    "vidswap.trust.consent": ("load_consent",),
+    "vidswap.types": ("Consent",),
+    "vidswap.write.cast": ("Row",),
 })  # fmt: skip
-__all__ = ["__version__", *_HOMES]  # noqa: PLE0604 - they are strings
 
 
 def __getattr__(name: str) -> object:
-    if name not in _HOMES:
+    home = next((home for home, names in _HOMES.items() if name in names), None)
+    if home is None:
         raise AttributeError(f"module 'vidswap' has no attribute '{name}'")
-    return getattr(import_module(_HOMES[name]), name)
+    with loading():
+        return getattr(import_module(home), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -153,7 +153,7 @@ def agreed_to(face: Path | None, consent: str | None) -> Consent:
         return OWN
     if consent is None:
         raise ConsentError(f"nobody's consent to use {face.name} was named",
-                           "--consent self, or the path of a consent record")  # fmt: skip
+                           "consent is the word self, or the path of a consent record")  # fmt: skip
     agreed = load_consent(consent)
     permit(agreed, BENCH)
     return agreed
@@ -205,7 +205,7 @@ def still(clip: Path, out: Path, settings: Settings) -> Path:
         if faces := reader.detect(rgb):
             write_picture(out, portrait(rgb, faces[0].mesh, mean, 512))
             return out
-    raise NoFaceError("nobody's face was found in the clip", "name a photo with --face")
+    raise NoFaceError("nobody's face was found in the clip", "name a photo")
 
 
 def _run(task: Callable[[], Any]) -> Run:

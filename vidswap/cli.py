@@ -15,19 +15,21 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, replace
+from dataclasses import asdict, fields, replace
 from importlib import import_module
 from inspect import signature
 from pathlib import Path
 from types import FrameType, MappingProxyType
 from typing import NoReturn
 
+import vidswap
 from vidswap import weights
 from vidswap.clock import Report, quiet
 from vidswap.errors import ConsentError, UsageError, VidswapError
+from vidswap.libraries import loading
 from vidswap.processor import cores
-from vidswap.settings import ReadSettings, Settings, SwapSettings, WriteSettings
-from vidswap.words import parser
+from vidswap.settings import SECTIONS, Settings, SwapSettings
+from vidswap.words import completion, in_flags, parser
 
 INTERRUPTED, TERMINATED = 130, 143
 OURS = MappingProxyType({  # this process is ours, and no other module may set what holds for all of a process
@@ -48,7 +50,7 @@ def main(words: Sequence[str] | None = None) -> int:
             COMMANDS[options.command](options)
             sys.stdout.flush()
     except VidswapError as error:
-        return _fail("; ".join([str(error), *_notes(error)]), error.code)
+        return _fail("; ".join([in_flags(str(error)), *_notes(error)]), error.code)
     except KeyboardInterrupt as stop:
         told = _notes(stop) or ["nothing was written"]
         return _fail("; ".join(["stopped", *told]), TERMINATED if isinstance(stop, Terminated) else INTERRUPTED)
@@ -79,29 +81,25 @@ def _hearing_sigterm() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before or signal.SIG_DFL)
 
 
-def _settings(options: argparse.Namespace, sheet: Path | None = None) -> Settings:
-    chosen = vars(options)
-    read = ReadSettings(options.start, options.end, chosen.get("person", "largest"), options.face_pack,
-                        chosen.get("plan"), None if options.no_cache else cache_folder(), options.rate)  # fmt: skip
-    if "engine" not in options:
-        return Settings(read)
-    swap = SwapSettings(options.engine, options.steps, options.seed, options.smooth)
-    write = WriteSettings(
-        options.codec, options.crf, options.preset, options.lossless, sheet, resume=not chosen.get("no_resume", False)
-    )
-    return Settings(read, swap, write)
+def _settings(options: argparse.Namespace) -> Settings:
+    """What of the words are settings: the sections themselves read them."""
+    told = dict(vars(options))
+    if "cache" in told:
+        told["cache"] = cache_folder() if told["cache"] else None
+    sections = {name: kind(**{each.name: told[each.name] for each in fields(kind) if each.name in told})
+                for name, kind in SECTIONS.items()}  # fmt: skip
+    return Settings(**sections)
 
 
 def _swap(options: argparse.Namespace) -> None:
-    settings = _settings(options, options.sheet)
+    settings = _settings(options)
     if options.consent is None:
         raise ConsentError("nobody's consent was named", "--consent self, or the path of a consent record")
-    from vidswap.pipeline import swap_clip
-
     with _bars() as report:
-        done = swap_clip(options.clip, options.face, options.consent, options.out, settings=settings, report=report)
+        done = vidswap.swap_clip(options.clip, options.face, options.consent, options.out,
+                                 settings=settings, report=report)  # fmt: skip
     for note in done.notes:
-        print(f"vidswap: warning: {note}", file=sys.stderr)
+        print(f"vidswap: warning: {in_flags(note)}", file=sys.stderr)
     if options.json:
         return _print_json({"out": str(done.out), "sheet": options.sheet and str(options.sheet), "frames": done.frames,
                             "resumed": done.resumed, "repeated": done.repeated, "swapped": done.swapped,
@@ -117,10 +115,8 @@ def _swap(options: argparse.Namespace) -> None:
 
 def _cast(options: argparse.Namespace) -> None:
     settings = _settings(options)
-    from vidswap.pipeline import cast_clip
-
     with _bars() as report:
-        rows = cast_clip(options.clip, options.out, settings=settings, report=report)
+        rows = vidswap.cast_clip(options.clip, options.out, settings=settings, report=report)
     if options.json:
         people = [{"person": row.number, "seconds": round(row.seconds, 3), "spans": row.spans} for row in rows]
         return _print_json({"out": str(options.out), "cast": people})
@@ -132,10 +128,8 @@ def _cast(options: argparse.Namespace) -> None:
 
 def _plan(options: argparse.Namespace) -> None:
     settings = _settings(options)
-    from vidswap.pipeline import plan_clip
-
     with _bars() as report:
-        made = plan_clip(options.clip, options.out, settings=settings, report=report)
+        made = vidswap.plan_clip(options.clip, options.out, settings=settings, report=report)
     if options.json:
         return _print_json(asdict(made))
     print(f"{made.out}: {made.frames} frames, shots: {made.shots}, persons: {len(made.persons)}, "
@@ -208,7 +202,8 @@ def _models(options: argparse.Namespace) -> None:
 
 def _bench(options: argparse.Namespace) -> None:
     settings = _settings(options)
-    from vidswap.bench import bench, table
+    with loading():
+        from vidswap.bench import bench, table
 
     with _bars() as report:
         found = bench(options.clip, options.face, options.consent,
@@ -221,7 +216,9 @@ def _bench(options: argparse.Namespace) -> None:
 def _train(options: argparse.Namespace) -> None:
     if not (options.data / "labels.npz").is_file():
         raise UsageError(f"{options.data} has no labels.npz", "--data is a folder of faces with labels.npz beside them")
-    trainer = import_module(f"vidswap.train.{options.model}")
+    options.seed = SwapSettings(seed=options.seed).seed
+    with loading():
+        trainer = import_module(f"vidswap.train.{options.model}")
     accepted = signature(trainer.train).parameters
     offered: dict[str, object] = {"scenes": options.scenes, "seed": options.seed, "say": print}
     for name in {"plan", "recipe"} & accepted.keys():  # how long and how hard: each trainer's own dataclass
@@ -247,13 +244,13 @@ def _changes(plan: object, words: Sequence[str]) -> dict[str, object]:
 
 
 def _evaluate(options: argparse.Namespace) -> None:
-    settings = Settings(ReadSettings(face_pack=options.face_pack))
-    from vidswap.evaluate.page import verdicts
-    from vidswap.pipeline import evaluate_clip
+    settings = _settings(options)
+    with loading():
+        from vidswap.evaluate.page import verdicts
 
     with _bars() as report:
-        found = evaluate_clip(options.clip, options.out, options.face,
-                              html=options.html, settings=settings, report=report)  # fmt: skip
+        found = vidswap.evaluate_clip(options.clip, options.out, options.face,
+                                      html=options.html, settings=settings, report=report)  # fmt: skip
     if options.json:
         return _print_json({**found.as_dict(), "verdicts": verdicts(found)})
     for name, value in found.as_dict().items():
@@ -262,31 +259,32 @@ def _evaluate(options: argparse.Namespace) -> None:
         print(f"{options.html}: the report")
 
 
+def _doctor(options: argparse.Namespace) -> None:
+    with loading():
+        from vidswap.doctor import examined
+
+    found = examined(cache_folder())
+    if options.json:
+        return _print_json(found)
+    width = max(map(len, found))
+    for name, value in found.items():
+        print(f"{name:<{width}}  {value}")
+
+
+def _completion(options: argparse.Namespace) -> None:
+    with loading():
+        script = completion(options.shell)
+    print(script)
+
+
 @contextmanager
 def _bars() -> Iterator[Report]:
     """A report that draws one bar, for the stage that is at work; nothing where nobody looks."""
     if not sys.stderr.isatty():
         yield quiet
         return
-    from tqdm import tqdm
-
-    bars: list[tuple[str, tqdm[NoReturn]]] = []
-
-    def draw(stage: str, done: int, total: int) -> None:
-        if not bars:
-            bars.append((stage, tqdm(total=total, desc=stage, unit=" frames")))
-        known, bar = bars[0]
-        if known != stage:
-            bar.set_description(stage, refresh=False)
-            bar.reset(total)
-            bars[0] = (stage, bar)
-        bar.update(done - bar.n)
-
-    try:
-        yield draw
-    finally:
-        for _, bar in bars:
-            bar.close()
+    with vidswap.Bars() as report:
+        yield report
 
 
 def _print_json(value: object) -> None:
@@ -313,5 +311,5 @@ def _terminate(_number: int, _frame: FrameType | None) -> NoReturn:
 
 COMMANDS = MappingProxyType({
     "swap": _swap, "cast": _cast, "plan": _plan, "evaluate": _evaluate, "models": _models, "cache": _cache,
-    "bench": _bench, "train": _train,
+    "bench": _bench, "train": _train, "doctor": _doctor, "completion": _completion,
 })  # fmt: skip

@@ -8,11 +8,14 @@ VidswapError              exit code
 ├── NoFaceError           6    nobody in the clip to swap
 ├── OutputError           7    the result cannot be written
 ├── ModelError            8    weights missing, damaged, or of an unknown kind
-└── EngineError           9    the swap itself failed
+├── EngineError           9    the swap itself failed
+└── InstallError          10   a library is missing, or cannot be loaded on this machine
 Ctrl-C ends with 130, as shells expect.
 """
 
 from __future__ import annotations
+
+from reprlib import Repr
 
 
 class VidswapError(Exception):
@@ -59,3 +62,17 @@ class ModelError(VidswapError):
 
 class EngineError(VidswapError):
     code = 9
+
+
+class InstallError(VidswapError, ImportError):
+    code = 10
+
+
+def shown(value: object) -> str:
+    """A value in few words, whatever it is: 'a very ... long one'."""
+    short = Repr()
+    short.maxstring = 60
+    try:
+        return str(value) if isinstance(value, float) else short.repr(value)
+    except ValueError:  # Python does not write out thousands of digits
+        return "a number of thousands of digits"

@@ -1,4 +1,4 @@
-"""A point in a clip, as a person names it: "3.5", "1:02:03.25" or "120f"; exact, never a float.
+"""A point in a clip, as a person names it: "3.5", "1:02:03.25" or "120f", or a program: 3.5; exact, never a float.
 
 Imports errors only, so that the command line can read such words without loading anything heavy.
 """
@@ -9,8 +9,10 @@ import re
 from dataclasses import dataclass
 from fractions import Fraction
 from math import ceil
+from numbers import Rational, Real
+from typing import Any
 
-from vidswap.errors import UsageError
+from vidswap.errors import UsageError, shown
 
 ALLOWED = "give seconds (3.5), a time (1:02:03.25 or 2:03) or a frame (120f), counted from the first picture"
 _FRAME = re.compile(r"(\d{1,12})f", re.ASCII)
@@ -40,6 +42,25 @@ class Moment:
         return self.value > other.value if self.in_frames == other.in_frames else None
 
 
+Time = Moment | str | float | Fraction  # what names a moment; numbers are seconds
+LAST = 10**12  # seconds, 30,000 years: what words can say
+
+
+def as_moment(value: Any) -> Moment:
+    """The moment that words, or a number of seconds, name; a float is what it prints as, 0.1 is a tenth. Raises
+    UsageError for words, ValueError for what is neither."""
+    if isinstance(value, Moment):
+        return value
+    if isinstance(value, str):
+        return moment(value)
+    if isinstance(value, bool) or not isinstance(value, Real):
+        raise ValueError(f"{shown(value)} is no time")
+    seconds = Fraction(value) if isinstance(value, Rational) else Fraction(repr(float(value)))
+    if not 0 <= seconds < LAST:
+        raise ValueError(f"{shown(value)} is no time")
+    return Moment(seconds)
+
+
 def moment(words: str) -> Moment:
     """Read "3.5" (seconds), "2:03" or "1:02:03.25" (hours, minutes below 60, seconds below 60), or "120f" (a frame).
 
@@ -49,8 +70,8 @@ def moment(words: str) -> Moment:
         return Moment(Fraction(int(found[1])), in_frames=True)
     found = _TIME.fullmatch(words)
     if found is None:
-        raise UsageError(f"'{words}' is no time", ALLOWED)
+        raise UsageError(f"{shown(words)} is no time", ALLOWED)
     hours, minutes, seconds = found[1], found[2], Fraction(found[3].rstrip("."))
     if minutes is not None and (seconds >= 60 or (hours is not None and int(minutes) >= 60)):
-        raise UsageError(f"'{words}' is no time: seconds, and minutes after hours, go up to 59", ALLOWED)
+        raise UsageError(f"{shown(words)} is no time: seconds, and minutes after hours, go up to 59", ALLOWED)
     return Moment(3600 * int(hours or 0) + 60 * int(minutes or 0) + seconds)

@@ -26,7 +26,7 @@ from vidswap.read.faces import find_pack, open_faces
 from vidswap.read.identity import load_identity
 from vidswap.read.planar import film_maker, planar
 from vidswap.render import Job, Made, make, make_pictures, mean_face
-from vidswap.settings import ReadSettings, Settings, WriteSettings
+from vidswap.settings import Place, ReadSettings, Settings, WriteSettings, path_of
 from vidswap.swap.engine import Engine, open_engine
 from vidswap.trust.consent import REMOTE, SELF, SWAP, load_consent, permit
 from vidswap.types import Array, Clip, Consent, Identity, Shot
@@ -47,10 +47,10 @@ SHEET_ROWS, PORTRAITS = 6, 6
 
 @dataclass(frozen=True)
 class Result:
-    """What a swap did: `frames` written, `duration` of them in seconds, `swapped` of them painted with another face,
-    the `persons` replaced; `resumed` frames were found finished, `repeated` could not be decoded and show the one
-    before. `left_out` are the clip's streams that no container takes; `notes` say these and all else that a person
-    should know, a line each. `licence` is that of the face models; `stages` is where time and memory went."""
+    """What a swap did: `frames` written, `duration` of them in seconds, `swapped` of them with another face, the
+    `persons` replaced; `resumed` frames were found finished, `repeated` could not be decoded and show the one before.
+    `left_out` are the clip's streams that no container takes; `notes` say these and all else that a person should know,
+    a line each. `licence` is that of the face models; `stages` is where time and memory went."""
 
     out: Path
     frames: int
@@ -79,7 +79,7 @@ class Planned:
 
 
 def swap_clip(
-    source: Path, photos: Path, consent: str | Consent, out: Path, *,
+    source: Place, photos: Place, consent: Place | Consent, out: Place, *,
     settings: Settings = Settings(), report: Report = quiet, engine: Engine | None = None, use: str = SWAP,
 ) -> Result:  # fmt: skip
     """Put the person in `photos` (a file or a folder) into the clip `source`; the result is `out`, whose ending says
@@ -88,6 +88,8 @@ def swap_clip(
     `consent` is "self", the path of a consent record, or one that was read; it must cover `use`, and a remote engine.
     `engine` swaps in place of the one that `settings` name. Raises the errors of errors.py, and no others."""
     clock = Clock(report)
+    source, photos, out = path_of("source", source), path_of("photos", photos), path_of("out", out)
+    consent = consent if isinstance(consent, str | Consent) else str(path_of("consent", consent))
     with clock.stage("open"):
         clip = open_clip(source, settings.read.rate)
         span, asked, out = span_of(clip, settings.read), out, named(out, clip)
@@ -118,7 +120,7 @@ def swap_clip(
             write_picture(settings.write.sheet, sheet(list(moments(clip, out, span, evenly(covered, SHEET_ROWS)))))
     persons = tuple(sorted({track.person for track in tracks}))
     duration = clip.seconds(span.stop - 1) - clip.seconds(span.start) + float(1 / clip.rate)
-    return Result(out, len(span), duration, made.painted, persons, reader.licence, clock.stages, clock.seconds,
+    return Result(out, len(span), duration, len(covered), persons, reader.licence, clock.stages, clock.seconds,
                   made.resumed, made.repeated, lost, (*notes, *noted_of(clip, identity, made, lost)))  # fmt: skip
 
 
@@ -145,16 +147,16 @@ def read_by(
 
 def noted_of(clip: Clip, identity: Identity, made: Made, lost: Sequence[str]) -> tuple[str, ...]:
     """What a person should know of a swap, a line each."""
-    bare = () if made.painted else ("no frame has the new face: the actor's is covered, or beyond the picture's edge",)
     damaged = (f"{made.repeated} damaged frames show the picture before them",) if made.repeated else ()
     films = tuple(stream for stream in lost if stream.endswith("(video)"))  # the clip's own notes have them
     without = (f"{stream} of the clip is left out, no container takes it" for stream in lost if stream not in films)
-    return (*clip.notes, *identity.notes, *bare, *damaged, *without)
+    return (*clip.notes, *identity.notes, *damaged, *without)
 
 
-def cast_clip(source: Path, out: Path, *, settings: Settings = Settings(), report: Report = quiet) -> list[Row]:
+def cast_clip(source: Place, out: Place, *, settings: Settings = Settings(), report: Report = quiet) -> list[Row]:
     """Who is in the clip: a row for each person, drawn as the picture `out`. Raises the errors of errors.py."""
     clock = Clock(report)
+    source, out = path_of("source", source), path_of("out", out)
     clip = open_clip(source, settings.read.rate)
     span = span_of(clip, settings.read)
     refuse_clash([("the picture", out)], read_by(settings, clip=source))
@@ -179,9 +181,10 @@ def row_of(person: int, tracks: Sequence[Trail], clip: Clip) -> Row:
     return Row(person, spans, tuple(portraits))
 
 
-def plan_clip(source: Path, out: Path, *, settings: Settings = Settings(), report: Report = quiet) -> Planned:
+def plan_clip(source: Place, out: Place, *, settings: Settings = Settings(), report: Report = quiet) -> Planned:
     """Find shots, faces and tracks, and keep them as the file `out` for `swap_clip`. Raises the errors of errors.py."""
     clock = Clock(report)
+    source, out = path_of("source", source), path_of("out", out)
     clip = open_clip(source, settings.read.rate)
     span = span_of(clip, settings.read)
     refuse_clash([("the plan", out)], read_by(settings, clip=source))
@@ -194,17 +197,19 @@ def plan_clip(source: Path, out: Path, *, settings: Settings = Settings(), repor
 
 
 def evaluate_clip(
-    source: Path, swapped: Path, photos: Path, *, html: Path | None = None, settings: Settings = Settings(),
+    source: Place, swapped: Place, photos: Place, *, html: Place | None = None, settings: Settings = Settings(),
     report: Report = quiet,
 ) -> Evaluation:  # fmt: skip
     """Measure the clip `swapped` against the original `source` and the photos of who should be in it; `html` is where a
     report goes. Raises the errors of errors.py."""
-    if html:
-        refuse_clash([("the report", html)], read_by(settings, clip=source, swapped=swapped, photos=photos))
-        check_place(html)
+    source, swapped, photos = path_of("source", source), path_of("swapped", swapped), path_of("photos", photos)
+    page = None if html is None else path_of("html", html)
+    if page:
+        refuse_clash([("the report", page)], read_by(settings, clip=source, swapped=swapped, photos=photos))
+        check_place(page)
     found = evaluate(source, swapped, photos, open_faces(settings.read.face_pack), report)
-    if html:
-        write_page(html, found, f"{source.name} and {swapped.name}")
+    if page:
+        write_page(page, found, f"{source.name} and {swapped.name}")
     return found
 
 
@@ -228,8 +233,8 @@ def checked(clip: Clip, span: Shot, out: Path, settings: WriteSettings) -> Recip
     UsageError where pictures are asked for as films are."""
     if is_for_pictures(clip, out):
         if settings.codec or settings.preset or settings.lossless or settings.crf is not None:
-            raise UsageError(f"{out.name} is of pictures; --codec, --crf, --preset and --lossless are for films",
-                             "leave them out; a .png loses nothing")  # fmt: skip
+            films = "`write.codec`, `write.crf`, `write.preset` and `write.lossless` are for films"
+            raise UsageError(f"{out.name} is of pictures; {films}", "leave them out; a .png loses nothing")
         check_pictures(clip, len(span), out)
         return None
     check_writable(clip, out, settings.codec, span.start > 0)
@@ -252,12 +257,13 @@ def choose(tracks: Sequence[Trail], person: str) -> list[Trail]:
 
 
 def span_of(clip: Clip, settings: ReadSettings) -> Shot:
-    """The frames between --start and --end. Raises UsageError where there are none."""
+    """The frames between `start` and `end`. Raises UsageError where there are none."""
     start = 0 if settings.start is None else index_at(clip, settings.start)
     stop = len(clip) if settings.end is None else index_at(clip, settings.end)
     if start >= stop:
         length = clip.seconds(len(clip) - 1)
-        raise UsageError("no frame lies between --start and --end", f"the clip has {len(clip)}, over {length:.2f} s")
+        raise UsageError("no frame lies between `read.start` and `read.end`",
+                         f"the clip has {len(clip)}, over {length:.2f} s")  # fmt: skip
     return Shot(start, stop)
 
 

@@ -104,11 +104,12 @@ class Plan:
                                if old != facts["versions"].get(name))  # fmt: skip
             raise UsageError(f"{self.path} was made by another version ({differ or 'of fewer stages'})", ANEW)
         if self.facts.get("models") != facts["models"]:
-            raise UsageError(f"{self.path} was made with other face models", f"give its --face-pack, or {ANEW}")
+            raise UsageError(f"{self.path} was made with other face models", f"give its `read.face_pack`, or {ANEW}")
         start, stop = facts["span"]
         if not self.span.start <= start < stop <= self.span.stop:
             inside = f"it covers the frames {self.span.start}f to {self.span.stop}f"
-            raise UsageError(f"{self.path} does not cover --start to --end; {inside}", f"choose within, or {ANEW}")
+            raise UsageError(f"{self.path} does not cover `read.start` to `read.end`; {inside}",
+                             f"choose within, or {ANEW}")  # fmt: skip
         if any(self.facts.get(name) != facts[name] for name in facts.keys() - {"span"}):
             raise UsageError(f"{self.path} was made with other settings", ANEW)
 

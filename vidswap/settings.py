@@ -1,65 +1,174 @@
-"""All that a person can choose: frozen, one section a stage, checked when made."""
+"""All that a person can choose: frozen, one section a stage, each setting read and checked when it is set.
+
+A setting takes what a program has and what a person types: `ReadSettings(start="1:02", rate=24)`, paths as strings.
+Messages call it by its place in Settings, `read.start`; the command line says its flag instead (words.in_flags).
+"""
 
 from __future__ import annotations
 
+import os
 import re
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
+from numbers import Integral, Real
 from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Generic, TypeVar, overload
 
-from vidswap.errors import UsageError
-from vidswap.moment import ALLOWED, Moment
+from vidswap.errors import UsageError, shown
+from vidswap.moment import ALLOWED, Moment, Time, as_moment
 
 CODECS = ("h264", "hevc", "av1", "vp9", "prores", "ffv1")
 PRESETS = ("ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow", "placebo")
-
+PEOPLE = "largest, all, or numbers shown by `vidswap cast`, such as 0 or 0,2"
+Place = str | os.PathLike[str]
+_WHOLE = re.compile(r"[+-]?\d{1,20}", re.ASCII)
 _NUMBERS = re.compile("[0-9]{1,9}( *, *[0-9]{1,9})*")
+_RATE = re.compile(r"\d{1,9}(\.\d{1,12})?(/\d{1,9})?", re.ASCII)
+Given = TypeVar("Given")
+Kept = TypeVar("Kept")
 
 
-def _within(name: str, value: float, low: float, high: float) -> None:
-    if not low <= value <= high:
-        raise UsageError(f"{name} is {value}; allowed is {low} to {high}")
+class Setting(Generic[Given, Kept]):
+    """A field of a section, a descriptor: `read` makes what is kept of what is given, and raises ValueError (and what
+    numbers raise) for what cannot be; `allowed` says what can, in words. Setting it raises UsageError."""
+
+    def __init__(self, read: Callable[[Any], Kept], allowed: str, default: Kept) -> None:
+        self.read, self.allowed, self.default = read, allowed, default
+        self.name = self.key = ""
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.key = name
+        self.name = f"`{owner.__name__.removesuffix('Settings').lower()}.{name}`"
+
+    @overload
+    def __get__(self, section: None, owner: type) -> Kept: ...
+    @overload
+    def __get__(self, section: object, owner: type) -> Kept: ...
+    def __get__(self, section: object | None, owner: type) -> Kept:
+        return self.default if section is None else vars(section)[self.key]
+
+    def __set__(self, section: object, value: Given) -> None:
+        try:
+            kept = self.default if value is None and self.default is None else self.read(value)
+        except UsageError as error:
+            raise UsageError(f"{self.name}: {error.message}", error.hint) from error
+        except (ValueError, TypeError, ArithmeticError) as error:
+            raise UsageError(f"{self.name} is {shown(value)}", f"allowed: {self.allowed}") from error
+        vars(section)[self.key] = kept
+
+
+def _whole(low: int, high: int) -> Callable[[Any], int]:
+    def read(value: Any) -> int:
+        if isinstance(value, str) and _WHOLE.fullmatch(value.strip()):
+            value = int(value)
+        number = int(value) if isinstance(value, Integral) and not isinstance(value, bool) else None
+        if number is None or not low <= number <= high:
+            raise ValueError
+        return number
+
+    return read
+
+
+def _number(low: float, high: float) -> Callable[[Any], float]:
+    def read(value: Any) -> float:
+        number = float(value) if isinstance(value, (str, Real)) and not isinstance(value, bool) else None
+        if number is None or not low <= number <= high:
+            raise ValueError
+        return number
+
+    return read
+
+
+def _rate(value: Any) -> Fraction:
+    """25, 23.976 or 24000/1001: pictures a second, exact."""
+    if isinstance(value, bool) or not isinstance(value, (str, Real)):
+        raise ValueError
+    if isinstance(value, str):
+        if not _RATE.fullmatch(value.strip()):
+            raise ValueError
+        numerator, _, denominator = value.partition("/")
+        value = Fraction(numerator) / Fraction(denominator or 1)
+    rate = Fraction(value) if isinstance(value, (int, Fraction)) else Fraction(repr(float(value)))
+    if not Fraction(1, 100) <= rate <= 1000:
+        raise ValueError
+    return rate
+
+
+def _person(value: Any) -> str:
+    words = value if isinstance(value, str) else str(_whole(0, 10**9)(value))
+    if words not in ("largest", "all") and not _NUMBERS.fullmatch(words):
+        raise ValueError
+    return words
+
+
+def _one_of(names: Sequence[str]) -> Callable[[Any], str]:
+    def read(value: Any) -> str:
+        if value not in names:
+            raise ValueError
+        return str(value)
+
+    return read
+
+
+def _word(value: Any) -> str:
+    if not isinstance(value, str):
+        raise ValueError
+    return value
+
+
+def _flag(value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise ValueError
+    return value
+
+
+def _path(value: Any) -> Path:
+    words = os.fspath(value)
+    if not isinstance(words, str) or not words or "\0" in words:
+        raise ValueError
+    return Path(words)
+
+
+def path_of(name: str, value: Place) -> Path:
+    """A path that a function was given as its argument `name`. Raises UsageError."""
+    try:
+        return _path(value)
+    except (ValueError, TypeError) as error:
+        raise UsageError(f"{name} is {shown(value)}", "allowed: a path, as a string or a pathlib.Path") from error
 
 
 @dataclass(frozen=True)
 class ReadSettings:
-    """`start`: the first picture is at or after it; `end`: so is the first left out; `person`: "largest", "all", or
-    numbers from `vidswap cast` ("0", "0,2"); `face_pack`: "embedded", an insightface pack's name, or a folder with its
-    .onnx files. `plan`: a file made by `vidswap plan`, in place of looking for faces; `cache`: a folder where what was
-    found is kept for the next time; None: nowhere. `rate`: pictures a second of a folder of pictures."""
+    """`start`: the first picture is at or after it; `end`: so is the first left out; both in seconds, or in words:
+    "1:02:03.25", "120f". `person`: "largest", "all", or numbers from `vidswap cast` (0, "0,2"); `face_pack`:
+    "embedded", an insightface pack's name, or a folder with its .onnx files. `plan`: a file made by `vidswap plan`, in
+    place of looking for faces; `cache`: a folder where what was found is kept for the next time; None: nowhere. `rate`:
+    pictures a second of a folder of pictures."""
 
-    start: Moment | None = None
-    end: Moment | None = None
-    person: str = "largest"
-    face_pack: str = "embedded"
-    plan: Path | None = None
-    cache: Path | None = None
-    rate: Fraction = Fraction(25)
+    start: Setting[Time | None, Moment | None] = Setting(as_moment, ALLOWED, None)
+    end: Setting[Time | None, Moment | None] = Setting(as_moment, ALLOWED, None)
+    person: Setting[str | int, str] = Setting(_person, PEOPLE, "largest")
+    face_pack: Setting[Place, str] = Setting(lambda value: str(_path(value)), "a pack's name, or a folder", "embedded")
+    plan: Setting[Place | None, Path | None] = Setting(_path, "a path", None)
+    cache: Setting[Place | None, Path | None] = Setting(_path, "a path", None)
+    rate: Setting[float | str | Fraction, Fraction] = Setting(_rate, "0.01 to 1000, or as 24000/1001", Fraction(25))
 
     def __post_init__(self) -> None:
         start = self.start or Moment(Fraction(0), self.end is not None and self.end.in_frames)
         if self.end is not None and self.end.is_after(start) is False:
-            raise UsageError(f"--end is {self.end}; it must come after --start ({start})", ALLOWED)
-        _within("--rate", float(self.rate), 0.01, 1000)
-        if self.person not in ("largest", "all") and not _NUMBERS.fullmatch(self.person):
-            raise UsageError(f"--person is '{self.person}'",
-                             "use largest, all, or numbers shown by `vidswap cast`, such as 0 or 0,2")  # fmt: skip
+            raise UsageError(f"`read.end` is {self.end}; it must come after `read.start` ({start})", ALLOWED)
 
 
 @dataclass(frozen=True)
 class SwapSettings:
     """`steps` of the sampler (None: the engine's own best), `smooth` 0 (each frame alone) to 1 (steadiest)."""
 
-    engine: str = "embedded"
-    steps: int | None = None
-    seed: int = 0
-    smooth: float = 0.5
-
-    def __post_init__(self) -> None:
-        if self.steps is not None:
-            _within("--steps", self.steps, 1, 100)
-        _within("--seed", self.seed, 0, 2**32 - 1)
-        _within("--smooth", self.smooth, 0.0, 1.0)
+    engine: Setting[str, str] = Setting(_word, "embedded (diffusion) or warp (geometry)", "embedded")
+    steps: Setting[int | None, int | None] = Setting(_whole(1, 100), "1 to 100", None)
+    seed: Setting[int, int] = Setting(_whole(0, 2**32 - 1), f"0 to {2**32 - 1}", 0)
+    smooth: Setting[float, float] = Setting(_number(0, 1), "0 to 1", 0.5)
 
 
 @dataclass(frozen=True)
@@ -69,24 +178,17 @@ class WriteSettings:
     `sheet` is where a before/after picture goes, None for none. `resume`: go on from where an earlier render of the
     same stopped. `segment`: frames that are finished at once."""
 
-    codec: str | None = None
-    crf: int | None = None
-    preset: str | None = None
-    lossless: bool = False
-    sheet: Path | None = None
-    resume: bool = True
-    segment: int = 240  # one key picture of x264's own: shorter ones cost bytes
+    codec: Setting[str | None, str | None] = Setting(_one_of(CODECS), ", ".join(CODECS), None)
+    crf: Setting[int | None, int | None] = Setting(_whole(0, 63), "0 to 63", None)
+    preset: Setting[str | None, str | None] = Setting(_one_of(PRESETS), ", ".join(PRESETS), None)
+    lossless: Setting[bool, bool] = Setting(_flag, "True or False", False)
+    sheet: Setting[Place | None, Path | None] = Setting(_path, "a path", None)
+    resume: Setting[bool, bool] = Setting(_flag, "True or False", True)
+    segment: Setting[int, int] = Setting(_whole(1, 100_000), "1 to 100000", 240)  # x264's own: shorter costs bytes
 
     def __post_init__(self) -> None:
-        if self.codec is not None and self.codec not in CODECS:
-            raise UsageError(f"--codec is '{self.codec}'", f"use one of: {', '.join(CODECS)}")
-        if self.preset is not None and self.preset not in PRESETS:
-            raise UsageError(f"--preset is '{self.preset}'", f"use one of: {', '.join(PRESETS)}")
-        if self.crf is not None:
-            _within("--crf", self.crf, 0, 63)
         if self.crf is not None and self.lossless:
-            raise UsageError("--crf and --lossless exclude each other", "choose one")
-        _within("a segment's length", self.segment, 1, 100_000)
+            raise UsageError("`write.crf` and `write.lossless` exclude each other", "choose one")
 
 
 @dataclass(frozen=True)
@@ -94,3 +196,20 @@ class Settings:
     read: ReadSettings = field(default_factory=ReadSettings)
     swap: SwapSettings = field(default_factory=SwapSettings)
     write: WriteSettings = field(default_factory=WriteSettings)
+
+    def __post_init__(self) -> None:
+        for name, kind in SECTIONS.items():
+            if not isinstance(section := getattr(self, name), kind):
+                raise UsageError(f"`settings.{name}` is {shown(section)}", f"allowed: {kind.__name__}(...)")
+
+
+SECTIONS = MappingProxyType({"read": ReadSettings, "swap": SwapSettings, "write": WriteSettings})
+
+
+def setting(name: str) -> Setting[Any, Any]:
+    """The setting of a name such as "read.rate"; KeyError where there is none."""
+    section, _, key = name.partition(".")
+    found = vars(SECTIONS[section])[key]
+    if not isinstance(found, Setting):
+        raise KeyError(name)
+    return found

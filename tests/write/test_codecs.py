@@ -54,7 +54,7 @@ def test_a_chosen_codec_gets_samples_that_hold_all(ending, codec, made, wanted):
 
 
 @pytest.mark.parametrize(("ending", "codec", "made", "said", "hint"), [
-    (".webm", "h264", samples(), ".webm takes no h264", "--codec av1, vp9"),
+    (".webm", "h264", samples(), ".webm takes no h264", "`write.codec` av1, vp9"),
     (".mp4", "prores", samples(), ".mp4 takes no prores", ".mov or .mkv"),
     (".mp4", "av1", samples("422"), "av1 cannot keep .*4:2:2", "h264, hevc, vp9"),
     (".mp4", "h264", samples("420", 12), "h264 cannot keep .*12 bits", "hevc"),
@@ -69,9 +69,9 @@ def test_a_codec_that_cannot_is_refused_and_another_named(ending, codec, made, s
 
 
 @pytest.mark.parametrize(("settings", "said"), [
-    ({"codec": "prores", "crf": 10}, "prores has no --crf 10"),
-    ({"codec": "h264", "crf": 60}, "h264 has no --crf 60"),
-    ({"codec": "ffv1", "preset": "fast"}, "ffv1 has no --preset"),
+    ({"codec": "prores", "crf": 10}, "prores has no `write.crf` 10"),
+    ({"codec": "h264", "crf": 60}, "h264 has no `write.crf` 60"),
+    ({"codec": "ffv1", "preset": "fast"}, "ffv1 has no `write.preset`"),
     ({"codec": "prores", "lossless": True}, "prores is never lossless"),
     ({"codec": "av1", "lossless": True}, "av1 is never lossless"),
 ])  # fmt: skip

@@ -16,6 +16,7 @@ from typing import Literal, Protocol, cast
 import cv2
 
 from vidswap.errors import EngineError, UsageError
+from vidswap.libraries import loading
 from vidswap.settings import SwapSettings
 from vidswap.types import Crops, Identity, Swapped
 
@@ -72,14 +73,15 @@ class Fenced:
         except FAILURES as error:
             reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
             place = f"frames {crops.start} to {crops.start + len(crops) - 1}"
-            hint = "memory may be short: close other programs, or try --engine warp"
+            hint = "memory may be short: close other programs, or try `swap.engine` warp"
             raise EngineError(f"the engine {self.name} failed at {place}: {reason}", hint) from error
 
 
 def open_engine(settings: SwapSettings) -> Engine:
     """The engine named in the settings, its weights loaded. Raises UsageError for an unknown name, ModelError for
-    missing or damaged weights."""
+    missing or damaged weights, InstallError for libraries that cannot be loaded."""
     if settings.engine not in ENGINES:
         raise UsageError(f"no engine is called '{settings.engine}'", f"choose one of: {', '.join(ENGINES)}")
-    engine = cast(Engine, import_module(ENGINES[settings.engine]).open(settings))
+    with loading():
+        engine = cast(Engine, import_module(ENGINES[settings.engine]).open(settings))
     return Fenced(engine, settings.engine)

@@ -110,10 +110,11 @@ def _named(kind: Container, samples: Samples, name: str) -> Codec:
     if not takes(kind.muxer, name):
         able = ", ".join(each for each in CODECS if takes(kind.muxer, each))
         endings = " or ".join(taking([name]))
-        raise OutputError(f"{kind.ending} takes no {name}", f"name the output {endings}, or choose --codec {able}")
+        raise OutputError(f"{kind.ending} takes no {name}",
+                          f"name the output {endings}, or choose `write.codec` {able}")  # fmt: skip
     if not CODECS[name].format_for(samples):
         able = ", ".join(_able(kind, samples)) or "none of them in this kind of file"
-        raise OutputError(f"{name} cannot keep these pictures ({samples.words})", f"--codec that can: {able}")
+        raise OutputError(f"{name} cannot keep these pictures ({samples.words})", f"`write.codec` that can: {able}")
     return CODECS[name]
 
 
@@ -128,13 +129,13 @@ def _able(kind: Container, samples: Samples) -> list[str]:
 
 def _check(codec: Codec, settings: WriteSettings) -> None:
     if settings.crf is not None and not (codec.crf is not None and settings.crf <= codec.worst):
-        allowed = f"its scale is 0 to {codec.worst}" if codec.crf is not None else "leave --crf out"
-        raise UsageError(f"{codec.name} has no --crf {settings.crf}", allowed)
+        allowed = f"its scale is 0 to {codec.worst}" if codec.crf is not None else "leave `write.crf` out"
+        raise UsageError(f"{codec.name} has no `write.crf` {settings.crf}", allowed)
     if settings.preset is not None and not codec.presets:
-        raise UsageError(f"{codec.name} has no --preset", "leave it out")
+        raise UsageError(f"{codec.name} has no `write.preset`", "leave it out")
     if settings.lossless and not codec.lossless:
         able = ", ".join(name for name, each in CODECS.items() if each.lossless)
-        raise UsageError(f"{codec.name} is never lossless", f"--codec that can be: {able}")
+        raise UsageError(f"{codec.name} is never lossless", f"`write.codec` that can be: {able}")
 
 
 def options_of(codec: Codec, samples: Samples, settings: WriteSettings, told: Sequence[str]) -> dict[str, str]:

@@ -66,13 +66,11 @@ def encode(
 
 
 def render(
-    clip: Clip, frames: Iterable[Picture], work: Work, out: Path, recipe: Recipe, *,
-    repeated: Container[int] = (), painted: Container[int] = (),
-) -> None:  # fmt: skip
+    clip: Clip, frames: Iterable[Picture], work: Work, out: Path, recipe: Recipe, *, repeated: Container[int] = ()
+) -> None:
     """Encode consecutive frames of the clip, from `work.reached` on, as segments of `work`, each on the disk before the
-    next is begun; times come from `clip.pts`. `repeated` are the indices of those that could not be decoded, `painted`
-    of those that have another face, known when they come. Raises OutputError; whatever is raised, by `frames` as well,
-    the finished segments stay."""
+    next is begun; times come from `clip.pts`. `repeated` are the indices of those that could not be decoded, known when
+    they come. Raises OutputError; whatever is raised, by `frames` as well, the finished segments stay."""
     pictures = iter(frames)
     for first in pictures:
         start = work.reached
@@ -87,8 +85,8 @@ def render(
                 growing.add(_kept(packet, clip) for packet in context.encode(native))
             growing.add(_kept(packet, clip) for packet in context.encode(None))
             span = range(start, stop)
-            counts = [sum(index in each for index in span) for each in (repeated, painted)]
-            work.finish(growing.segment(span, end, bytes(context.extradata or b""), *counts), growing)
+            lost = sum(index in repeated for index in span)
+            work.finish(growing.segment(span, end, bytes(context.extradata or b""), lost), growing)
 
 
 def join(clip: Clip, work: Work, out: Path, recipe: Recipe, labels: Mapping[str, str]) -> None:
@@ -101,7 +99,7 @@ def join(clip: Clip, work: Work, out: Path, recipe: Recipe, labels: Mapping[str,
     def steps(video: Any, shift: int) -> Iterator[_Step]:
         own = digest(bytes(video.codec_context.extradata or b""))
         if any(segment.head != own for segment in work.segments):
-            raise OutputError(f"{out}: the segments of it do not fit together", "start over with --no-resume")
+            raise OutputError(f"{out}: the segments of it do not fit together", "start over: `write.resume=False`")
         return _joined(video, clip, work, shift)
 
     _written(clip, (work.start, work.reached), steps, folder=work.folder, out=out, recipe=recipe, labels=labels)

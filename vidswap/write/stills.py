@@ -58,7 +58,8 @@ def check_pictures(clip: Clip, count: int, out: Path) -> None:
     if count > 1 and ending and ending not in MOVING:
         raise OutputError(f"a {ending} holds one picture, these are {count}", f"end it in {' '.join(MOVING)}, or .mp4")
     if count > 1 and ending and count * clip.width * clip.height > MOST_MOVING:
-        raise OutputError(f"{count} frames are too many for a {ending}", "take fewer with --start and --end, or .mp4")
+        raise OutputError(f"{count} frames are too many for a {ending}",
+                          "take fewer with `read.start` and `read.end`, or .mp4")  # fmt: skip
 
 
 def write_pictures(

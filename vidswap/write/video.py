@@ -85,7 +85,7 @@ def recipe_of(clip: Clip, native: Any, out: Path, settings: WriteSettings) -> Re
         encoder(recipe)
     except (av.FFmpegError, ValueError) as error:
         message = f"{codec.name} cannot encode these pictures ({samples.words})"
-        raise OutputError(message, "choose another --codec") from error
+        raise OutputError(message, "choose another `write.codec`") from error
     return recipe
 
 
