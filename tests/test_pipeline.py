@@ -152,3 +152,10 @@ def test_evenly_takes_distinct_items_with_first_and_last(items, count):
     assert len(taken) == len(set(taken)) == min(count, len(items))
     if count > 1:
         assert (taken[0], taken[-1]) == (items[0], items[-1])
+
+
+def test_a_face_that_shows_nowhere_is_told():
+    clip = clip_of([0.0, 0.1])
+    (note,) = pipeline.noted_of(clip, SOMEONE, render.Made(0, 0, 0), ())
+    assert "no frame has the new face" in note
+    assert pipeline.noted_of(clip, SOMEONE, render.Made(0, 0, 1), ()) == ()

@@ -4,6 +4,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -16,10 +17,12 @@ from rendered import SOMEONE, Echo, rendered, track_of
 
 from vidswap.clock import Clock
 from vidswap.errors import OutputError
-from vidswap.read.clip import open_clip
-from vidswap.render import Job, pictures, recalled
+from vidswap.read.clip import frames, open_clip
+from vidswap.render import Job, make, pictures, recalled
+from vidswap.settings import WriteSettings
 from vidswap.types import Shot
 from vidswap.write.segments import Segment, Work, claimed
+from vidswap.write.video import recipe_of
 
 COUNT, LENGTH, KILLS = 120, 20, 20
 SCRIPT = Path(__file__).parent / "rendered.py"
@@ -124,6 +127,21 @@ def test_pictures_that_could_not_be_decoded_are_counted_over_all(tmp_path):
     assert (tmp_path / "out.mkv").read_bytes() == (tmp_path / "straight.mkv").read_bytes()
 
 
+def test_frames_with_another_face_are_counted_over_all(source, tmp_path):
+    """Of a track that is seen, of one beyond the picture, and of one that is covered; when the render goes on, too."""
+    beyond = replace(track_of(1, 20, 60), mesh=track_of(1, 20, 60).mesh + np.float32([500, 0, 0]))
+    covered = replace(track_of(2, 70, 110), visible=np.zeros((40, 8, 8), np.uint8))
+    clip, out = open_clip(source), tmp_path / "out.mp4"
+    recipe = recipe_of(clip, next(frames(clip)).native, out, WriteSettings(preset="ultrafast"))
+    with claimed(out) as folder:
+        for tracks, painted in ([track_of(0, 10, 35), beyond, covered], 25), ([beyond, covered], 0):
+            job = Job(clip, Shot(0, COUNT), tracks, Echo(7, 3), SOMEONE, {}, {})
+            straight = make(job, out, recipe, Work(folder, str(painted), 0, LENGTH), Clock())
+            again = make(job, out, recipe, Work(folder, str(painted), 0, LENGTH), Clock())
+            assert (straight.resumed, straight.painted) == (0, painted)
+            assert (again.resumed, again.painted) == (COUNT, painted)
+
+
 def kill_after(source, out, segments):
     """Leave behind what a render does that is killed some time after that many segments."""
     running = started(source, out)
@@ -151,7 +169,7 @@ def test_from_any_boundary_on_the_pictures_are_the_same(source, tmp_path_factory
     assert sorted(straight) == list(range(60))
     for boundary in range(0, 61, length):
         starts = range(0, boundary, length)
-        work.segments = [Segment(start, start + length, 0, 0, "", "", 0) for start in starts]
+        work.segments = [Segment(start, start + length, 0, 0, "", "", 0, 0) for start in starts]
         previous = recalled(tracks, job.engine.needs, work)
         assert work.reached == boundary, "all that is needed was remembered"
         again = dict(planes(job, previous, work))
@@ -160,6 +178,7 @@ def test_from_any_boundary_on_the_pictures_are_the_same(source, tmp_path_factory
 
 
 def planes(job, previous, work):
-    for frame, native in pictures(job, previous, work, Clock()):
-        rows = [np.frombuffer(plane, np.uint8).reshape(plane.height, -1)[:, : plane.width] for plane in native.planes]
+    for frame, _ in pictures(job, previous, work, Clock()):
+        layout = frame.native.planes
+        rows = [np.frombuffer(plane, np.uint8).reshape(plane.height, -1)[:, : plane.width] for plane in layout]
         yield frame.index, tuple(row.tobytes() for row in rows)

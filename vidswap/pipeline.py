@@ -47,10 +47,10 @@ SHEET_ROWS, PORTRAITS = 6, 6
 
 @dataclass(frozen=True)
 class Result:
-    """What a swap did: `frames` written, `duration` of them in seconds, `swapped` of them with another face, the
-    `persons` replaced; `resumed` frames were found finished, `repeated` could not be decoded and show the one before.
-    `left_out` are the clip's streams that no container takes; `notes` say these and all else that a person should know,
-    a line each. `licence` is that of the face models; `stages` is where time and memory went."""
+    """What a swap did: `frames` written, `duration` of them in seconds, `swapped` of them painted with another face,
+    the `persons` replaced; `resumed` frames were found finished, `repeated` could not be decoded and show the one
+    before. `left_out` are the clip's streams that no container takes; `notes` say these and all else that a person
+    should know, a line each. `licence` is that of the face models; `stages` is where time and memory went."""
 
     out: Path
     frames: int
@@ -120,7 +120,7 @@ def swap_clip(
             write_picture(settings.write.sheet, sheet(list(moments(clip, out, span, evenly(covered, SHEET_ROWS)))))
     persons = tuple(sorted({track.person for track in tracks}))
     duration = clip.seconds(span.stop - 1) - clip.seconds(span.start) + float(1 / clip.rate)
-    return Result(out, len(span), duration, len(covered), persons, reader.licence, clock.stages, clock.seconds,
+    return Result(out, len(span), duration, made.painted, persons, reader.licence, clock.stages, clock.seconds,
                   made.resumed, made.repeated, lost, (*notes, *noted_of(clip, identity, made, lost)))  # fmt: skip
 
 
@@ -147,10 +147,11 @@ def read_by(
 
 def noted_of(clip: Clip, identity: Identity, made: Made, lost: Sequence[str]) -> tuple[str, ...]:
     """What a person should know of a swap, a line each."""
+    bare = () if made.painted else ("no frame has the new face: the actor's is covered, or beyond the picture's edge",)
     damaged = (f"{made.repeated} damaged frames show the picture before them",) if made.repeated else ()
     films = tuple(stream for stream in lost if stream.endswith("(video)"))  # the clip's own notes have them
     without = (f"{stream} of the clip is left out, no container takes it" for stream in lost if stream not in films)
-    return (*clip.notes, *identity.notes, *damaged, *without)
+    return (*clip.notes, *identity.notes, *bare, *damaged, *without)
 
 
 def cast_clip(source: Place, out: Place, *, settings: Settings = Settings(), report: Report = quiet) -> list[Row]:

@@ -17,7 +17,6 @@ from functools import cache
 from heapq import merge
 from operator import attrgetter
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -46,10 +45,11 @@ Remember = Callable[[Swapped, int, int], None]  # an answer, the end of its wind
 @dataclass(frozen=True)
 class Made:
     """What a render did: `resumed` frames were found finished, `repeated` of all could not be decoded and show the one
-    before."""
+    before, on `painted` of all there is another face."""
 
     resumed: int
     repeated: int
+    painted: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,18 +74,19 @@ class Job:
 def make(job: Job, out: Path, recipe: Recipe, work: Work, clock: Clock) -> Made:
     """Render a job as the film `out`, by way of `work`, which was opened with the job's key. Raises OutputError,
     EngineError, InputError."""
-    repeated: set[int] = set()
+    repeated, painted = set[int](), set[int]()
 
     def fresh() -> Iterator[Picture]:
         reformatter = film_maker()
-        for frame, native in pictures(job, previous, work, clock):
+        for frame, is_painted in pictures(job, previous, work, clock):
             if frame.index >= done:
                 repeated.update([frame.index] * frame.repeated)
-                yield frame.index, planar(native, reformatter)
+                painted.update([frame.index] * is_painted)
+                yield frame.index, planar(frame.native, reformatter)
 
     def write(line: Iterator[Picture]) -> None:
         with clock.stage("encode"):
-            render(job.clip, clock.each(None, line), work, out, recipe, repeated=repeated)
+            render(job.clip, clock.each(None, line), work, out, recipe, repeated=repeated, painted=painted)
 
     with noted(work):
         previous = recalled(job.tracks, job.engine.needs, work)
@@ -93,18 +94,20 @@ def make(job: Job, out: Path, recipe: Recipe, work: Work, clock: Clock) -> Made:
         beside(write, fresh(), FINISHED)
         with clock.stage("encode"):
             join(job.clip, work, out, recipe, job.labels)
-    return Made(done - job.span.start, sum(segment.repeated for segment in work.segments))
+    counts = [sum(counted) for counted in zip(*((each.repeated, each.painted) for each in work.segments))]
+    return Made(done - job.span.start, *counts)
 
 
 def make_pictures(job: Job, out: Path, work: Work, clock: Clock) -> Made:
     """Render a job as the still, the animation or the folder of pictures `out`, in the folder of `work`, at once: there
     are no segments to go on from. Raises OutputError, EngineError, InputError."""
-    repeated: list[int] = []
+    repeated, painted = list[int](), list[int]()
 
     def natives() -> Iterator[Picture]:
-        for frame, native in pictures(job, {}, work, clock):
+        for frame, is_painted in pictures(job, {}, work, clock):
             repeated.extend([frame.index] * frame.repeated)
-            yield frame.index, native
+            painted.extend([frame.index] * is_painted)
+            yield frame.index, frame.native
 
     def write(line: Iterator[Picture]) -> None:
         with clock.stage("encode"):
@@ -112,14 +115,15 @@ def make_pictures(job: Job, out: Path, work: Work, clock: Clock) -> Made:
                            folder=work.folder, labels=job.labels, show=shown(job.clip))  # fmt: skip
 
     beside(write, natives(), FINISHED)
-    return Made(0, len(repeated))
+    return Made(0, len(repeated), len(painted))
 
 
 def pictures(
     job: Job, previous: Mapping[int, Swapped], work: Work, clock: Clock
-) -> Iterator[tuple[Frame, Any]]:
-    """Frames with their pictures composited, from a little before `work.reached` on. What engines answer last before a
-    boundary is kept in `work`; `previous` is what they did before `work.reached`, by track."""
+) -> Iterator[tuple[Frame, bool]]:
+    """Frames with their pictures composited and whether another face is on them, from a little before `work.reached`
+    on. What engines answer last before a boundary is kept in `work`; `previous` is what they did before `work.reached`,
+    by track."""
     done, needs = work.reached, job.engine.needs
 
     def remember(swapped: Swapped, stop: int, later: int) -> None:
@@ -138,8 +142,8 @@ def pictures(
         footage = clock.told("rendering", clock.each(None, line), len(job.span), first - job.span.start)
         for frame, layers in relay(footage, merge(*calls, key=attrgetter("stop")), needs.window):
             with clock.stage("composite"):
-                native = composite(frame, layers) if layers else frame.native
-            yield frame, native
+                is_painted = composite(frame, layers)
+            yield frame, is_painted
 
 
 def calls_of(

@@ -70,7 +70,8 @@ def laid(frame, colour, alpha):
     rgb = np.full((1, SIDE, SIDE, 3), colour, np.uint8)
     crops = Crops(0, frame.index, rgb, np.zeros((1, 478, 3), np.float32), np.ones((1, SIDE, SIDE), np.float32),
                   to_frame, np.ones(1, np.float32), np.zeros((478, 3), np.float32))  # fmt: skip
-    return frame.to_rgb(composite(frame, [(Swapped(crops, rgb, np.full((1, SIDE, SIDE), alpha, np.float32)), 0)]))
+    assert composite(frame, [(Swapped(crops, rgb, np.full((1, SIDE, SIDE), alpha, np.float32)), 0)])
+    return frame.rgb
 
 
 @pytest.mark.parametrize("turn", TURNS)

@@ -41,6 +41,11 @@ def layer(rgb, alpha, to_frame, weight=1.0, track=0):
     return Swapped(crops, rgb[None], alpha[None].astype(np.float32)), 0
 
 
+def composited(frame, layers):
+    composite(frame, layers)
+    return frame.native
+
+
 def disc(side=SIDE, radius=0.4):
     y, x = np.mgrid[:side, :side] - (side - 1) / 2
     return np.clip((radius * side - np.hypot(x, y)) / 4 + 0.5, 0, 1).astype(np.float32)
@@ -61,7 +66,7 @@ def test_only_what_alpha_covers_changes(form, size):
     frame = frame_of(texture(1, *size), form)
     before = levels(frame.native)
     alpha = disc()
-    native = composite(frame, [layer(flat((250, 30, 60)), alpha, at(20, 11))])
+    native = composited(frame, [layer(flat((250, 30, 60)), alpha, at(20, 11))])
     assert native.format.name == form
     covered = np.zeros(size[::-1], bool)
     covered[11 : 11 + SIDE, 20 : 20 + SIDE] = alpha > 0
@@ -80,7 +85,7 @@ def test_colours_arrive(form, matrix):
     """A patch of a colour laid over the frame reads back as that colour, in every matrix, range, depth, sampling."""
     frame = frame_of(texture(2, 128, 96), form, matrix)
     colour = (200, 90, 40)
-    native = composite(frame, [layer(flat(colour), np.ones((SIDE, SIDE), np.float32), at(20, 16))])
+    native = composited(frame, [layer(flat(colour), np.ones((SIDE, SIDE), np.float32), at(20, 16))])
     rgb = native.reformat(format="rgb24", interpolation=EXACT).to_ndarray()
     np.testing.assert_allclose(rgb[40, 50], colour, atol=2.5)
 
@@ -91,7 +96,7 @@ def test_the_frames_own_pixels_change_next_to_nothing(form):
     frame = frame_of(picture, form)
     before = levels(frame.native)
     rgb = frame.native.reformat(format="rgb24", interpolation=EXACT).to_ndarray()
-    composite(frame, [layer(rgb[16:80, 20:84].copy(), disc(), at(20, 16))])
+    composited(frame, [layer(rgb[16:80, 20:84].copy(), disc(), at(20, 16))])
     for was, now in zip(before, levels(frame.native), strict=True):
         assert np.abs(was.astype(int) - now).mean() < 0.3 * (4 if "10" in form else 1)
 
@@ -101,7 +106,7 @@ def test_weights_of_one_track_average_and_tracks_cover():
     dark, light = flat((60, 60, 60)), flat((180, 180, 180))
 
     def grey(*layers):
-        native = composite(frame_of(flat((120, 120, 120), 96)), list(layers))
+        native = composited(frame_of(flat((120, 120, 120), 96)), list(layers))
         return int(native.reformat(format="rgb24").to_ndarray()[40, 40, 0])
 
     place = at(8, 8)
@@ -116,16 +121,25 @@ def test_no_layer_or_no_alpha_changes_nothing():
     before = levels(frame.native)
     nothing = layer(flat((9, 9, 9)), np.zeros((SIDE, SIDE), np.float32), at(5, 5))
     outside = layer(flat((9, 9, 9)), disc(), at(500, -300))
-    composite(frame, [])
-    composite(frame, [nothing, outside])
+    assert not composite(frame, [])
+    assert not composite(frame, [nothing, outside])
     for was, now in zip(before, levels(frame.native), strict=True):
         np.testing.assert_array_equal(was, now)
+
+
+@given(st.integers(-90, 150), st.integers(-90, 120))
+def test_what_is_said_to_be_covered_is_covered(x, y):
+    black = frame_of(flat(0, 96))
+    before = levels(black.native)
+    covered = composite(black, [layer(flat((255, 255, 255)), np.ones((SIDE, SIDE), np.float32), at(x, y))])
+    changed = any((was != now).any() for was, now in zip(before, levels(black.native), strict=True))
+    assert covered == changed == (-SIDE < x < 96 and -SIDE < y < 96)
 
 
 def test_inputs_stay():
     swapped, row = layer(texture(5, SIDE, SIDE), disc(), at(10.3, 12.8, 0.6, 0.2))
     kept = swapped.rgb.copy(), swapped.alpha.copy(), swapped.crops.to_frame.copy()
-    composite(frame_of(texture(6, 128, 96)), [(swapped, row)])
+    composited(frame_of(texture(6, 128, 96)), [(swapped, row)])
     for was, now in zip(kept, (swapped.rgb, swapped.alpha, swapped.crops.to_frame), strict=True):
         np.testing.assert_array_equal(was, now)
 
@@ -137,7 +151,7 @@ def test_pictures_still_being_decoded_keep_theirs(tmp_path):
     whole = np.ones((32, 32), np.float32)
     for i, frame in enumerate(frames(clip)):
         if i % 3 == 0:
-            composite(frame, [layer(flat((255, 0, 255), 32), whole, at(30, 20))])
+            composited(frame, [layer(flat((255, 0, 255), 32), whole, at(30, 20))])
         else:
             for was, now in zip(clean[i], levels(frame.native), strict=True):
                 np.testing.assert_array_equal(was, now)
@@ -155,7 +169,7 @@ def test_any_zoom_keeps_place_and_mean(zoom, turn, x, y):
     place = at(0, 0, zoom, turn)
     place[:, 2] = np.array([x, y]) - place[:, :2] @ [middle, middle]
     black = frame_of(np.zeros((192, 192, 3), np.uint8), "yuv444p")
-    luma = levels(composite(black, [layer(stripes, alpha, place)]))[0].astype(float) - 16
+    luma = levels(composited(black, [layer(stripes, alpha, place)]))[0].astype(float) - 16
     mass = luma.sum() * 255 / 219
     wanted = alpha.sum() * 100 * zoom**2
     if wanted < 2000:
@@ -173,7 +187,7 @@ def test_shrinking_is_exact_in_place():
     rng = np.random.default_rng(0)
     rgb = cv2.GaussianBlur(rng.integers(0, 255, (SIDE, SIDE, 3), np.uint8), (0, 0), 2)
     frame = frame_of(np.zeros((64, 64, 3), np.uint8), "yuv444p")
-    native = composite(frame, [layer(rgb, np.ones((SIDE, SIDE), np.float32), at(16.25 - 0.5, 16.25 - 0.5, 0.5))])
+    native = composited(frame, [layer(rgb, np.ones((SIDE, SIDE), np.float32), at(16.25 - 0.5, 16.25 - 0.5, 0.5))])
     out = native.reformat(format="rgb24").to_ndarray()[18:46, 18:46].astype(float)
     wanted = cv2.resize(rgb, (32, 32), interpolation=cv2.INTER_AREA)[2:30, 2:30]
     # crop pixel c lies at c / 2 + 15.75: the pair (0, 1) has its middle at 16

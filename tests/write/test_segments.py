@@ -28,7 +28,7 @@ def grown(work, payloads, length=LENGTH):
     """Finish a segment of these packets."""
     with work.growing() as growing:
         growing.add((payload, i, i == 0) for i, payload in enumerate(payloads))
-        work.finish(growing.segment(range(work.reached, work.reached + length), length, b"head", 0), growing)
+        work.finish(growing.segment(range(work.reached, work.reached + length), length, b"head", 0, 0), growing)
 
 
 def answer(track=3, latents=None):

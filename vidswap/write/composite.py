@@ -27,31 +27,30 @@ _FULL_RANGE = 2
 _SHRINK = 0.8  # below this zoom a crop is first shrunk by areas, or the warp would skip pixels
 
 
-def composite(frame: Frame, layers: Sequence[Layer]) -> Any:
-    """The frame's native picture with the layers laid over it; the picture is changed and handed back.
+def composite(frame: Frame, layers: Sequence[Layer]) -> bool:
+    """Lay the layers over the frame's native picture, in place; whether any of its pixels are covered by them now.
 
     A layer is a window's answer and the row of this frame in it. Layers of one track are windows that overlap: their
     weights sum to 1, their pictures are averaged. Tracks lie over one another in the order of their first layers.
     The native format must be planar YUV, planar RGB or grey, as read.clip makes it."""
-    native = frame.native
     if not layers:
-        return native
-    native.make_writable()  # the decoder still reads its own copy for the frames to come
-    planes = _planes(native)
-    for track in dict.fromkeys(swapped.crops.track for swapped, _ in layers):
-        _lay([layer for layer in layers if layer[0].crops.track == track], planes, frame)
-    return native
+        return False
+    frame.native.make_writable()  # the decoder still reads its own copy for the frames to come
+    planes = _planes(frame.native)
+    tracks = dict.fromkeys(swapped.crops.track for swapped, _ in layers)
+    laid = [_lay([layer for layer in layers if layer[0].crops.track == track], planes, frame) for track in tracks]
+    return any(laid)
 
 
-def _lay(layers: Sequence[Layer], planes: list[Array], frame: Frame) -> None:
-    """Lay the windows of one track over the planes, in place."""
+def _lay(layers: Sequence[Layer], planes: list[Array], frame: Frame) -> bool:
+    """Lay the windows of one track over the planes, in place; whether they cover any pixel."""
     native, (height, width) = frame.native, planes[0].shape
     sheets = [_blended(each) for each in _alike(layers)]
     patches = [patch for sheet in sheets if (patch := _patch(frame, sheet))]
     boxes = np.array([patch.box(width, height) for patch in patches]).reshape(-1, 4)
     boxes = boxes[(boxes[:, :2] < boxes[:, 2:]).all(1)]
     if not len(boxes):
-        return
+        return False
     (x0, y0), (x1, y1) = boxes[:, :2].min(0), boxes[:, 2:].max(0)
     warped = [_warped(patch, (x0, y0, x1, y1), native) for patch in patches]
     cover = np.asarray(sum(alpha for alpha, _ in warped), np.float32)
@@ -62,6 +61,7 @@ def _lay(layers: Sequence[Layer], planes: list[Array], frame: Frame) -> None:
         there = plane[y0 // down :, x0 // across :][: added.shape[0], : added.shape[1]]
         mixed = np.rint(there + (added - taken * there))
         there[:] = np.clip(mixed, 0, (1 << native.format.components[0].bits) - 1).astype(plane.dtype)
+    return bool((cover > 0).any())
 
 
 class _Sheet(NamedTuple):

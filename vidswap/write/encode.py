@@ -66,11 +66,13 @@ def encode(
 
 
 def render(
-    clip: Clip, frames: Iterable[Picture], work: Work, out: Path, recipe: Recipe, *, repeated: Container[int] = ()
-) -> None:
+    clip: Clip, frames: Iterable[Picture], work: Work, out: Path, recipe: Recipe, *,
+    repeated: Container[int] = (), painted: Container[int] = (),
+) -> None:  # fmt: skip
     """Encode consecutive frames of the clip, from `work.reached` on, as segments of `work`, each on the disk before the
-    next is begun; times come from `clip.pts`. `repeated` are the indices of those that could not be decoded, known when
-    they come. Raises OutputError; whatever is raised, by `frames` as well, the finished segments stay."""
+    next is begun; times come from `clip.pts`. `repeated` are the indices of those that could not be decoded, `painted`
+    of those that have another face, known when they come. Raises OutputError; whatever is raised, by `frames` as well,
+    the finished segments stay."""
     pictures = iter(frames)
     for first in pictures:
         start = work.reached
@@ -85,8 +87,8 @@ def render(
                 growing.add(_kept(packet, clip) for packet in context.encode(native))
             growing.add(_kept(packet, clip) for packet in context.encode(None))
             span = range(start, stop)
-            lost = sum(index in repeated for index in span)
-            work.finish(growing.segment(span, end, bytes(context.extradata or b""), lost), growing)
+            counts = [sum(index in each for index in span) for each in (repeated, painted)]
+            work.finish(growing.segment(span, end, bytes(context.extradata or b""), *counts), growing)
 
 
 def join(clip: Clip, work: Work, out: Path, recipe: Recipe, labels: Mapping[str, str]) -> None:

@@ -44,7 +44,7 @@ class Segment:
     """Frames [start, stop) encoded for themselves. `end` is when the last of their pictures ends, in the clip's unit
     since frame `start`; `delay` by how many pictures decoding must run ahead of showing; `head` and `packets` are the
     sha256 of the encoder's extradata and of its packets. `repeated` of the frames could not be decoded and show the one
-    before."""
+    before, `painted` of them have another face."""
 
     start: int
     stop: int
@@ -53,6 +53,7 @@ class Segment:
     head: str
     packets: str
     repeated: int
+    painted: int
 
 
 class Growing:
@@ -69,11 +70,11 @@ class Growing:
             self._digest.update(payload)
             self.index.append((len(payload), time, key))
 
-    def segment(self, span: range, end: int, head: bytes, repeated: int) -> Segment:
+    def segment(self, span: range, end: int, head: bytes, repeated: int, painted: int) -> Segment:
         """What has been written, as the frames of `span`."""
         self._file.close()  # a file that is open cannot get another name everywhere
         delay = ahead_by([time for _, time, _ in self.index])
-        return Segment(span.start, span.stop, end, delay, digest(head), self._digest.hexdigest(), repeated)
+        return Segment(span.start, span.stop, end, delay, digest(head), self._digest.hexdigest(), repeated, painted)
 
 
 def ahead_by(times: Sequence[int]) -> int:
