@@ -62,7 +62,8 @@ ALLOWED = {
 TORCH = {"swap.sampler", "swap.embedded", "train"}
 FENCES = {
     "av": {"media", "read.clip", "read.planar", "read.sound", "read.stills", "read.view", "write.containers",
-           "write.encode", "write.passthrough", "write.refusals", "write.streams", "write.subtitles", "write.video"},
+           "write.encode", "write.fields", "write.passthrough", "write.refusals", "write.streams", "write.subtitles",
+           "write.video"},
     "PIL": {"read.stills", "write.stills"},
     "onnxruntime": {"read.faces"},
     "insightface": {"read.faces"},

@@ -54,9 +54,10 @@ class Clip(_Shapes):
     (colorspace, color_range, color_primaries, color_trc). `streams` are the kinds of all streams ("video", "audio"...).
     `container` is FFmpeg's format name ("mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", "gif" ...). `width` and `height`
     are those of the stored pictures; `turn` has the rows of the matrix that makes them upright, of 1, 0 and -1, and
-    `pixel` is the width of a pixel over its height. `last` is how long the last frame is shown, 0: not told. `files`
-    are those of pictures, whose `container` is "still", "animation" or "sequence"; film has none. `notes` are what a
-    person should know of how the file was read, a line each.
+    `pixel` is the width of a pixel over its height; where the pictures change their size, it is the largest's, and the
+    others are brought to it. `interlaced`: some may be of two fields. `last` is how long the last frame is shown, 0:
+    not told. `files` are those of pictures, whose `container` is "still", "animation" or "sequence"; film has none.
+    `notes` are what a person should know of how the file was read, a line each.
     """
 
     path: Path
@@ -74,6 +75,7 @@ class Clip(_Shapes):
     last: int = 0
     files: tuple[Path, ...] = ()
     notes: tuple[str, ...] = ()
+    interlaced: bool = False
 
     def __post_init__(self) -> None:
         _check(self, "pts", np.int64, (None,))

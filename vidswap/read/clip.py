@@ -25,10 +25,11 @@ from av.filter import Graph
 from av.video.reformatter import VideoReformatter
 
 from vidswap.errors import InputError
+from vidswap.media.headers import Headers
 from vidswap.media.packets import packets, refuse_unreadable
 from vidswap.media.source import MOST_PIXELS, codec_of, film_of, is_playlist, opened, others_of
 from vidswap.read import stills
-from vidswap.read.planar import colour_of, planar, sized
+from vidswap.read.planar import Fitter, colour_of, planar
 from vidswap.read.view import Cropper, View, turn_of
 from vidswap.types import Array, Clip, Frame
 
@@ -54,16 +55,22 @@ def open_clip(path: Path, rate: Fraction = stills.RATE) -> Clip:
     with _opened(path) as container:
         stream = _video_stream(container, path)
         rate = _rate(stream)
-        pts, time_base, last = _times(container, stream, rate)
+        headers = Headers(stream)
+        pts, time_base, last = _times(container, stream, rate, headers.passing)
         streams, name = tuple(each.type for each in container.streams), container.format.name
         pixel, notes = Fraction(stream.sample_aspect_ratio or 1), tuple(_left_out(container, stream))
     first = _first_picture(path)
     colour = colour_of(first)  # before `planar`: a clip without tags shall stay one, players guess alike then
     film = planar(first, VideoReformatter())
+    sizes = headers.with_first((film.width, film.height))
+    width, height = max(sizes, key=lambda size: size[0] * size[1])
+    if len(sizes) > 1:
+        notes += (f"its pictures change their size: all are brought to {width} x {height}, the largest",)
     return Clip(
-        path=path, width=film.width, height=film.height, pts=pts, time_base=time_base, rate=rate,
+        path=path, width=width, height=height, pts=pts, time_base=time_base, rate=rate,
         colour=colour if film is first else colour_of(film), rotation=int(first.rotation), streams=streams,
         container=name, turn=turn_of(first), pixel=pixel, last=last, notes=notes,
+        interlaced=headers.interlaced or bool(first.interlaced_frame),
     )  # fmt: skip
 
 
@@ -147,14 +154,14 @@ def _left_out(container: Any, film: Any) -> Iterator[str]:
 # -- times ------------------------------------------------------------------------------------------------------------
 
 
-def _times(container: Any, stream: Any, rate: Fraction) -> tuple[Array, Fraction, int]:
+def _times(container: Any, stream: Any, rate: Fraction, passing: Any = iter) -> tuple[Array, Fraction, int]:
     """Strictly increasing times of the shown frames, their unit, and how long the last is shown (0: not told).
 
     AVI and raw streams carry no times of display, FFmpeg makes some up in decoding order: there the n-th picture gets
     the n-th time of decoding, or n / rate. Elsewhere a missing time lies between those of its neighbours."""
     unit, by_decoding = Fraction(stream.time_base), container.format.name == "avi"
     found, last, total = array("q"), (_UNTIMED, 0), 0
-    for packet in filter(_is_shown, packets(container, stream)):
+    for packet in filter(_is_shown, passing(packets(container, stream))):
         time = packet.dts if by_decoding else packet.pts
         found.append(_UNTIMED if time is None or abs(time) > _LATEST else time)
         last = max(last, (found[-1], packet.duration or 0))
@@ -236,7 +243,7 @@ def _placed(clip: Clip, start: int, stop: int, threads: str = "AUTO") -> Iterato
         ratio = Fraction(stream.time_base) / clip.time_base
         counted = clip.container == "avi" or ratio.denominator != 1
         target = None if counted or start == 0 else int(clip.pts[start] / int(ratio))
-        reformatter = VideoReformatter()
+        reformatter, fitter = VideoReformatter(), Fitter(clip.width, clip.height)
         index = -1
         for native in _decoded(container, stream, counted) if target is None else _from(container, stream, target):
             if native is None:
@@ -252,7 +259,7 @@ def _placed(clip: Clip, start: int, stop: int, threads: str = "AUTO") -> Iterato
             if index >= stop:
                 return
             if index >= start:
-                yield index, sized(planar(native, reformatter), clip.width, clip.height, reformatter)
+                yield index, fitter.fit(planar(native, reformatter))
 
 
 def _from(container: Any, stream: Any, target: int) -> Iterator[Any]:

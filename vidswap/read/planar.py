@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
+from av.filter import Graph
 from av.video.reformatter import VideoReformatter
 
 from vidswap.read.view import EXACT
 
 BT709, UNTAGGED, BT601, LIMITED = 1, 2, 6, 1  # FFmpeg's numbers of matrices, and of a range
+_FLAGS = "flags=bicubic+accurate_rnd+full_chroma_int+full_chroma_inp"
 _HD_LINES = 720  # from here on an untagged picture is BT.709; FFmpeg alone would take it for BT.601
 
 
@@ -39,8 +42,42 @@ def planar(native: Any, reformatter: VideoReformatter) -> Any:
     return made
 
 
+class Fitter:
+    """Brings pictures of other sizes to one, as players do: whole, in their own shape, black around where it differs.
+    It keeps its filter for the next picture of the same kind."""
+
+    def __init__(self, width: int, height: int) -> None:
+        self._size = width, height
+        self._kind: tuple[object, ...] | None = None
+
+    def fit(self, native: Any) -> Any:
+        """The picture itself where it has the size."""
+        if (native.width, native.height) == self._size:
+            return native
+        kind = (native.width, native.height, native.format.name, native.colorspace, native.color_range)
+        if kind != self._kind:
+            self._graph, self._kind = self._made(native), kind
+        self._graph.push(native)
+        return self._graph.pull()
+
+    def _made(self, native: Any) -> Graph:
+        graph, (width, height) = Graph(), self._size
+        graph.threads = 1
+        shape = f"video_size={native.width}x{native.height}:pix_fmt={native.format.name}:time_base=1/1000"
+        ranges = {1: ":in_range=limited:out_range=limited", 2: ":in_range=full:out_range=full"}
+        wanted = f"{width}:{height}:force_original_aspect_ratio=decrease:force_divisible_by={1 + (width > 2)}:{_FLAGS}"
+        chain = (
+            graph.add("buffer", shape), graph.add("scale", wanted + ranges.get(native.color_range, "")),
+            graph.add("pad", f"{width}:{height}:-1:-1"), graph.add("buffersink"),
+        )  # fmt: skip
+        for one, other in pairwise(chain):
+            one.link_to(other)
+        graph.configure()
+        return graph
+
+
 def sized(native: Any, width: int, height: int, reformatter: VideoReformatter) -> Any:
-    """A picture whose size changes in the middle of a stream, brought back to that of the clip."""
+    """A picture, brought to another size."""
     if (native.width, native.height) == (width, height):
         return native
     return reformatter.reformat(native, width, height, interpolation=EXACT, threads=1)

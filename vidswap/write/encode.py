@@ -28,7 +28,7 @@ from vidswap.write.containers import kind_of
 from vidswap.write.refusals import check
 from vidswap.write.segments import Work, claimed, digest
 from vidswap.write.streams import seconds
-from vidswap.write.video import Picture, Recipe, encoder, recipe_of, timed, track
+from vidswap.write.video import Picture, Recipe, encoded, encoder, recipe_of, timed, track
 
 _STEADY = {"fflags": "+bitexact"}  # else Matroska's numbers of tracks are drawn by lot
 _PART = "made.part"  # the film, until it is whole
@@ -84,8 +84,8 @@ def render(
             stop, end = start, 0
             for index, native in timed(clip, chunk, int(clip.pts[start]), recipe):
                 stop, end = index + 1, native.pts + native.duration
-                growing.add(_kept(packet, clip) for packet in context.encode(native))
-            growing.add(_kept(packet, clip) for packet in context.encode(None))
+                growing.add(_kept(packet, clip) for packet in encoded(context, native))
+            growing.add(_kept(packet, clip) for packet in encoded(context, None))
             span = range(start, stop)
             counts = [sum(index in each for index in span) for each in (repeated, painted)]
             work.finish(growing.segment(span, end, bytes(context.extradata or b""), *counts), growing)
@@ -159,8 +159,8 @@ def _encoded(video: Any, clip: Clip, pictures: Iterable[Picture], shift: int, re
     last, end = False, Fraction(0)
     for index, native in timed(clip, pictures, shift, recipe):
         last, end = index == len(clip) - 1, (native.pts + native.duration) * clip.time_base
-        yield _Step(video.encode(native), end, last=False)
-    yield _Step(video.encode(None), end, last)
+        yield _Step(list(encoded(video, native)), end, last=False)
+    yield _Step(list(encoded(video, None)), end, last)
 
 
 def _joined(video: Any, clip: Clip, work: Work, shift: int) -> Iterator[_Step]:

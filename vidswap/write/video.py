@@ -20,11 +20,10 @@ from vidswap.types import Clip
 from vidswap.write import passthrough
 from vidswap.write.codecs import Samples, chosen, options_of
 from vidswap.write.containers import kind_of, time_base
+from vidswap.write.fields import BOTTOM_FIRST, TOP_FIRST, Ordered, told_whole
 from vidswap.write.tags import tags as own_tags
 
 _LIMITED = 1  # FFmpeg's number of that range
-_BOTTOM_FIRST = (3, 4)
-_TOP_FIRST = 2  # the first of FFmpeg's orders of fields: 0 is unknown, 1 that there are none
 # Without these flags swscale's rounding alone costs 1.5 dB after encoding.
 _EXACT = (
     Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT | Interpolation.FULL_CHR_H_INP
@@ -68,9 +67,9 @@ def recipe_of(clip: Clip, native: Any, out: Path, settings: WriteSettings) -> Re
         stream = film_of(source)
         aspect, tags = (stream.sample_aspect_ratio or None, own_tags(stream.metadata)) if stream else (None, {})
         order = int(stream.codec_context.field_order) if stream else 0
-    samples = _samples(native)
+    samples = _samples(native, clip.interlaced)
     codec, form = chosen(kind, samples, settings)
-    fields = max(order, _TOP_FIRST) if samples.fields else 0
+    fields = max(order, TOP_FIRST) if samples.fields else 0
     told = [*_steady(codec.encoder), *_light(native, codec.encoder), *_order(fields, codec.encoder)]
     recipe = Recipe(
         encoder=codec.encoder, options=options_of(codec, samples, settings, told), format=form,
@@ -121,6 +120,8 @@ def _prepared(context: Any, recipe: Recipe) -> Any:
     if recipe.fields:
         context.flags |= int(Flags.interlaced_dct) | int(Flags.interlaced_me)
         context.field_order = recipe.fields
+        if recipe.encoder == "libx264":
+            context.flags |= int(Flags.copy_opaque)
     if recipe.ordered:
         context.max_b_frames = 0
     context.colorspace, context.color_range, context.color_primaries, context.color_trc = recipe.colour
@@ -131,13 +132,19 @@ def _prepared(context: Any, recipe: Recipe) -> Any:
 
 def timed(clip: Clip, pictures: Iterable[Picture], origin: int, recipe: Recipe) -> Iterator[Picture]:
     """The pictures, ready to encode: each in the recipe's format, at its time in the clip, `origin` (pts) being 0."""
-    reformatter = VideoReformatter()
+    reformatter, ordered = VideoReformatter(), Ordered(recipe.fields)
     for index, native in pictures:
         pts, duration = int(clip.pts[index]) - origin, clip.duration(index)
         fitted = _fitted(native, recipe, reformatter)
         fitted.pts, fitted.duration, fitted.time_base = pts, duration, clip.time_base
         fitted.pict_type = 0  # else x264 repeats the source's choice of key pictures, at a fifth more bytes
-        yield index, fitted
+        yield index, ordered.ordered(fitted) if recipe.fields and recipe.encoder != "ffv1" else fitted
+
+
+def encoded(context: Any, native: Any) -> Iterator[Any]:
+    """The packets that an encoder or a track yields for a picture, or for None, the end."""
+    packets = context.encode(native)
+    return told_whole(packets) if context.name == "libx264" else iter(packets)
 
 
 def _fitted(native: Any, recipe: Recipe, reformatter: VideoReformatter) -> Any:
@@ -151,14 +158,15 @@ def _fitted(native: Any, recipe: Recipe, reformatter: VideoReformatter) -> Any:
     )  # fmt: skip
 
 
-def _samples(native: Any) -> Samples:
+def _samples(native: Any, interlaced: bool) -> Samples:
     parts = native.format.components
     sampling = "400"
     if len(parts) > 2:
         wide, tall = parts[1].width == parts[0].width, parts[1].height == parts[0].height
         sampling = "444" if wide else "422" if tall else "420"
     full = str(native.format.name).startswith("yuvj")
-    return Samples(sampling, parts[0].bits, full, bool(native.interlaced_frame), native.width, native.height)
+    fields = interlaced or bool(native.interlaced_frame)
+    return Samples(sampling, parts[0].bits, full, fields, native.width, native.height)
 
 
 def _steady(encoder: str) -> list[str]:
@@ -169,7 +177,7 @@ def _steady(encoder: str) -> list[str]:
 
 def _order(fields: int, encoder: str) -> list[str]:
     """What x264 must be told beside the pictures' own flags."""
-    return ["bff=1"] if encoder == "libx264" and fields in _BOTTOM_FIRST else []
+    return ["bff=1"] if encoder == "libx264" and fields in BOTTOM_FIRST else []
 
 
 def _light(native: Any, encoder: str) -> list[str]:
