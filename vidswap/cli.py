@@ -1,4 +1,4 @@
-"""Words -> Settings, progress -> bars, errors -> exit codes. The only module that prints; words.py has the words.
+"""Words -> Settings, progress -> bars, errors -> exit codes. words.py has the words, console.py prints.
 
 Nothing heavy is imported up here, so that --help and --version answer at once.
 """
@@ -6,7 +6,6 @@ Nothing heavy is imported up here, so that --help and --version answer at once.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import signal
 import sys
@@ -25,13 +24,15 @@ from typing import NoReturn
 import vidswap
 from vidswap import weights
 from vidswap.clock import Report, quiet
-from vidswap.errors import ConsentError, UsageError, VidswapError
+from vidswap.console import Unheard, arrived, hang_up, say, say_json, set_up, tell
+from vidswap.errors import ConsentError, OutputError, UsageError, VidswapError
 from vidswap.libraries import loading
 from vidswap.processor import cores
 from vidswap.settings import SECTIONS, Settings, SwapSettings
 from vidswap.words import completion, in_flags, parser
 
 INTERRUPTED, TERMINATED = 130, 143
+MAKING = ("swap", "cast", "plan", "train")  # commands whose result is a file: with that, they are done
 OURS = MappingProxyType({  # this process is ours, and no other module may set what holds for all of a process
     "HF_HUB_OFFLINE": "1", "HF_HUB_DISABLE_TELEMETRY": "1", "NO_ALBUMENTATIONS_UPDATE": "1",
     "SVT_LOG": "0",  # SVT-AV1 would talk to whoever looks
@@ -43,19 +44,30 @@ OURS = MappingProxyType({  # this process is ours, and no other module may set w
 
 def main(words: Sequence[str] | None = None) -> int:
     """Run one command; the exit code is that of errors.py, 0 where all went well."""
+    set_up()
+    try:
+        return _run(parser().parse_args(words))
+    except VidswapError as error:  # a wrong word
+        return _fail(in_flags(str(error)), error.code)
+    finally:  # argparse ends --help by leaving
+        hang_up()
+
+
+def _run(options: argparse.Namespace) -> int:
     try:
         with _hearing_sigterm():
-            options = parser().parse_args(words)
             os.environ.update(_environment(options.command))
             COMMANDS[options.command](options)
-            sys.stdout.flush()
+            arrived()
     except VidswapError as error:
         return _fail("; ".join([in_flags(str(error)), *_notes(error)]), error.code)
     except KeyboardInterrupt as stop:
         told = _notes(stop) or ["nothing was written"]
         return _fail("; ".join(["stopped", *told]), TERMINATED if isinstance(stop, Terminated) else INTERRUPTED)
-    except BrokenPipeError:  # whoever read our output has gone; keep the interpreter from complaining at exit
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except Unheard as error:
+        if not error.gone:
+            tell(f"what was found out cannot be printed ({error})")
+            return 0 if options.command in MAKING else OutputError.code
     return 0
 
 
@@ -99,18 +111,18 @@ def _swap(options: argparse.Namespace) -> None:
         done = vidswap.swap_clip(options.clip, options.face, options.consent, options.out,
                                  settings=settings, report=report)  # fmt: skip
     for note in done.notes:
-        print(f"vidswap: warning: {in_flags(note)}", file=sys.stderr)
+        tell(f"warning: {in_flags(note)}")
     if options.json:
-        return _print_json({"out": str(done.out), "sheet": options.sheet and str(options.sheet), "frames": done.frames,
+        return say_json({"out": str(done.out), "sheet": options.sheet and str(options.sheet), "frames": done.frames,
                             "resumed": done.resumed, "repeated": done.repeated, "swapped": done.swapped,
                             "persons": done.persons, "engine": settings.swap.engine, "licence": done.licence,
                             "notes": done.notes, "seconds": round(done.seconds, 2)})  # fmt: skip
     found = f", {done.resumed} were there already" if done.resumed else ""
-    print(f"{done.out}: {done.swapped} of {done.frames} frames have the new face{found}; {done.seconds:.1f} s")
+    say(f"{done.out}: {done.swapped} of {done.frames} frames have the new face{found}; {done.seconds:.1f} s")
     if options.sheet:
-        print(f"{options.sheet}: before and after")
+        say(f"{options.sheet}: before and after")
     if options.face_pack != "embedded":
-        print(f"face models: {done.licence}")
+        say(f"face models: {done.licence}")
 
 
 def _cast(options: argparse.Namespace) -> None:
@@ -119,11 +131,11 @@ def _cast(options: argparse.Namespace) -> None:
         rows = vidswap.cast_clip(options.clip, options.out, settings=settings, report=report)
     if options.json:
         people = [{"person": row.number, "seconds": round(row.seconds, 3), "spans": row.spans} for row in rows]
-        return _print_json({"out": str(options.out), "cast": people})
+        return say_json({"out": str(options.out), "cast": people})
     for row in rows:
         spans = ", ".join(f"{first:.1f}-{last:.1f}" for first, last in row.spans)
-        print(f"--person {row.number}: {row.seconds:.1f} s on screen ({spans})")
-    print(f"{options.out}: their faces")
+        say(f"--person {row.number}: {row.seconds:.1f} s on screen ({spans})")
+    say(f"{options.out}: their faces")
 
 
 def _plan(options: argparse.Namespace) -> None:
@@ -131,8 +143,8 @@ def _plan(options: argparse.Namespace) -> None:
     with _bars() as report:
         made = vidswap.plan_clip(options.clip, options.out, settings=settings, report=report)
     if options.json:
-        return _print_json(asdict(made))
-    print(f"{made.out}: {made.frames} frames, shots: {made.shots}, persons: {len(made.persons)}, "
+        return say_json(asdict(made))
+    say(f"{made.out}: {made.frames} frames, shots: {made.shots}, persons: {len(made.persons)}, "
           f"tracks: {made.tracks}; {made.bytes / 1e6:.1f} MB")  # fmt: skip
 
 
@@ -145,16 +157,16 @@ def _cache(options: argparse.Namespace) -> None:
     entries = Cache(folder).clear() if options.action == "clear" else Cache(folder).entries()
     total = sum(entry.bytes for entry in entries)
     if options.json:
-        return _print_json({"folder": folder, "bytes": total, "limit": LIMIT, "cleared": options.action == "clear",
+        return say_json({"folder": folder, "bytes": total, "limit": LIMIT, "cleared": options.action == "clear",
                             "entries": [asdict(entry) for entry in entries]})  # fmt: skip
     if options.action == "list" and entries:
         from vidswap.plan import title
 
         for entry in entries:
             age = _age(time.time() - entry.used)
-            print(f"{entry.bytes / 1e6:>8.1f} MB  used {age:>8} ago  {title(entry.path)}")
+            say(f"{entry.bytes / 1e6:>8.1f} MB  used {age:>8} ago  {title(entry.path)}")
     said = "removed from" if options.action == "clear" else "in"
-    print(f"{len(entries)} entries, {total / 1e6:.1f} MB of at most {LIMIT / 1e6:.0f} MB, {said} {folder}")
+    say(f"{len(entries)} entries, {total / 1e6:.1f} MB of at most {LIMIT / 1e6:.0f} MB, {said} {folder}")
 
 
 def _age(seconds: float) -> str:
@@ -190,14 +202,14 @@ def _models(options: argparse.Namespace) -> None:
         for name in known:
             weights.path_to(name)
     if options.json:
-        return _print_json({name: asdict(model) for name, model in known.items()})
+        return say_json({name: asdict(model) for name, model in known.items()})
     for model in known.values():
         use = "commercial use allowed" if model.commercial else "no commercial use"
-        print(f"{model.name}: {model.purpose}\n  {model.licence}, {use}; {model.source}")
+        say(f"{model.name}: {model.purpose}\n  {model.licence}, {use}; {model.source}")
         for file in model.files:
-            print(f"  {file.sha256}  {file.bytes:>9,}  {file.path}")
+            say(f"  {file.sha256}  {file.bytes:>9,}  {file.path}")
     total = sum(model.bytes for model in known.values())
-    print(f"{total / 1e6:.1f} MB" + (", all verified" if options.action == "verify" else ""))
+    say(f"{total / 1e6:.1f} MB" + (", all verified" if options.action == "verify" else ""))
 
 
 def _bench(options: argparse.Namespace) -> None:
@@ -209,8 +221,8 @@ def _bench(options: argparse.Namespace) -> None:
         found = bench(options.clip, options.face, options.consent,
                       settings=settings, heights=options.heights, report=report)  # fmt: skip
     if options.json:
-        return _print_json(found.figures())
-    print(table(found))
+        return say_json(found.figures())
+    say(table(found))
 
 
 def _train(options: argparse.Namespace) -> None:
@@ -220,7 +232,7 @@ def _train(options: argparse.Namespace) -> None:
     with loading():
         trainer = import_module(f"vidswap.train.{options.model}")
     accepted = signature(trainer.train).parameters
-    offered: dict[str, object] = {"scenes": options.scenes, "seed": options.seed, "say": print}
+    offered: dict[str, object] = {"scenes": options.scenes, "seed": options.seed, "say": say}
     for name in {"plan", "recipe"} & accepted.keys():  # how long and how hard: each trainer's own dataclass
         kind = getattr(trainer, name.capitalize())
         known = {"seed": options.seed} if "seed" in vars(kind()) else {}
@@ -228,7 +240,7 @@ def _train(options: argparse.Namespace) -> None:
     made = trainer.train(options.data, options.out, **{name: offered[name] for name in accepted if name in offered})
     if options.out.resolve() == (weights.ROOT / "embedded").resolve():
         weights.seal({"face" if options.model == "shape" else options.model})
-    print(f"{made}: trained")
+    say(f"{made}: trained")
 
 
 def _changes(plan: object, words: Sequence[str]) -> dict[str, object]:
@@ -252,11 +264,11 @@ def _evaluate(options: argparse.Namespace) -> None:
         found = vidswap.evaluate_clip(options.clip, options.out, options.face,
                                       html=options.html, settings=settings, report=report)  # fmt: skip
     if options.json:
-        return _print_json({**found.as_dict(), "verdicts": verdicts(found)})
+        return say_json({**found.as_dict(), "verdicts": verdicts(found)})
     for name, value in found.as_dict().items():
-        print(f"{name:<22}{value!s:<12}{verdicts(found).get(name, '')}".rstrip())
+        say(f"{name:<22}{value!s:<12}{verdicts(found).get(name, '')}".rstrip())
     if options.html:
-        print(f"{options.html}: the report")
+        say(f"{options.html}: the report")
 
 
 def _doctor(options: argparse.Namespace) -> None:
@@ -265,16 +277,16 @@ def _doctor(options: argparse.Namespace) -> None:
 
     found = examined(cache_folder())
     if options.json:
-        return _print_json(found)
+        return say_json(found)
     width = max(map(len, found))
     for name, value in found.items():
-        print(f"{name:<{width}}  {value}")
+        say(f"{name:<{width}}  {value}")
 
 
 def _completion(options: argparse.Namespace) -> None:
     with loading():
         script = completion(options.shell)
-    print(script)
+    say(script)
 
 
 @contextmanager
@@ -287,12 +299,8 @@ def _bars() -> Iterator[Report]:
         yield report
 
 
-def _print_json(value: object) -> None:
-    print(json.dumps(value, default=str))
-
-
 def _fail(message: str, code: int) -> int:
-    print(f"vidswap: {' '.join(message.split())}", file=sys.stderr)
+    tell(message)
     return code
 
 

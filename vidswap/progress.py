@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from tqdm.auto import tqdm
 
 
@@ -14,6 +16,10 @@ class Bars:
         self._bar: tqdm | None = None
 
     def __call__(self, stage: str, done: int, total: int) -> None:
+        with suppress(OSError, ValueError):  # a terminal that was closed: that stops no run
+            self._draw(stage, done, total)
+
+    def _draw(self, stage: str, done: int, total: int) -> None:
         if self._bar is None:
             self._bar = tqdm(total=total, desc=stage, unit=" frames")
         elif stage != self._stage:
@@ -26,5 +32,6 @@ class Bars:
         return self
 
     def __exit__(self, *_error: object) -> None:
-        if self._bar is not None:
-            self._bar.close()
+        with suppress(OSError, ValueError):
+            if self._bar is not None:
+                self._bar.close()

@@ -43,6 +43,7 @@ _FILM = (".mjpeg", ".mjpg")  # many jpg in one file
 _HASTY, _USUAL = 10, 100  # ms: players show a frame of up to the one for the other
 _BROKEN = (OSError, ValueError, SyntaxError, EOFError, LookupError, TypeError, ArithmeticError, AttributeError,
            MemoryError, struct.error, Image.DecompressionBombError, cv2.error)  # fmt: skip
+_AS_IT_IS = cv2.IMREAD_UNCHANGED | cv2.IMREAD_IGNORE_ORIENTATION
 _ORIENTATION = 0x0112  # the EXIF tag; its values 5 to 8 are transposed, then mirrored (down, across)
 _MIRRORED = {1: (1, 1), 2: (1, -1), 3: (-1, -1), 4: (-1, 1), 5: (1, 1), 6: (1, -1), 7: (-1, -1), 8: (-1, 1)}
 _GBR = {1: "gray", 3: "gbrp", 4: "gbrap"}  # planar formats by number of channels
@@ -251,7 +252,7 @@ def _values(picture: Any) -> Array:
     """(H, W), (H, W, 3) or (H, W, 4): uint16 where the file has 16 bits, else uint8."""
     picture.load()
     if _is_deep(picture):
-        found = cv2.imread(str(picture.filename), cv2.IMREAD_UNCHANGED | cv2.IMREAD_IGNORE_ORIENTATION)
+        found = cv2.imdecode(np.fromfile(picture.filename, np.uint8), _AS_IT_IS)
         if found is not None and found.dtype == np.uint16:
             return np.asarray(found[..., [2, 1, 0, 3][: found.shape[2]]] if found.ndim == 3 else found)
     if picture.mode in ("L", "1", "I", "I;16", "I;16B", "F"):
