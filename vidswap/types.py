@@ -57,7 +57,8 @@ class Clip(_Shapes):
     `pixel` is the width of a pixel over its height; where the pictures change their size, it is the largest's, and the
     others are brought to it. `interlaced`: some may be of two fields. `last` is how long the last frame is shown, 0:
     not told. `files` are those of pictures, whose `container` is "still", "animation" or "sequence"; film has none.
-    `notes` are what a person should know of how the file was read, a line each.
+    `notes` are what a person should know of how the file was read, a line each. `counted`: pictures have no times of
+    their own, the n-th that is decoded has the n-th.
     """
 
     path: Path
@@ -76,6 +77,7 @@ class Clip(_Shapes):
     files: tuple[Path, ...] = ()
     notes: tuple[str, ...] = ()
     interlaced: bool = False
+    counted: bool = False
 
     def __post_init__(self) -> None:
         _check(self, "pts", np.int64, (None,))

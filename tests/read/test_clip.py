@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vidswap.errors import InputError
-from vidswap.read import clip as clip_module
-from vidswap.read.clip import frames, increasing, open_clip
+from vidswap.read.clip import frames, open_clip
+from vidswap.read.times import increasing, scan
 
 COUNT = 20
 
@@ -315,16 +315,17 @@ def test_a_picture_lost_in_an_avi_does_not_move_the_others(tmp_path, frames_betw
 
 def test_a_missing_time_lies_between_its_neighbours():
     class Stream(SimpleNamespace):
-        time_base, codec_context = Fraction(1, 1000), SimpleNamespace(name="h264")
+        time_base, average_rate, guessed_rate, index_entries = Fraction(1, 1000), 25, 25, ()
+        codec_context = SimpleNamespace(name="h264", codec=SimpleNamespace(canonical_name="h264"), extradata=None)
 
     def scanned(times, form="mpegts"):
         packets = [SimpleNamespace(pts=time, dts=time, size=1, is_discard=False, duration=40, stream=Stream(),
-                                   pos=None, time_base=Fraction(1, 1000))
+                                   pos=None, time_base=Fraction(1, 1000), is_keyframe=True)
                    for time in times]  # fmt: skip
         container = SimpleNamespace(format=SimpleNamespace(name=form), demux=lambda _: iter(packets), name="a.ts",
                                     start_time=0)
-        pts, unit, _ = clip_module._times(container, Stream(), Fraction(25))
-        return [float(int(time) * unit) for time in pts]
+        found = scan(container, Stream())
+        return [float(int(time) * found.unit) for time in found.pts]
 
     assert scanned([0, 40, None, 120, 160]) == [0, 0.04, 0.08, 0.12, 0.16]
     assert scanned([0, 80, 40, None, 1 << 60, 200]) == pytest.approx([0, 0.04, 0.08, 0.093, 0.146, 0.2], abs=1e-3)
@@ -413,3 +414,65 @@ def test_a_header_that_claims_a_huge_picture_is_refused_before_it_costs_memory(t
 def test_impossible_rates_are_not_believed(tmp_path):
     path = make_clip(tmp_path / "a.mkv", moving(3), [0, 1, 2], unit=Fraction(1, 1000), sound=False)
     assert open_clip(path).rate <= 1000
+
+
+# -- pictures that lean on others -------------------------------------------------------------------------------------
+
+OPEN = {
+    "libx264": {"x264-params": "open-gop=1:keyint=10:min-keyint=10:bframes=3:b-adapt=0:scenecut=0", "crf": "10"},
+    "libx265": {"x265-params": "log-level=none:open-gop=1:keyint=10:min-keyint=10:bframes=3:scenecut=0", "crf": "10"},
+    "mpeg2video": {"g": "10", "bf": "2", "b": "9M"},
+}  # fmt: skip
+
+
+def cut_open(folder, codec, ending, first, sound=False):
+    """A film of 30 pictures that was cut off, without decoding, before its packet `first`."""
+    source = make_clip(folder / "whole.ts", moving(30), codec=codec, options=OPEN[codec], unit=Fraction(1, 25),
+                       sound=sound)  # fmt: skip
+    return copied(source, folder / f"cut.{ending}", lambda number, packet: packet if number >= first else None)
+
+
+@pytest.mark.parametrize("ending", ["ts", "mkv"])
+@pytest.mark.parametrize("codec", OPEN)
+@pytest.mark.parametrize("first", [4, 11])
+def test_a_film_cut_amid_an_open_group_begins_with_the_first_picture_that_can_be_shown(tmp_path, codec, ending, first):
+    clip = open_clip(cut_open(tmp_path, codec, ending, first))
+    shown = list(frames(clip))
+    assert 8 <= len(clip) <= 22
+    assert not any(frame.repeated for frame in shown)
+    assert set(np.round(np.diff([float(time) for time in seconds(clip)]), 2)) == {0.04}
+    assert looks_like(clip, moving(30)) == list(range(30 - len(clip), 30))
+    assert [note for note in clip.notes if "cut away" in note]
+    (early,) = frames(clip, 1, 2)
+    np.testing.assert_array_equal(early.rgb, shown[1].rgb)
+
+
+def test_a_range_in_which_nothing_decodes_shows_the_next_picture_that_does(tmp_path):
+    pictures = moving(8)
+    path = make_clip(tmp_path / "a.mkv", pictures, unit=Fraction(1, 25), sound=False,
+                     options={"crf": "10", "bf": "0", "g": "1"})  # fmt: skip
+    emptied(path, [0, 1, 2])
+    clip = open_clip(path)
+    assert len(clip) == 8
+    shown = list(frames(clip, 0, 2))
+    assert [frame.repeated for frame in shown] == [True, True]
+    np.testing.assert_array_equal(shown[1].rgb, next(frames(clip, 3)).rgb)
+
+
+@pytest.mark.parametrize("ending", ["mp4", "mov"])
+def test_times_that_are_those_of_decoding_are_given_in_the_order_of_showing(tmp_path, ending):
+    """An mp4 without composition times (ctts)."""
+    pictures = moving(COUNT)
+    source = make_clip(tmp_path / "whole.mp4", pictures, options={"crf": "10", "bf": "3", "b_strategy": "0"})
+
+    def untold(_, packet):
+        packet.pts = packet.dts = packet.dts + 1024
+        return packet
+
+    clip = open_clip(copied(source, tmp_path / f"a.{ending}", untold))
+    assert clip.counted
+    assert not any(frame.repeated for frame in frames(clip))
+    assert looks_like(clip, pictures) == list(range(COUNT))
+    assert len(set(np.diff(clip.pts))) == 1
+    (late,) = frames(clip, 13, 14)
+    assert int(np.argmin([np.abs(late.rgb.astype(int) - each).mean() for each in pictures])) == 13

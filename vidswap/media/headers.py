@@ -176,7 +176,7 @@ class _H264:
             if kind == _SPS:
                 self._sequence = _sequence(unit)
             elif kind in _SLICES and self._sequence and not self._sequence.whole:
-                fields = self._sequence.mixed or _is_field(unit, self._sequence)
+                fields = self._sequence.mixed or _field_of(unit, self._sequence) is not None
                 break
         return self._sequence.size if self._sequence else None, fields
 
@@ -255,12 +255,13 @@ def _chroma(bits: _Bits) -> tuple[int, bool]:
     return chroma, planes
 
 
-def _is_field(unit: bytes, sequence: _Sequence) -> bool:
-    """Whether a slice is of one field."""
+def _field_of(unit: bytes, sequence: _Sequence) -> tuple[int, int] | None:
+    """The number of a slice's frame, and which field of it that is: 0 top, 1 bottom. None: it is of both."""
     bits = _Bits(unit[1:33].replace(b"\x00\x00\x03", b"\x00\x00"))
     bits.golomb(), bits.golomb(), bits.golomb()
-    bits.read(2 * sequence.planes + sequence.numbers)
-    return bool(bits.read())
+    bits.read(2 * sequence.planes)
+    number, is_field = bits.read(sequence.numbers), bits.read()
+    return (number, bits.read()) if is_field else None
 
 
 class _Tried:
@@ -314,3 +315,35 @@ def _sequence_units(data: bytes) -> Iterator[bytes]:
         if kind == _AV1_SEQUENCE:
             yield data[place : place + length]
         place += length
+
+
+class Fields:
+    """Tells of each packet of a film, in order, whether it holds the second field of the frame that the one before it
+    began: in H.264 each field may be a picture and a packet of its own (PAFF; ISO 14496-10, 7.4.1.2.4)."""
+
+    def __init__(self, stream: Any) -> None:
+        extra = bytes(stream.codec_context.extradata or b"") if codec_of(stream) == "h264" else b""
+        self._sequence = _sequence_in(extra) if extra else None
+        self._units = _unit_finder(stream)
+        self._first: tuple[int, int] | None = None  # the field that waits for its second: its frame's number, which one
+
+    def is_second(self, packet: Any) -> bool:
+        """Whether a packet is not a frame of its own."""
+        if self._sequence is None or (self._sequence.whole and not packet.is_keyframe):
+            return False
+        try:
+            field = self._field(packet)
+        except (IndexError, ValueError):  # damaged
+            return False
+        second = field is not None and self._first == (field[0], 1 - field[1])
+        self._first = None if second else field
+        return second
+
+    def _field(self, packet: Any) -> tuple[int, int] | None:
+        """The number of a packet's frame, and which field of it that is: 0 top, 1 bottom. None: it is whole."""
+        for unit in self._units(packet):
+            if unit[0] & 31 == _SPS:
+                self._sequence = _sequence(unit)
+            elif unit[0] & 31 in _SLICES and self._sequence and not self._sequence.whole:
+                return _field_of(unit, self._sequence)
+        return None

@@ -10,12 +10,12 @@ semi-planar pictures are converted here, so that no later stage meets them.
 
 from __future__ import annotations
 
-from array import array
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from fractions import Fraction
 from functools import partial
-from itertools import chain
+from itertools import chain, islice, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -30,17 +30,14 @@ from vidswap.media.packets import packets, refuse_unreadable
 from vidswap.media.source import MOST_PIXELS, codec_of, film_of, is_playlist, opened, others_of
 from vidswap.read import stills
 from vidswap.read.planar import Fitter, colour_of, planar
+from vidswap.read.times import Times, is_shown, scan
 from vidswap.read.view import Cropper, View, turn_of
 from vidswap.types import Array, Clip, Frame
 
-_NUDGE = 90  # ticks that a tick is split into, to part frames with the same time
 _STEPS_BACK = (0, 2, 5, 15, 60)  # seconds, tried until the decoder lands before the wanted frame
 _VIDEO_KINDS = "give a film (mp4, mov, mkv, webm, avi, ts), a picture, or a folder of pictures"
 _NOTHING = f"the file is damaged, its codec unknown, or its pictures larger than {MOST_PIXELS:,} pixels"
-MOST_FRAMES = 10_000_000  # two days at 60 a second
-_FASTEST, _SLOWEST = 1000, Fraction(1, 3600)  # frames a second that a header is believed
-_UNTIMED = -(1 << 63)  # stands for a packet's missing time
-_LATEST = 1 << 53  # ticks; a later time is damage
+_LOOKED = 300  # pictures decoded to see whether they step back in time
 
 
 def open_clip(path: Path, rate: Fraction = stills.RATE) -> Clip:
@@ -54,12 +51,13 @@ def open_clip(path: Path, rate: Fraction = stills.RATE) -> Clip:
         return stills.open_pictures(path, rate)
     with _opened(path) as container:
         stream = _video_stream(container, path)
-        rate = _rate(stream)
         headers = Headers(stream)
-        pts, time_base, last = _times(container, stream, rate, headers.passing)
+        scanned = scan(container, stream, headers.passing)
         streams, name = tuple(each.type for each in container.streams), container.format.name
         pixel, notes = Fraction(stream.sample_aspect_ratio or 1), tuple(_left_out(container, stream))
-    first = _first_picture(path)
+    first, times = _begun(path, scanned)
+    if before := len(scanned.pts) - len(times.pts):
+        notes += (f"the first {before} pictures need others that were cut away: the clip begins behind them",)
     colour = colour_of(first)  # before `planar`: a clip without tags shall stay one, players guess alike then
     film = planar(first, VideoReformatter())
     sizes = headers.with_first((film.width, film.height))
@@ -67,10 +65,10 @@ def open_clip(path: Path, rate: Fraction = stills.RATE) -> Clip:
     if len(sizes) > 1:
         notes += (f"its pictures change their size: all are brought to {width} x {height}, the largest",)
     return Clip(
-        path=path, width=width, height=height, pts=pts, time_base=time_base, rate=rate,
+        path=path, width=width, height=height, pts=times.pts, time_base=times.unit, rate=times.rate,
         colour=colour if film is first else colour_of(film), rotation=int(first.rotation), streams=streams,
-        container=name, turn=turn_of(first), pixel=pixel, last=last, notes=notes,
-        interlaced=headers.interlaced or bool(first.interlaced_frame),
+        container=name, turn=turn_of(first), pixel=pixel, last=times.last, notes=notes,
+        interlaced=headers.interlaced or bool(first.interlaced_frame), counted=times.counted,
     )  # fmt: skip
 
 
@@ -100,7 +98,7 @@ def _filled(clip: Clip, start: int, stop: int) -> Iterator[tuple[int, Any, bool]
     for place, native in chain(_placed(clip, start, stop), [(stop, None)]):
         still = None
         if place > at + 1:
-            still = _twin(picture or (_last_good(clip, start) or native))
+            still = _twin(picture or _last_good(clip, start) or native or _next_good(clip, stop))
             if still is None:
                 raise InputError(f"{clip.path.name}: no picture in it can be decoded", "the file is damaged")
         if picture is not None:
@@ -151,65 +149,6 @@ def _left_out(container: Any, film: Any) -> Iterator[str]:
         yield f"{left}: stream {film.index} ({codec_of(film)} of {film.width} x {film.height}) is taken for the film"
 
 
-# -- times ------------------------------------------------------------------------------------------------------------
-
-
-def _times(container: Any, stream: Any, rate: Fraction, passing: Any = iter) -> tuple[Array, Fraction, int]:
-    """Strictly increasing times of the shown frames, their unit, and how long the last is shown (0: not told).
-
-    AVI and raw streams carry no times of display, FFmpeg makes some up in decoding order: there the n-th picture gets
-    the n-th time of decoding, or n / rate. Elsewhere a missing time lies between those of its neighbours."""
-    unit, by_decoding = Fraction(stream.time_base), container.format.name == "avi"
-    found, last, total = array("q"), (_UNTIMED, 0), 0
-    for packet in filter(_is_shown, passing(packets(container, stream))):
-        time = packet.dts if by_decoding else packet.pts
-        found.append(_UNTIMED if time is None or abs(time) > _LATEST else time)
-        last = max(last, (found[-1], packet.duration or 0))
-        total += packet.duration or 0
-        if len(found) > MOST_FRAMES:
-            raise InputError(f"{_name(container)} has more than {MOST_FRAMES:,} frames", "cut it into parts first")
-    if not found:
-        raise InputError(f"{_name(container)}: its video stream is empty", "the file is damaged")
-    times = np.array(found, np.int64)
-    known = np.flatnonzero(times != _UNTIMED)
-    if len(known) == 0 or (by_decoding and len(known) < len(times)):
-        return np.arange(len(times), dtype=np.int64), 1 / rate, 1
-    missing = np.flatnonzero(times == _UNTIMED)
-    times[missing] = np.interp(missing, known, times[known]).astype(np.int64)
-    times.sort()
-    if container.format.name.startswith("mov"):  # it has the lengths in the order of decoding: only their sum is sure
-        last = last[0], max(total - int(times[-1] - times[0]), 0) or last[1]
-    pts, finer = increasing(times, unit)
-    return pts, finer, int(last[1] * unit / finer)
-
-
-def _name(container: Any) -> str:
-    return str(container.name.removeprefix("file:"))
-
-
-def _rate(stream: Any) -> Fraction:
-    """Frames a second, as the header says; 25 where that cannot be."""
-    for rate in (stream.average_rate, stream.guessed_rate):
-        if rate and _SLOWEST <= rate <= _FASTEST:
-            return Fraction(rate)
-    return Fraction(25)
-
-
-def increasing(pts: Array, time_base: Fraction) -> tuple[Array, Fraction]:
-    """Sorted times made strictly increasing; where two were equal the later one is moved by 1/90 of a tick."""
-    if np.all(np.diff(pts) > 0):
-        return pts, time_base
-    order = np.arange(len(pts))
-    return np.maximum.accumulate(pts * _NUDGE - order) + order, time_base / _NUDGE
-
-
-def _is_shown(packet: Any) -> bool:
-    if not packet.size or packet.is_discard:  # the end marker, or hidden by an edit list
-        return False
-    hidden = packet.stream.codec_context.name == "vp8" and not memoryview(packet)[0] & 0x10  # an alternate reference
-    return not hidden
-
-
 # -- pictures ---------------------------------------------------------------------------------------------------------
 
 
@@ -217,11 +156,11 @@ def _decoded(container: Any, stream: Any, numbered: bool = False) -> Iterator[An
     """Pictures packet by packet: a damaged packet loses its own picture, not the rest of the file. If `numbered`, the
     pts of each is the number of its packet among those shown. A None at the end: pictures that waited there were lost,
     which happens where a decoder has many at work at once and one of them is damaged."""
-    number = -1
+    number, shows = -1, is_shown(stream)
     pictures: list[Any]
     for packet in packets(container, stream):
-        number += _is_shown(packet)
         if numbered:
+            number += shows(packet)
             packet.pts = packet.dts = number
         try:
             pictures = stream.decode(packet if packet.size else None)
@@ -241,16 +180,15 @@ def _placed(clip: Clip, start: int, stop: int, threads: str = "AUTO") -> Iterato
     with _opened(clip.path) as container:
         stream = _video_stream(container, clip.path, threads)
         ratio = Fraction(stream.time_base) / clip.time_base
-        counted = clip.container == "avi" or ratio.denominator != 1
-        target = None if counted or start == 0 else int(clip.pts[start] / int(ratio))
+        target = None if clip.counted or start == 0 else int(clip.pts[start] / int(ratio))
         reformatter, fitter = VideoReformatter(), Fitter(clip.width, clip.height)
         index = -1
-        for native in _decoded(container, stream, counted) if target is None else _from(container, stream, target):
+        for native in _decoded(container, stream, clip.counted) if target is None else _from(container, stream, target):
             if native is None:
                 if threads == "AUTO":
                     yield from _placed(clip, max(index + 1, start), stop, "SLICE")
                 return
-            if counted:
+            if clip.counted:
                 index = max(index + 1, (native.pts or 0) - stream.codec_context.reorder_depth)
             elif native.pts is None:
                 index += int(index >= 0 or target is None)  # after a seek only one with a time tells where we are
@@ -288,6 +226,11 @@ def _last_good(clip: Clip, index: int) -> Any:
     return last
 
 
+def _next_good(clip: Clip, index: int) -> Any:
+    """The first picture from `index` on that decodes, or None."""
+    return next((native for _, native in _placed(clip, index, len(clip))), None) if index < len(clip) else None
+
+
 def _twin(native: Any) -> Any:
     """Another frame of the same pixels, tags and side data, which are copied when one of the two is written to."""
     if native is None:
@@ -301,8 +244,21 @@ def _twin(native: Any) -> Any:
     return graph.pull()
 
 
-def _first_picture(path: Path) -> Any:
+def _begun(path: Path, times: Times) -> tuple[Any, Times]:
+    """The first picture that decodes, and the times as they are from there on. Raises InputError where none does."""
     with _opened(path) as container:
-        for picture in filter(None, _decoded(container, _video_stream(container, path, "SLICE"))):
-            return picture
-    raise InputError(f"{path}: no picture in it can be decoded", _NOTHING)
+        stream = _video_stream(container, path, "SLICE")
+        pictures = filter(None, _decoded(container, stream))
+        first = next(pictures, None)
+        if first is None:
+            raise InputError(f"{path}: no picture in it can be decoded", _NOTHING)
+        if times.doubtful and stream.codec_context.reorder_depth and _steps_back(islice(pictures, _LOOKED)):
+            return first, replace(times, counted=True)
+        ticks = Fraction(stream.time_base) / times.unit
+        return first, times.beginning(None if first.pts is None else int(first.pts * ticks))
+
+
+def _steps_back(pictures: Iterator[Any]) -> bool:
+    """Whether pictures come out of the decoder, which has them in the order of showing, with times in another."""
+    known = (picture.pts for picture in pictures if picture.pts is not None)
+    return any(one > two for one, two in pairwise(known))
