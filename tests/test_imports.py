@@ -45,9 +45,9 @@ ALLOWED = {
     "media": {"errors", "media", "types"},
     "settings": {"errors", "moment"},
     "weights": {"errors", "files"},
-    "bench": SHARED | {"clock", "pipeline", "render", "trust", *STAGES},  # runs of the pipeline, measured
+    "bench": SHARED | {"clock", "pipeline", "processor", "render", "trust", *STAGES},  # runs of the pipeline, measured
     "read": SHARED | {"read"},
-    "swap": SHARED | {"swap"},
+    "swap": SHARED | {"processor", "swap"},
     "write": SHARED | {"write"},
     "train": SHARED | {"train", *STAGES},
     "trust": {"errors", "types"},
@@ -60,7 +60,7 @@ ALLOWED = {
                      "progress", "train", "words"},
 }
 # Third-party packages and the modules that may import them.
-TORCH = {"swap.sampler", "swap.embedded", "train"}
+TORCH = {"swap.sampler", "swap.embedded", "swap.network", "train"}
 FENCES = {
     "av": {"media", "read.clip", "read.planar", "read.sound", "read.stills", "read.view", "write.containers",
            "write.encode", "write.fields", "write.passthrough", "write.refusals", "write.streams", "write.subtitles",
@@ -99,7 +99,8 @@ SWITCHES = {
     "cv2.setNumThreads", "cv2.setUseOptimized", "cv2.setRNGSeed", "cv2.utils.logging", "cv2.ocl.setUseOpenCL",
     "av.logging", "onnxruntime.set_default_logger_severity", "onnxruntime.set_seed", "insightface.app.FaceAnalysis",
     "torch.set_num_threads", "torch.set_num_interop_threads", "torch.set_default_dtype", "torch.set_default_device",
-    "torch.set_grad_enabled", "torch.manual_seed", "torch.use_deterministic_algorithms", "torch.backends",
+    "torch.set_grad_enabled", "torch.manual_seed", "torch.use_deterministic_algorithms", "torch.backends.mkldnn",
+    "torch.backends.cudnn", "torch.backends.mha",
     "torch.set_float32_matmul_precision", "torch.set_flush_denormal", "PIL.Image.MAX_IMAGE_PIXELS",
     "PIL.ImageFile.LOAD_TRUNCATED_IMAGES", "socket.setdefaulttimeout",
 }  # fmt: skip

@@ -102,7 +102,8 @@ def swap_clip(
         reader = open_faces(settings.read.face_pack)
         identity = load_identity(photos, agreed, reader)
     with clock.stage("engine"):  # torch and the weights are the engine's own cost
-        maker, engine = type(engine).__name__ if engine else settings.swap.engine, engine or open_engine(settings.swap)
+        maker = type(engine).__name__ if engine else settings.swap.engine
+        engine = engine or open_engine(settings.swap, settings.read.cache)
         if engine.needs.uploads:
             permit(agreed, REMOTE)
     notes = [] if out == asked else [f"{asked} has no ending; the result is {out}, as the clip is"]

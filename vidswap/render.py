@@ -68,7 +68,8 @@ class Job:
     def key(self, *more: object) -> str:
         """A digest of all that the result depends on."""
         tracks = [(track.id, track.person, track.start, track.stop, track.embedding) for track in self.tracks]
-        return key_of((self.facts, self.labels, self.span, tracks, self.identity, self.engine.needs, *more))
+        engine = (self.engine.needs, getattr(self.engine, "key", ""))
+        return key_of((self.facts, self.labels, self.span, tracks, self.identity, engine, *more))
 
 
 def make(job: Job, out: Path, recipe: Recipe, work: Work, clock: Clock) -> Made:

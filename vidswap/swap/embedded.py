@@ -9,6 +9,7 @@ Karras et al. 2022 (EDM); the blur instead of a hole follows APPLE (arXiv 2601.1
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import cv2
@@ -17,12 +18,12 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pixel_shuffle, pixel_unshuffle
 
-from vidswap.errors import ModelError
 from vidswap.geometry import Array
 from vidswap.settings import SwapSettings
 from vidswap.swap import warp
 from vidswap.swap.engine import Needs
 from vidswap.swap.match import LUMA
+from vidswap.swap.network import network_in, tried, unusable
 from vidswap.swap.sampler import Denoise, low_band, noise, sample, schedule, steadied
 from vidswap.swap.surface import Surface
 from vidswap.types import Crops, Identity, Swapped
@@ -103,6 +104,16 @@ class Embedded:
     settings: SwapSettings
     needs: Needs = NEEDS
 
+    @property
+    def dtype(self) -> str:
+        """The name of the numbers that the network computes in."""
+        return str(self.network.dtype).removeprefix("torch.")
+
+    @property
+    def key(self) -> str:
+        """What its answers depend on beside settings, weights and code."""
+        return self.dtype
+
     def swap(self, crops: Crops, identity: Identity, previous: Swapped | None) -> Swapped:
         """The identity's face in each crop; `previous.latents` are the low bands of the window before."""
         frames = self.base.frames(crops, identity)
@@ -148,18 +159,14 @@ def _before(crops: Crops, previous: Swapped | None) -> Tensor | None:
     return torch.from_numpy(previous.latents[max(known - 4, 0) : known]) if known > 0 else None
 
 
-def open(settings: SwapSettings) -> Embedded:
-    """The engine with its weights, in diffusers' format. Raises ModelError."""
-    from diffusers import EDMEulerScheduler, UNet2DModel
+def open(settings: SwapSettings, cache: Path | None = None) -> Embedded:
+    """The engine with its weights, in diffusers' format. In which numbers it computes is tried at first use, and kept
+    in the folder `cache`. Raises ModelError."""
+    from diffusers import EDMEulerScheduler
 
-    folder = path_to("swapper")
     try:
-        network = UNet2DModel.from_pretrained(
-            folder / "unet", dtype=torch.bfloat16, local_files_only=True, use_safetensors=True, low_cpu_mem_usage=False
-        )
-        levels = EDMEulerScheduler.from_pretrained(folder / "scheduler", local_files_only=True).config
+        levels = EDMEulerScheduler.from_pretrained(path_to("swapper") / "scheduler", local_files_only=True).config
     except (OSError, ValueError) as error:
-        raise ModelError(f"the swapper cannot be loaded: {error}", "run `vidswap models verify`") from error
-    network = network.to(memory_format=torch.channels_last).eval()
+        raise unusable(error) from error
     sigmas = schedule(levels.sigma_max, levels.sigma_min, settings.steps or STEPS)
-    return Embedded(warp.open(settings), network, tuple(sigmas), settings)
+    return Embedded(warp.open(settings), network_in(tried(cache).dtype), tuple(sigmas), settings)

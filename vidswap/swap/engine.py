@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from importlib import import_module
+from pathlib import Path
 from types import MappingProxyType
 from typing import Literal, Protocol, cast
 
@@ -66,6 +67,11 @@ class Fenced:
     def needs(self) -> Needs:
         return self.engine.needs
 
+    @property
+    def key(self) -> str:
+        """What an engine's answers depend on beside settings, weights and code; "" where that is nothing."""
+        return str(getattr(self.engine, "key", ""))
+
     def swap(self, crops: Crops, identity: Identity, previous: Swapped | None) -> Swapped:
         """The engine's own answer. Raises EngineError."""
         try:
@@ -77,11 +83,12 @@ class Fenced:
             raise EngineError(f"the engine {self.name} failed at {place}: {reason}", hint) from error
 
 
-def open_engine(settings: SwapSettings) -> Engine:
-    """The engine named in the settings, its weights loaded. Raises UsageError for an unknown name, ModelError for
-    missing or damaged weights, InstallError for libraries that cannot be loaded."""
+def open_engine(settings: SwapSettings, cache: Path | None = None) -> Engine:
+    """The engine named in the settings, its weights loaded; what it finds out about the machine is kept in the folder
+    `cache`. Raises UsageError for an unknown name, ModelError for missing or damaged weights, InstallError for
+    libraries that cannot be loaded."""
     if settings.engine not in ENGINES:
         raise UsageError(f"no engine is called '{settings.engine}'", f"choose one of: {', '.join(ENGINES)}")
     with loading():
-        engine = cast(Engine, import_module(ENGINES[settings.engine]).open(settings))
+        engine = cast(Engine, import_module(ENGINES[settings.engine]).open(settings, cache))
     return Fenced(engine, settings.engine)

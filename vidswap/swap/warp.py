@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import NamedTuple
 
 import cv2
@@ -172,7 +173,7 @@ def covered(mask: Array, mesh: Array) -> Array:
     return np.asarray(cv2.GaussianBlur(np.maximum(hole, grown * (1 - mask)), (0, 0), len(mask) / 128), np.float32)
 
 
-def open(settings: SwapSettings) -> Warp:
-    """The engine; `steps`, `seed` and `smooth` mean nothing to it. Raises ModelError."""
+def open(settings: SwapSettings, cache: Path | None = None) -> Warp:
+    """The engine; `steps`, `seed`, `smooth` and a cache mean nothing to it. Raises ModelError."""
     data = np.load(path_to("face"))
     return Warp(surface(data["mean"], data["triangles"]), likeness(data["mean"], Blend()))
