@@ -11,6 +11,7 @@ from vidswap import cli
 from vidswap.bench import Bench, Overhead, Run, table
 from vidswap.clock import Stage
 from vidswap.errors import EngineError, NoFaceError, UsageError
+from vidswap.processor import processor
 from vidswap.settings import Settings
 
 SAMPLES = Path(__file__).parents[1] / "samples"
@@ -24,7 +25,8 @@ def run(seconds: float, processor: float = 1.0, memory: int = 0, frames: int = 4
 def test_figures_are_ratios_of_what_was_measured():
     stages = {"decode": Stage(2.0, 10), "engine": Stage(6.0, 30)}
     whole = Run(5.0, 9.0, 900_000_000, 40, 1.6, stages)
-    found = Bench(whole, run(1.0, memory=800_000_000), [Overhead(480, run(2.0, 4.0), run(3.0, 7.0))])
+    found = Bench(whole, run(1.0, memory=800_000_000), [Overhead(480, run(2.0, 4.0), run(3.0, 7.0))],
+                  processor="Ada 1 with avx2; 2 cores", numbers="float32")  # fmt: skip
     figures = found.figures()
     assert (figures["fps"], figures["realtime_factor"]) == (8.0, 0.32)
     assert figures["memory"] == [{"frames": 40, "peak_bytes": 800_000_000}, {"frames": 40, "peak_bytes": 900_000_000}]
@@ -32,6 +34,7 @@ def test_figures_are_ratios_of_what_was_measured():
     assert (overhead["height"], overhead["ratio"], overhead["processor_ratio"]) == (480, 1.5, 1.75)
     said = table(found)
     assert "8.00 fps" in said
+    assert "on Ada 1 with avx2; 2 cores, float32" in said
     assert "overlap by 3.0 s" in said
     assert "75%" in said
     assert "480 lines" in said
@@ -63,6 +66,7 @@ def test_a_bench_of_a_few_frames(capsys):
     assert cli.main(words) == 0
     figures = json.loads(capsys.readouterr().out)
     assert figures["frames"] == 6
+    assert (figures["processor"], figures["numbers"]) == (str(processor()), "")
     assert (figures["face"], figures["consent"]) == ("self", "self")
     assert {"faces", "engine", "composite", "encode"} <= figures["stages"].keys()
     (overhead,) = figures["overhead"]
@@ -91,6 +95,7 @@ def test_a_bench_records_whose_face_it_took(monkeypatch):
     found = benches.bench(CLIP, None, None, settings=Settings(), heights=[], report=lambda *_: None)
     assert [words[1][1] for words in seen] == [benches.OWN, benches.OWN]
     assert found.figures()["consent"] == "none: measured and deleted"
+    assert found.numbers.startswith(("bfloat16 (a trial took", "float32 (a trial took"))
     assert "a face of the clip itself" in table(found)
 
 

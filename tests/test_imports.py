@@ -32,7 +32,7 @@ ALLOWED = {
     "hdr": set(),
     "clock": set(),
     "cache": {"errors", "files"},
-    "doctor": {"errors", "libraries", "processor", "weights"},
+    "doctor": {"errors", "libraries", "processor", "swap", "weights"},
     "files": {"errors"},
     "keys": {"errors"},
     "libraries": {"errors"},

@@ -17,12 +17,14 @@ from vidswap.clock import Report, Stage, peak
 from vidswap.errors import ConsentError, EngineError, NoFaceError, UsageError, VidswapError
 from vidswap.moment import Moment
 from vidswap.pipeline import Result, plan_clip, span_of, swap_clip
+from vidswap.processor import processor
 from vidswap.read.clip import frames, open_clip
 from vidswap.read.faces import open_faces
 from vidswap.read.planar import film_maker, planar, sized
 from vidswap.render import mean_face
 from vidswap.settings import ReadSettings, Settings, WriteSettings
 from vidswap.swap.engine import Needs
+from vidswap.swap.network import tried
 from vidswap.trust.consent import BENCH, load_consent, permit
 from vidswap.types import Consent, Crops, Identity, Swapped
 from vidswap.write import encode
@@ -80,17 +82,21 @@ class Overhead:
 
 @dataclass(frozen=True)
 class Bench:
-    """A swap of the whole clip, one of its first seconds, and the overhead by height; with whose consent."""
+    """A swap of the whole clip, one of its first seconds, and the overhead by height; with whose consent. On which
+    processor, and in which `numbers` the engine `embedded` computes there, decides over all of it."""
 
     whole: Run
     short: Run
     overheads: Sequence[Overhead]
     consent: Consent = OWN
+    processor: str = ""
+    numbers: str = ""
 
     def figures(self) -> dict[str, object]:
         """Everything, ready for JSON: seconds, bytes, ratios."""
         run = self.whole
         return {
+            "processor": self.processor, "numbers": self.numbers,
             "face": self.consent.subject, "consent": self.consent.record,
             "frames": run.frames, "seconds": round(run.seconds, 3), "fps": round(run.frames / run.seconds, 3),
             "realtime_factor": round(run.duration / run.seconds, 4), "peak_bytes": run.peak,
@@ -113,6 +119,7 @@ def bench(
     """Measure; `face` is a photo of someone whose `consent` ("self", or the path of a record) covers it, None: a face
     of the clip itself. Raises the errors of errors.py."""
     agreed = agreed_to(face, consent)
+    numbers = str(tried(settings.read.cache)) if settings.swap.engine == "embedded" else ""
     settings = replace(settings, read=replace(settings.read, cache=None, plan=None))
     steps = 2 + len(heights) * (1 + 2 * ROUNDS)
     done = 0
@@ -142,7 +149,7 @@ def bench(
                 plain.append(measured(transcoded, small, folder / "out.mp4", settings))
                 render.append(measured(swapped, small, (photo, agreed), folder / "out.mp4", settings, plan))
             overheads.append(Overhead(height, _best(plain), _best(render)))
-    return Bench(whole, short, overheads, agreed)
+    return Bench(whole, short, overheads, agreed, str(processor()), numbers)
 
 
 def agreed_to(face: Path | None, consent: str | None) -> Consent:
@@ -260,6 +267,7 @@ def table(bench: Bench) -> str:
     lines += [
         f"{run.frames} frames in {run.seconds:.2f} s: {run.frames / run.seconds:.2f} fps, "
         f"{run.duration / run.seconds:.3f} of real time; the stages overlap by {busy - run.seconds:.1f} s",
+        "on " + ", ".join(each for each in (bench.processor, bench.numbers) if each),
         f"face: {bench.consent.subject}; consent: {bench.consent.record}",
         f"at most {run.peak / 1e6:.0f} MB, {bench.short.peak / 1e6:.0f} MB for its first {bench.short.frames} frames",
     ]

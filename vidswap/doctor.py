@@ -28,7 +28,7 @@ NEEDED = 0.5 * GB  # of free disk, for a minute of film twice
 
 def examined(cache: Path | None) -> dict[str, str]:
     """Questions and answers, in the order to read them; `cache`: the folder of what was found in clips, None: none."""
-    places = {"cache": lambda: _cache(cache), "disk": lambda: _disk(cache)}
+    places = {"numbers": lambda: _numbers(cache), "cache": lambda: _cache(cache), "disk": lambda: _disk(cache)}
     return {name: _answer(question) for name, question in {**QUESTIONS, **places}.items()} | {"missing": _missing()}
 
 
@@ -99,6 +99,11 @@ def _models() -> str:
     for name in known:
         weights.path_to(name)
     return f"{len(known)}, {sum(model.bytes for model in known.values()) / 1e6:.1f} MB, all as they should be"
+
+
+def _numbers(cache: Path | None) -> str:
+    network: Any = import_module("vidswap.swap.network")
+    return str(network.tried(cache))
 
 
 def _cache(folder: Path | None) -> str:

@@ -31,7 +31,7 @@ from vidswap.processor import processor
 from vidswap.weights import path_to, registry
 
 DTYPES = MappingProxyType({"bfloat16": torch.bfloat16, "float32": torch.float32})
-DECISIVE = 1.25  # with units for it bfloat16 is 1.5 times as quick and more, without them it is at most half as quick
+DECISIVE = 1.1  # with units for it bfloat16 is 1.4 times as quick and more, without them it is at most half as quick
 ROUNDS = 4  # the best of each counts: others work on the machine too
 TRIAL_SIDE = 32  # of what the network is tried on: half of what it works on
 _TRYING = Lock()  # what ran beside a trial would be measured with it
