@@ -117,7 +117,8 @@ def _opened(path: Path) -> Iterator[Any]:
     except (av.FFmpegError, OSError) as error:
         if is_playlist(path):
             raise InputError(f"{path} is a playlist: it names other files and holds no film", _VIDEO_KINDS) from error
-        raise InputError(f"{path} cannot be read as a video ({error.strerror})", _VIDEO_KINDS) from error
+        reason = "no film, or of a kind that is not read" if isinstance(error, av.ArgumentError) else error.strerror
+        raise InputError(f"{path} cannot be read as a video ({reason})", _VIDEO_KINDS) from error
     with container:
         name = container.format.name
         if name.endswith("_pipe") or name in ("image2", "tty"):

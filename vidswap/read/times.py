@@ -19,6 +19,7 @@ from vidswap.types import Array
 MOST_FRAMES = 10_000_000  # two days at 60 a second
 _NUDGE = 90  # ticks that a tick is split into, to part frames with the same time
 _FASTEST, _SLOWEST = 1000, Fraction(1, 3600)  # frames a second that a header is believed
+_LOOSELY = Fraction(3, 2)  # times finer or coarser than what a header says, which is no lie yet
 _UNTIMED = -(1 << 63)  # stands for a packet's missing time
 _LATEST = 1 << 53  # ticks; a later time is damage
 
@@ -83,8 +84,9 @@ def scan(container: Any, stream: Any, passing: Any = iter) -> Times:
         total = int(found.long[found.shown | found.second].sum())
         last = last[0], max(total - int(times[-1] - times[0]), 0) or last[1]
     pts, finer = increasing(times, unit)
-    return Times(pts, finer, int(last[1] * unit / finer), _halved(rate, times, unit) if found.second.any() else rate,
-                 by_decoding, _key(found, stream, int(unit / finer)), _is_doubtful(found))  # fmt: skip
+    rate = borne_out(_halved(rate, times, unit) if found.second.any() else rate, pts, finer)
+    return Times(pts, finer, int(last[1] * unit / finer), rate, by_decoding,
+                 _key(found, stream, int(unit / finer)), _is_doubtful(found))  # fmt: skip
 
 
 def is_shown(stream: Any) -> Callable[[Any], bool]:
@@ -99,6 +101,19 @@ def rate_of(stream: Any) -> Fraction:
         if rate and _SLOWEST <= rate <= _FASTEST:
             return Fraction(rate)
     return Fraction(25)
+
+
+def borne_out(rate: Fraction, pts: Array, unit: Fraction) -> Fraction:
+    """A header's frames a second where the times of the pictures bear it out, else those of the times: recordings of
+    browsers claim 1000."""
+    if len(pts) < 2:
+        return rate
+    average = (len(pts) - 1) / (int(pts[-1] - pts[0]) * unit)
+    usual = 1 / (Fraction(float(np.median(np.diff(pts)))) * unit)
+    if min(average, usual) / _LOOSELY <= rate <= max(average, usual) * _LOOSELY:
+        return rate
+    own = average if average * _LOOSELY > usual else usual  # most come in an even beat, between them are gaps
+    return min(max(own, _SLOWEST), Fraction(_FASTEST)).limit_denominator(1001)
 
 
 def increasing(pts: Array, time_base: Fraction) -> tuple[Array, Fraction]:

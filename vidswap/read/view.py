@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import struct
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import pairwise
@@ -15,6 +14,7 @@ from av.filter.context import FilterContext
 from av.video.reformatter import Interpolation, VideoReformatter
 
 from vidswap import hdr
+from vidswap.media.sidedata import display_matrix
 from vidswap.types import Array
 
 # Without these flags swscale's rounding alone costs 1.5 dB after encoding.
@@ -128,9 +128,8 @@ def _turned(picture: Array, turn: Turn) -> Array:
 
 def turn_of(native: Any) -> Turn:
     """How a picture's display matrix turns or mirrors it, to the nearest quarter; upright where it has none."""
-    try:
-        matrix = struct.unpack("<9i", bytes(native.side_data["DISPLAYMATRIX"]))
-    except (KeyError, ValueError):  # none; or PyAV does not know another kind of side data of this frame
+    matrix = display_matrix(native)
+    if matrix is None:
         return UPRIGHT
     a, b, c, d = matrix[0], matrix[1], matrix[3], matrix[4]  # x' = a x + c y, y' = b x + d y
     if abs(a) + abs(d) >= abs(b) + abs(c):

@@ -14,6 +14,7 @@ from av.codec.context import Flags
 from av.video.reformatter import Interpolation, VideoReformatter
 
 from vidswap.errors import OutputError
+from vidswap.media.sidedata import display_matrix, side_data
 from vidswap.media.source import film_of
 from vidswap.settings import WriteSettings
 from vidswap.types import Clip
@@ -76,7 +77,7 @@ def recipe_of(clip: Clip, native: Any, out: Path, settings: WriteSettings) -> Re
         width=native.width, height=native.height,
         rate=min(clip.rate.limit_denominator(1001), codec.fastest),
         unit=time_base(kind, clip.pts, clip.time_base, clip.rate),
-        colour=_limited(clip.colour) if codec.limited else clip.colour, aspect=aspect, matrix=_display_matrix(native),
+        colour=_limited(clip.colour) if codec.limited else clip.colour, aspect=aspect, matrix=display_matrix(native),
         fields=fields, ordered=kind.ordered, headers=kind.muxer not in ("mpegts", "avi"),
         tag="hvc1" if kind.is_mp4 and codec.name == "hevc" else None, tags=tags, library=av.__version__,
     )  # fmt: skip
@@ -187,12 +188,12 @@ def _light(native: Any, encoder: str) -> list[str]:
     words = {"libx264": ("mastering-display", "cll"), "libx265": ("master-display", "max-cll"),
              "libsvtav1": ("mastering-display", "content-light")}[encoder]  # fmt: skip
     told = []
-    if display := _side_data(native, "MASTERING_DISPLAY_METADATA"):
+    if display := side_data(native, "MASTERING_DISPLAY_METADATA"):
         *ratios, has_colours, has_light = struct.unpack("<22i", display)
         values = [Fraction(*pair) if pair[1] else Fraction(0) for pair in zip(ratios[::2], ratios[1::2])]
         if has_colours and has_light:
             told.append(f"{words[0]}={_display(values, whole=encoder != 'libsvtav1')}")
-    if light := _side_data(native, "CONTENT_LIGHT_LEVEL"):
+    if light := side_data(native, "CONTENT_LIGHT_LEVEL"):
         told.append(f"{words[1]}={','.join(map(str, struct.unpack('<2I', light)))}")
     return [*told, "hdr10=1"] if told and encoder == "libx265" else told
 
@@ -208,16 +209,3 @@ def _display(values: Sequence[Fraction], whole: bool) -> str:
 
 def _limited(colour: tuple[int, int, int, int]) -> tuple[int, int, int, int]:
     return colour[0], _LIMITED, colour[2], colour[3]
-
-
-def _side_data(native: Any, name: str) -> bytes | None:
-    try:
-        return bytes(native.side_data[name])
-    except (KeyError, ValueError):  # none; or PyAV does not know another kind of side data of this frame
-        return None
-
-
-def _display_matrix(native: Any) -> tuple[int, ...] | None:
-    """How players turn or mirror the picture: the nine numbers of its side data."""
-    matrix = _side_data(native, "DISPLAYMATRIX")
-    return struct.unpack("<9i", matrix) if matrix else None
