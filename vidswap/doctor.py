@@ -29,7 +29,8 @@ NEEDED = 0.5 * GB  # of free disk, for a minute of film twice
 def examined(cache: Path | None) -> dict[str, str]:
     """Questions and answers, in the order to read them; `cache`: the folder of what was found in clips, None: none."""
     places = {"numbers": lambda: _numbers(cache), "cache": lambda: _cache(cache), "disk": lambda: _disk(cache)}
-    return {name: _answer(question) for name, question in {**QUESTIONS, **places}.items()} | {"missing": _missing()}
+    questions = {**QUESTIONS, **places, "missing": _missing}
+    return {name: _answer(question) for name, question in questions.items()}
 
 
 def _answer(question: Callable[[], str]) -> str:
