@@ -5,6 +5,7 @@ import io
 import json
 import tracemalloc
 import zipfile
+from copy import deepcopy
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from rendered import write_plan
+from test_fuzz import changes
 
 from vidswap import plan as plans
 from vidswap.errors import InputError, UsageError
@@ -240,3 +242,97 @@ def test_a_bomb_is_refused_before_it_is_unpacked(path):
 def test_a_name_is_shown_without_what_terminals_obey(path):
     rewritten(path, lambda header: header.update(name="a\x1b[2J\nb"))
     assert title(path) == "a?[2J?b, frames 10 to 110, tracks: 3"
+
+
+# -- plans that lie, of every kind ------------------------------------------------------------------------------------
+
+
+def small(folder: Path, **facts: object) -> Path:
+    """A plan of a few hundred bytes, whose header says whatever is wanted."""
+    write_plan(folder / "small.plan", "clip.mp4", FACTS, [], [])
+    return rewritten(folder / "small.plan", lambda header: header.update(facts))
+
+
+@pytest.mark.parametrize("claim", [
+    {"tracks": [[0, 0, 0, 10**8]]}, {"tracks": [[n, 0, 0, 10**8] for n in range(9)]}, {"shots": [[0, 10**8]] * 1000},
+    {"tracks": [[0, 0, 0, 32]] * 500}, {"grid": 256, "embedding": 8192, "tracks": [[0, 0, 0, 10**8]]},
+], ids=range(5))  # fmt: skip
+def test_what_a_header_claims_must_be_there(tmp_path, claim):
+    """Every frame that it tells of takes bytes in the file: nothing is made of a few numbers."""
+    claim = {"facts": {**FACTS, "size": [640, 360, 10**8], "span": [0, 10**8]}, **claim}
+    path = small(tmp_path, **claim)
+    tracemalloc.start()
+    said = refused(path) if "tracks" in claim else read(path)
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert "missing" in said or said == []
+    assert most < 8e6
+
+
+def test_a_header_that_unpacks_to_much_more_than_it_is_is_refused(tmp_path):
+    path = small(tmp_path, shots=[[]] * 1_000_000)
+    assert path.stat().st_size < 20_000
+    tracemalloc.start()
+    assert "header is too large" in refused(path)
+    assert tracemalloc.get_traced_memory()[1] < 2e6
+    tracemalloc.stop()
+
+
+HOSTILE = st.sampled_from([None, True, -1, 0, 1, 2**31, 10**8, 2**63, 1e308, float("nan"), "", "\x1b[2J", [], {}, [[]],
+                           [0], [0, 10**8], [[0, 10**8]], [[0, 0, 0, 10**8]], {"a": [[[[[]]]]]}])  # fmt: skip
+
+
+def places(value: object, path: tuple = ()) -> list[tuple]:
+    """The ways to all that JSON holds."""
+    inside = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    return [path, *(way for key, each in inside for way in places(each, (*path, key)))]
+
+
+def harmed(path: Path) -> None:
+    """Whatever was changed: the plan is refused in words, or all of it can be read."""
+    with contextlib.suppress(InputError, UsageError), open_plan(path) as plan:
+        plan.refuse_unless(FACTS)
+        for trail in plan.tracks:
+            assert len(trail.part(trail.start, trail.stop)) == len(trail)
+            list(trail.seen())
+    title(path)
+
+
+@settings(max_examples=120, deadline=None)
+@given(st.data())
+def test_no_header_does_harm(tmp_path_factory, data):
+    path = tmp_path_factory.mktemp("lie") / "a.plan"
+    write_plan(path, "clip.mp4", FACTS, SHOTS, [track(0, 10, 13)])
+
+    def lie(header: dict) -> None:
+        for _ in range(data.draw(st.integers(1, 3))):
+            way = data.draw(st.sampled_from(places(header)[1:]))
+            inside = header
+            for step in way[:-1]:
+                inside = inside[step]
+            inside[way[-1]] = deepcopy(data.draw(HOSTILE))
+
+    harmed(rewritten(path, lie))
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(changes, min_size=1, max_size=3), st.booleans())
+def test_no_bytes_do_harm(tmp_path_factory, damage, ends):
+    """`ends`: where an archive says what it holds."""
+    path = tmp_path_factory.mktemp("harm") / "a.plan"
+    write_plan(path, "clip.mp4", FACTS, SHOTS, [track(0, 10, 13)])
+    content = path.read_bytes()
+    kept, harmful = (content[:-900], content[-900:]) if ends else (b"", content)
+    for change in damage:
+        harmful = change.apply(harmful, [content])
+    path.write_bytes(kept + harmful)
+    harmed(path)
+
+
+def test_our_own_mistakes_are_not_called_damage(path, monkeypatch):
+    def mistaken(*_):
+        raise TypeError("our own")
+
+    monkeypatch.setattr(plans, "_parts", mistaken)
+    with pytest.raises(TypeError, match="our own"):
+        read(path)

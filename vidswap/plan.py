@@ -32,13 +32,13 @@ FORMAT = 1
 PIECE = 32  # frames of a track that are packed together
 KEPT = 16  # pieces that stay unpacked, some 7 MB: two for each of eight faces at a time
 HEADER_MOST = 16_000_000  # bytes: room for some 400,000 tracks
+DENSE = 16  # times as many bytes as it takes in the file, beside 64 kB, are believed to be a header
 FACES_MOST = 64  # faces a frame, on average; more are not read but refused
 GRID_MOST, EMBEDDING_MOST = 256, 8192
 HEAD = 128  # bytes before an array's own, which say its dtype and shape (numpy's format, version 1.0)
 FURTHEST = 1e6  # pixels from the picture's corner; no mesh lies there
 DAMAGED = (  # all that zipfile, json and numpy raise over bytes that are not theirs
-    zipfile.BadZipFile, zlib.error, struct.error, OSError, EOFError, ValueError, KeyError, TypeError, IndexError,
-    RuntimeError, OverflowError,
+    zipfile.BadZipFile, zlib.error, struct.error, OSError, EOFError, ValueError, RuntimeError, OverflowError,
 )  # fmt: skip
 ANEW = "make it anew: vidswap plan CLIP -o FILE"
 KINDS = ("mesh", "seen", "visible", "visible_to_frame")  # arrays of a track with a row for each frame
@@ -99,7 +99,7 @@ class Plan:
         if self.facts.get("source") != facts["source"]:
             raise UsageError(f"{self.path} is the plan of another clip ({self.name})", ANEW)
         if self.facts["versions"] != facts["versions"]:
-            differ = ", ".join(f"{name} {old}, here {facts['versions'].get(name)}"
+            differ = ", ".join(f"{_printable(name)} {_printable(old)}, here {facts['versions'].get(name)}"
                                for name, old in self.facts["versions"].items()
                                if old != facts["versions"].get(name))  # fmt: skip
             raise UsageError(f"{self.path} was made by another version ({differ or 'of fewer stages'})", ANEW)
@@ -110,7 +110,8 @@ class Plan:
             inside = f"it covers the frames {self.span.start}f to {self.span.stop}f"
             raise UsageError(f"{self.path} does not cover `read.start` to `read.end`; {inside}",
                              f"choose within, or {ANEW}")  # fmt: skip
-        if any(self.facts.get(name) != facts[name] for name in facts.keys() - {"span"}):
+        others = facts.keys() - {"span"}
+        if self.facts.keys() != facts.keys() or any(self.facts[name] != facts[name] for name in others):
             raise UsageError(f"{self.path} was made with other settings", ANEW)
 
 
@@ -223,17 +224,22 @@ def unpacked(planes: Array, count: int) -> Array:
 def _read(path: Path, archive: zipfile.ZipFile) -> Plan:
     """The plan in an archive. The header says what sizes all else must have; nothing is unpacked before they fit."""
     header = _header(archive)
-    span = Shot(*_whole(header["facts"]["span"], 2))
-    if span.stop > _whole(header["facts"]["size"], 3)[2]:
+    span = Shot(*header["facts"]["span"])
+    if span.stop > header["facts"]["size"][2]:
         raise ValueError("its span lies outside the clip")
     shots = tuple(Shot(*_whole(pair, 2)) for pair in header["shots"])
     rows = [_whole(row, 4) for row in header["tracks"]]
     if any(not span.start <= start < stop <= span.stop for *_, start, stop in rows):
         raise ValueError("a track lies outside its span")
+    if any(not span.start <= shot.start < shot.stop <= span.stop for shot in shots):
+        raise ValueError("a shot lies outside its span")
     grid, width = _whole([header["grid"], header["embedding"]], 2)
     long = sum(stop - start for *_, start, stop in rows)
     if grid > GRID_MOST or width > EMBEDDING_MOST or long > FACES_MOST * len(span):
         raise ValueError("it is too large")
+    pieces = sum(-(-(stop - start) // PIECE) for *_, start, stop in rows)
+    if len(archive.infolist()) != 2 + len(KINDS) * pieces:  # before anything is made of what the header claims
+        raise ValueError("parts are missing")
     parts = _parts(rows, grid, width)
     _check(archive, parts)
     embeddings = _array(archive, "embeddings", parts)
@@ -280,15 +286,35 @@ def _parts(rows: Sequence[Sequence[int]], grid: int, width: int) -> Parts:
 
 
 def _header(archive: zipfile.ZipFile) -> dict[str, Any]:
-    length = archive.getinfo("header.npy").file_size - HEAD
-    if not 0 < length <= HEADER_MOST:
+    """What the header says, each of the kind that it must be; its numbers still have to fit one another."""
+    info = _member(archive, "header")
+    length = info.file_size - HEAD
+    if not 0 < length <= min(HEADER_MOST, 65536 + DENSE * info.compress_size):
         raise ValueError("its header is too large")
     header = json.loads(bytes(_array(archive, "header", {"header": (np.uint8, (length,))})))
-    if header["format"] != FORMAT:
-        raise ValueError(f"its format is {header['format']:d}, this version reads {FORMAT}")
-    if not isinstance(header["facts"]["versions"], dict):
-        raise ValueError("no versions")
+    found = header.get("format") if isinstance(header, dict) else None
+    if type(found) is not int or found != FORMAT:
+        raise ValueError(f"its format is {_printable(found)}, this version reads {FORMAT}")
+    kinds = {"name": str, "facts": dict, "shots": list, "tracks": list, "grid": int, "embedding": int}
+    facts = header.get("facts")
+    versions = facts.get("versions") if isinstance(facts, dict) else None
+    if any(type(header.get(name)) is not kind for name, kind in kinds.items()) or not isinstance(versions, dict):
+        raise ValueError("its header is none")
+    if not all(isinstance(version, (str, int)) for version in versions.values()):
+        raise ValueError("versions")
+    _whole(facts.get("span"), 2), _whole(facts.get("size"), 3)
     return dict(header)
+
+
+def _member(archive: zipfile.ZipFile, name: str) -> zipfile.ZipInfo:
+    """What the archive says of an array. Raises ValueError."""
+    try:
+        info = archive.getinfo(f"{name}.npy")
+    except KeyError as error:
+        raise ValueError("parts are missing") from error
+    if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        raise ValueError("a part is packed in another way")
+    return info
 
 
 def _check(archive: zipfile.ZipFile, parts: Parts) -> None:
@@ -296,7 +322,7 @@ def _check(archive: zipfile.ZipFile, parts: Parts) -> None:
     if sorted(archive.namelist()) != sorted(f"{name}.npy" for name in ("header", *parts)):
         raise ValueError("parts are missing")
     for name, (dtype, shape) in parts.items():
-        if archive.getinfo(f"{name}.npy").file_size != HEAD + np.dtype(dtype).itemsize * prod(shape):
+        if _member(archive, name).file_size != HEAD + np.dtype(dtype).itemsize * prod(shape):
             raise ValueError("a part has another size")
     if archive.testzip() is not None:
         raise ValueError("a checksum differs")
@@ -305,10 +331,7 @@ def _check(archive: zipfile.ZipFile, parts: Parts) -> None:
 def _array(archive: zipfile.ZipFile, name: str, parts: Parts) -> Array:
     """An array of the archive, of that very dtype and shape."""
     dtype, shape = parts[name]
-    info = archive.getinfo(f"{name}.npy")
-    if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-        raise ValueError("a part is packed in another way")
-    content = archive.read(info)
+    content = archive.read(_member(archive, name))
     if content[:HEAD] != _head(dtype, shape):
         raise ValueError("a part has another shape")
     return np.frombuffer(content, dtype, offset=HEAD).reshape(shape)
