@@ -9,7 +9,7 @@ from scenedetect.detectors import ContentDetector
 
 from vidswap.types import Array
 
-_WIDTH = 160  # pixels of the picture that is compared
+WIDTH = 160  # pixels of the picture that is compared
 _PROPOSED = 22.0  # score that makes the detector propose a cut; below its usual 27, as each proposal is looked at again
 _ALIKE = 0.35  # correlation of the details of two pictures, from which on they show the same scene in another light
 _BLANK = 1.0  # grey levels of detail below which a picture shows nothing: white of a flash, black between scenes
@@ -30,10 +30,10 @@ class Cuts:
 
     def __call__(self, rgb: Array) -> bool:
         """`rgb` (H, W, 3) uint8. True when a cut lies before this frame; never for the first."""
-        small = _shrunk(rgb)
+        small = shrunk(rgb)
         proposed = bool(self._detector.process_frame(FrameTimecode(self._count, 25.0), small[..., ::-1].copy()))
         self._count += 1
-        detail, before = _detail(small), self._detail
+        detail, before = detail_of(small), self._detail
         self._doubt |= proposed and before is not None
         if float(detail.std()) < _BLANK:
             self._doubt = before is not None
@@ -44,13 +44,14 @@ class Cuts:
         return cut
 
 
-def _shrunk(rgb: Array) -> Array:
+def shrunk(rgb: Array) -> Array:
+    """A picture WIDTH pixels wide; one that is already stays as it is."""
     height, width = rgb.shape[:2]
-    size = (_WIDTH, max(8, round(height * _WIDTH / width)))
+    size = (WIDTH, max(8, round(height * WIDTH / width)))
     return np.asarray(cv2.resize(rgb, size, interpolation=cv2.INTER_AREA), np.uint8)
 
 
-def _detail(small: Array) -> Array:
+def detail_of(small: Array) -> Array:
     """Luma without its slow changes, so that light that changes evenly leaves it as it was; float32."""
     grey = cv2.cvtColor(small, cv2.COLOR_RGB2GRAY).astype(np.float32)
     return np.asarray(cv2.GaussianBlur(grey, (0, 0), 2) - cv2.GaussianBlur(grey, (0, 0), 8), np.float32)
