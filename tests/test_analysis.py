@@ -5,6 +5,7 @@ from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from footage import make_clip, moving
@@ -12,14 +13,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rendered import track_of, write_plan
 
-from vidswap import analysis, cli, pipeline
+from vidswap import analysis, cli, geometry, pipeline
 from vidswap.cache import Cache
 from vidswap.clock import Clock
 from vidswap.errors import InputError, ModelError, NoFaceError, OutputError, UsageError
 from vidswap.moment import moment
 from vidswap.plan import open_plan
 from vidswap.read import clip as clips
-from vidswap.read.tracks import Sketch
+from vidswap.read.faces import open_faces
+from vidswap.read.persons import Sketch
 from vidswap.settings import ReadSettings
 from vidswap.types import Clip, Shot
 
@@ -39,9 +41,9 @@ def passes(monkeypatch) -> list[Shot]:
 
     def analyse(clip, span, reader, clock):
         done.append(span)
-        yield span, []
+        yield span, [], []
 
-    def tracks_in(shot, faces, first, number):
+    def tracks_in(shot, faces, first, number, dissolves):
         someone = Sketch(shot.start, shot.stop, 1.0, np.ones(4, np.float32) / 2)
         return [(track_of(number, shot.start, shot.stop), someone)]
 
@@ -246,7 +248,7 @@ def test_shots_are_drawn_up_one_by_one(tmp_path, monkeypatch):
     """The tracks of a shot are in the file before the next one is looked at, and persons are known again after all."""
     asked: list[str] = []
 
-    def tracks_in(shot, faces, first, number):
+    def tracks_in(shot, faces, first, number, dissolves):
         asked.append(f"tracks {shot.start}")
         alike = np.eye(4, dtype=np.float32)[shot.start // 10 % 2]
         return [(track_of(number, shot.start, shot.stop), Sketch(shot.start, shot.stop, 1.0 + shot.start, alike))]
@@ -254,7 +256,7 @@ def test_shots_are_drawn_up_one_by_one(tmp_path, monkeypatch):
     def found():
         for start in (0, 10, 20):
             asked.append(f"shot {start}")
-            yield Shot(start, start + 10), []
+            yield Shot(start, start + 10), [], []
 
     monkeypatch.setattr(analysis, "tracks_in", tracks_in)
     facts = {"versions": {}, "size": [64, 64, 30], "span": [0, 30]}
@@ -283,11 +285,31 @@ def test_shots_cover_all_frames_once_and_begin_at_cuts(cuts, start, film_of_twen
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(analysis, "Cuts", Told)
         found = list(analysis.analyse(film_of_twenty, Shot(start, 20), Blind(), Clock()))
-    assert [i for shot, faces in found for i in range(shot.start, shot.stop)] == list(range(start, 20))
-    assert {shot.start for shot, _ in found} == {i for i in range(start, 20) if cuts[i] or i == start}
-    assert all(len(faces) == len(shot) for shot, faces in found)
+    assert [i for shot, faces, _ in found for i in range(shot.start, shot.stop)] == list(range(start, 20))
+    assert {shot.start for shot, *_ in found} == {i for i in range(start, 20) if cuts[i] or i == start}
+    assert all(len(faces) == len(shot) for shot, faces, _ in found)
 
 
 @pytest.fixture(scope="module")
 def film_of_twenty(tmp_path_factory) -> Clip:
     return clips.open_clip(make_clip(tmp_path_factory.mktemp("film") / "a.mp4", moving(20), sound=False))
+
+
+def test_a_dissolve_from_one_person_to_another_shows_two(tmp_path):
+    """Both in the same place of the picture: the face is followed through the dissolve, its track ends in it."""
+    first = next(clips.frames(clips.open_clip(CLIP), 0, 1)).rgb
+    selfie = cv2.cvtColor(cv2.imread(str(SELFIE)), cv2.COLOR_BGR2RGB)
+    reader = open_faces("embedded")
+    places = [geometry.five_points(reader.detect(each)[0].mesh) for each in (selfie, first)]
+    there = geometry.fit_similarity(*places)
+    other = cv2.warpAffine(selfie, there, first.shape[1::-1], borderMode=cv2.BORDER_REFLECT)
+    one, other = (each[:, 168:600].astype(float) for each in (first, other))
+    shares = np.clip((np.arange(60) - 23) / 13, 0, 1)
+    pictures = [one + share * (other - one) for share in shares]
+    film = make_clip(tmp_path / "film.mp4", list(np.rint(pictures).astype(np.uint8)), sound=False)
+    clip = clips.open_clip(film)
+    with analysis.planned(clip, Shot(0, 60), ReadSettings(), reader, Clock()) as plan:
+        assert sorted(track.person for track in plan.tracks) == [0, 1]
+        assert abs(plan.tracks[0].stop - 30) <= 3
+        assert plan.tracks[0].stop == plan.tracks[1].start
+        assert len(plan.shots) == 2

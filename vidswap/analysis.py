@@ -10,6 +10,7 @@ import shutil
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import ExitStack, closing, contextmanager, suppress
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -21,9 +22,11 @@ from vidswap.files import FULL
 from vidswap.keys import code_of, digest_of, key_of, packages
 from vidswap.plan import Facts, Plan, drafted, open_plan
 from vidswap.read import clip as clips
+from vidswap.read.dissolves import Dissolve, Dissolves, joined
 from vidswap.read.faces import FaceReader, find_pack, watch
-from vidswap.read.shots import Cuts
-from vidswap.read.tracks import Sketch, embeddings_of, persons_of, tracks_in
+from vidswap.read.persons import Sketch, embeddings_of, persons_of
+from vidswap.read.shots import Cuts, shrunk
+from vidswap.read.tracks import tracks_in
 from vidswap.relay import ahead
 from vidswap.settings import ReadSettings
 from vidswap.types import Array, Clip, Face, Shot
@@ -33,9 +36,9 @@ DETECT_EVERY = 8  # frames between detections while faces are followed
 WAITING = 2  # pictures decoded and converted before the face reader asks for them
 OURS = ("mesh", "features", "face")  # models that read faces beside any pack's own
 CODE = ("analysis", "geometry", "hdr", "media", "plan", "read", "relay", "types")  # what decides a plan
-PACKAGES = ("av", "numpy", "onnxruntime", "opencv-python", "scenedetect")  # ... and what that stands on
+PACKAGES = ("av", "numpy", "onnxruntime", "opencv-python", "scenedetect", "scipy")  # ... and what that stands on
 PACK = ("detector", "recognizer")  # those of the pack that ships
-Seen = tuple[Shot, list[list[Face]]]  # a shot, and the faces of each of its frames
+Seen = tuple[Shot, list[list[Face]], list[Dissolve]]  # a shot, the faces of each of its frames, what dissolves in it
 
 
 @contextmanager
@@ -83,37 +86,46 @@ def models_of(face_pack: str) -> dict[str, str]:
 def analyse(clip: Clip, span: Shot, reader: FaceReader, clock: Clock) -> Generator[Seen, None, None]:
     """One pass over the frames of `span`: each shot, when it ends, with the faces of its frames."""
     is_cut, cuts = Cuts(), list[bool]()
+    dissolves, over = Dissolves(), list[Dissolve]()
 
     def pictures() -> Iterator[tuple[int, Array, bool]]:
         for frame in clock.each("decode", clips.frames(clip, span.start, span.stop)):
             with clock.stage("decode"):
                 rgb = frame.rgb
             with clock.stage("shots"):
-                cuts.append(is_cut(rgb))
+                small = shrunk(rgb)
+                cuts.append(is_cut(small))
+                over.extend(filter(None, [dissolves(frame.index, small, cuts[-1])]))
             yield frame.index, rgb, cuts[-1]
+        over.extend(filter(None, [dissolves.end()]))
+
+    def ended(start: int, faces: list[list[Face]]) -> Seen:
+        shot = Shot(start, start + len(faces))
+        return shot, faces, joined(each for each in over if shot.start < each.middle < shot.stop)
 
     start, inside = span.start, list[list[Face]]()
     with ahead(pictures(), WAITING) as line:
         watched = watch(clock.told("analysis", clock.each(None, line), len(span)), reader, DETECT_EVERY)
         for index, found in enumerate(clock.each("faces", watched), span.start):
             if cuts[index - span.start] and inside:
-                yield Shot(start, index), inside
+                yield ended(start, inside)
                 start, inside = index, []
             inside.append(found)
     if inside:
-        yield Shot(start, start + len(inside)), inside
+        yield ended(start, inside)
 
 
 def draw_up(path: Path, name: str, facts: Facts, found: Iterable[Seen], clock: Clock) -> None:
     """Write the plan of what is found, shot by shot: no more than the faces of one are held. Raises OSError."""
     shots, sketches = list[Shot](), list[Sketch]()
     with drafted(path) as draft:
-        for shot, faces_there in found:
+        for shot, faces_there, dissolves in found:
             with clock.stage("tracks"):
-                for track, sketch in tracks_in(shot, faces_there, shot.start, len(sketches)):
+                for track, sketch in tracks_in(shot, faces_there, shot.start, len(sketches), dissolves):
                     draft.add(track)
                     sketches.append(sketch)
-            shots.append(shot)
+            edges = (shot.start, *(each.middle for each in dissolves), shot.stop)
+            shots += [Shot(*pair) for pair in pairwise(edges)]
         draft.finish(name, facts, shots, persons_of(sketches), embeddings_of(sketches))
 
 

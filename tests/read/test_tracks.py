@@ -12,7 +12,9 @@ from hypothesis import strategies as st
 
 import vidswap
 from vidswap import geometry
-from vidswap.read.tracks import GAP, embeddings_of, persons_of, tracks_in
+from vidswap.read.dissolves import Dissolve
+from vidswap.read.persons import embeddings_of, persons_of
+from vidswap.read.tracks import GAP, tracks_in
 from vidswap.types import Face, Shot, Track
 
 MEAN = np.load(Path(vidswap.__file__).parent / "models" / "embedded" / "face.npz")["mean"]
@@ -33,11 +35,13 @@ def face(x, y=100.0, *, size=60.0, who=None, score=0.9, visible=255):
     return Face(box, mesh, score, None if who is None else person(who), seen, to_frame)
 
 
-def find_tracks(shots: Sequence[Shot], faces: Sequence[list[Face]], first: int) -> list[Track]:
+def find_tracks(
+    shots: Sequence[Shot], faces: Sequence[list[Face]], first: int, dissolves: Sequence[Dissolve] = ()
+) -> list[Track]:
     """The tracks of all shots, as the first pass finds them; `faces[i]` are those of frame `first + i`."""
     found = []
     for shot in shots:
-        found += tracks_in(shot, faces, first, len(found))
+        found += tracks_in(shot, faces, first, len(found), dissolves)
     sketches = [sketch for _, sketch in found]
     told = zip(found, persons_of(sketches), embeddings_of(sketches))
     return [replace(track, person=person, embedding=embedding) for (track, _), person, embedding in told]
@@ -160,6 +164,68 @@ def test_a_good_look_outweighs_a_poor_one():
 def test_someone_else_in_the_same_place_is_another_track():
     faces = across(12, 100, 0, who=0) + across(12, 100, 0, who=1)
     assert [(track.start, track.stop) for track in find_tracks([Shot(0, 24)], faces, 0)] == [(0, 12), (12, 24)]
+
+
+def turning(shares, every=8, alike=0.3):
+    """A face in one place that is more and more another person's, known anew every few frames."""
+    other = alike * person(0) + np.sqrt(1 - alike**2) * person(1)
+    faces = across(len(shares), 100, 0, who=0)
+    for i, ((one,), share) in enumerate(zip(faces, shares)):
+        mixed = person(0) + share * (other - person(0))
+        embedding = (mixed / np.linalg.norm(mixed)).astype(np.float32)
+        faces[i] = [replace(one, embedding=embedding if i % every == 0 else None)]
+    return faces
+
+
+FADE = np.clip((np.arange(90) - 33) / 24, 0, 1)  # from frame 33 to 57
+
+
+def test_a_track_ends_where_its_face_dissolves_into_another():
+    tracks = find_tracks([Shot(0, 90)], turning(FADE), 0, [Dissolve(36, 45, 54)])
+    assert [(track.start, track.stop, track.person) for track in tracks] == [(0, 45, 0), (45, 90, 1)]
+
+
+def test_what_a_dissolve_mixes_is_nobodys_look():
+    tracks = find_tracks([Shot(0, 90)], turning(FADE), 0, [Dissolve(36, 45, 54)])
+    assert tracks[0].embedding @ person(0) > 0.999
+    assert tracks[1].embedding @ person(0) == pytest.approx(0.3, abs=0.01)
+
+
+def test_a_face_that_leaps_within_a_dissolve_turns_there():
+    faces = turning(FADE)
+    for i in range(41, 90):
+        faces[i] = [replace(face(114, 100), embedding=faces[i][0].embedding)]
+    tracks = find_tracks([Shot(0, 90)], faces, 0, [Dissolve(36, 45, 54)])
+    assert [(track.start, track.stop) for track in tracks] == [(0, 41), (41, 90)]
+
+
+def test_one_person_on_both_sides_of_a_dissolve_is_one_track():
+    faces = turning(FADE, alike=0.85)
+    assert len(find_tracks([Shot(0, 90)], faces, 0, [Dissolve(36, 45, 54)])) == 1
+
+
+def test_a_face_that_fades_away_is_not_cut_off():
+    faces = [[face(100, who=0)] if i < 50 else [] for i in range(90)]
+    for i in range(40, 90):
+        faces[i].append(face(300, who=1))
+    tracks = find_tracks([Shot(0, 90)], faces, 0, [Dissolve(36, 45, 54)])
+    assert [(track.start, track.stop) for track in tracks] == [(0, 50), (40, 90)]
+
+
+@pytest.mark.parametrize("shares", [np.arange(90) >= 45, FADE])
+def test_a_face_that_turns_into_anothers_unseen_is_another_track(shares):
+    """No cut and no dissolve was found: both sit in one chair before one wall."""
+    faces = turning(shares.astype(float))
+    tracks = find_tracks([Shot(0, 90)], faces, 0)
+    assert [track.person for track in tracks] == [0, 1]
+    assert abs(tracks[0].stop - 45) <= 12
+    assert tracks[1].start == tracks[0].stop
+
+
+def test_looks_that_differ_for_a_moment_are_no_turn():
+    shares = np.zeros(120)
+    shares[40:60] = 1  # a hand before the face, a head that turns away: two or three looks
+    assert len(find_tracks([Shot(0, 120)], turning(shares, alike=0.2), 0)) == 1
 
 
 def test_a_face_found_twice_is_one_track():

@@ -9,7 +9,7 @@ of one scene or the other.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
@@ -25,6 +25,7 @@ FLATTER = 0.7  # of what a sum of both loses in variance, how much a picture of 
 BOTH = 0.4  # its least correlation with either
 PIECED = 0.12  # of the difference of both, how much is left at most where a wipe's parts are taken from the nearer
 PURE = 0.15  # how much of the other scene is not seen
+REST = 16  # frames between two dissolves below which they are one: a slow wipe is found in pieces
 PATIENCE = 8  # frames through which a better pair of pictures is waited for
 BLANK = 1.0  # variance of details, in squared grey levels, below which a picture shows nothing
 
@@ -36,6 +37,19 @@ class Dissolve:
     start: int
     middle: int
     stop: int
+
+
+def joined(dissolves: Iterable[Dissolve]) -> list[Dissolve]:
+    """Dissolves in order, those with hardly a rest between them as one."""
+    found = list[Dissolve]()
+    for each in dissolves:
+        if found and each.start < found[-1].stop + REST:
+            before = found.pop()
+            middle, stop = (before.middle + each.middle) // 2, max(before.stop, each.stop)
+            found.append(Dissolve(before.start, middle, stop))
+        else:
+            found.append(each)
+    return found
 
 
 class Dissolves:

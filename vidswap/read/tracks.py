@@ -1,15 +1,18 @@
-"""A shot's Faces -> Tracks: matched over time, gaps filled, meshes steadied; persons found again after a cut."""
+"""A shot's Faces -> Tracks: matched over time, ended where a face turns into somebody else's, gaps filled, steadied."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from math import inf, log
 
 import cv2
 import numpy as np
 
 from vidswap import geometry
+from vidswap.read.dissolves import Dissolve
+from vidswap.read.persons import SAME, VIEWS, Sketch
 from vidswap.read.steady import steadied
 from vidswap.types import Array, Face, Shot, Track
 
@@ -17,7 +20,10 @@ GAP = 20  # frames without the face after which a track ends
 REACH = 0.5  # how far, in sizes of the face, its points may lie from where they are expected
 DRIFT = 0.03  # more of that for every frame it was not seen
 OTHER = 0.05  # cosine below which two embeddings are surely not one person
-SAME = 0.6  # cosine from which two tracks are one person: strangers in the same light reach more than in photos
+TURNED = 0.65  # cosine that no look before reaches with any after, where a face turned into another unseen
+LEAP = 0.12  # in sizes of a face, how far no face moves from frame to frame
+FEW = 200  # looks that stand for all of a long track
+LOOKS, AMID = 3, 3  # that are compared to each side of a turn, and at most so many between, which show both
 TWICE = 0.25  # two meshes nearer than this, in sizes of the face, are one face found twice
 EVIDENCE = 2.5  # sum of scores that makes a track worth having
 SHOWN = 0.15  # part of the map of what is visible that is face, half of the usual: with less there is nothing to swap
@@ -31,6 +37,9 @@ class _Sight:
     face: Face
     points: Array
     size: float
+
+
+_Look = tuple[_Sight, Array]  # a sight that came with its embedding
 
 
 @dataclass
@@ -52,6 +61,10 @@ class _Path:
     def last(self) -> _Sight:
         return self.sights[-1]
 
+    @property
+    def looks(self) -> list[_Look]:
+        return [(sight, sight.face.embedding) for sight in self.sights if sight.face.embedding is not None]
+
     def expected(self, index: int) -> Array:
         """(5, 2) where its points should be if it moves on as it did, which is trusted for a few frames."""
         before = self.sights[-4:][0]
@@ -61,26 +74,19 @@ class _Path:
         return np.asarray(self.last.points + speed * min(index - self.last.index, 6))
 
 
-@dataclass(frozen=True, eq=False)
-class Sketch:
-    """What tells whose a track is: its frames [start, stop), the sum of the face's sizes over them, and its `embedding`
-    (E,) float32 unit, None where nothing is known."""
-
-    start: int
-    stop: int
-    screen: float
-    embedding: Array | None
-
-
-def tracks_in(shot: Shot, faces: Sequence[list[Face]], first: int, number: int) -> list[tuple[Track, Sketch]]:
-    """The faces of one shot followed through it, with ids from `number` on; `faces[i]` are those of frame `first + i`.
+def tracks_in(
+    shot: Shot, faces: Sequence[list[Face]], first: int, number: int, dissolves: Sequence[Dissolve] = ()
+) -> list[tuple[Track, Sketch]]:
+    """The faces of one shot followed through it, with ids from `number` on; `faces[i]` are those of frame `first + i`,
+    `dissolves` those in the shot.
 
     Tracks are ordered by where they start, never leave the shot, and hold each face once. Frames between two sightings
     are filled in (`seen` False), for up to GAP frames. Whose they are is not known before all shots are: until then
     each is person 0, and has the embedding of its sketch or one zero."""
-    paths = [path for path in _follow(shot, faces, first) if _counts(path, shot)]
+    whole = (part for path in _follow(shot, faces, first) for part in _parted(path, dissolves))
+    paths = [path for path in whole if _counts(path, shot)]
     paths.sort(key=lambda path: (path.first.index, float(path.first.points[0, 0])))
-    sketches = [_sketch(path) for path in paths]
+    sketches = [_sketch(path, dissolves) for path in paths]
     tracks = [_track(number + i, path, sketch) for i, (path, sketch) in enumerate(zip(paths, sketches))]
     return [(_uncovered(track, tracks), sketch) for track, sketch in zip(tracks, sketches)]
 
@@ -147,6 +153,67 @@ def _distance(points: Array, others: Array, size: float) -> float:
     return float(np.sqrt(((points - others) ** 2).sum(1)).mean()) / size
 
 
+def _parted(path: _Path, dissolves: Sequence[Dissolve]) -> Iterator[_Path]:
+    """The path, ended wherever its face turns into somebody else's, and begun anew there."""
+    over = [each for each in dissolves if _turns_in(path, each)]
+    turns = [_turn_in(path, each) for each in over] if over else _turns(path.looks, path.sights)
+    for start, stop in pairwise((path.first.index, *turns, path.last.index + 1)):
+        part = _Path()
+        for sight in path.sights:
+            if start <= sight.index < stop:
+                part.add(sight)
+        if part.sights:
+            yield part
+
+
+def _turns_in(path: _Path, dissolve: Dissolve) -> bool:
+    """Whether a path leads through a dissolve from one person to another: no look before it is like any after it."""
+    before = [vector for sight, vector in path.looks if sight.index < dissolve.start]
+    after = [vector for sight, vector in path.looks if sight.index >= dissolve.stop]
+    leads = path.first.index < dissolve.start and path.last.index >= dissolve.stop
+    return leads and _likeness(before[-LOOKS:], after[:LOOKS]) < SAME
+
+
+def _turn_in(path: _Path, dissolve: Dissolve) -> int:
+    """The frame of a dissolve from which on the path's face is the second person's: where it leaps over to them, else
+    where they prevail."""
+    leap, turn = _leap(path.sights, dissolve.start, dissolve.stop)
+    return turn if leap > LEAP else dissolve.middle
+
+
+def _turns(looks: Sequence[_Look], sights: Sequence[_Sight]) -> list[int]:
+    """The frames, in order, from which on the face is another, at once or after a few looks that show both: no look
+    just before is like any just after, and the first one does not come back."""
+    vectors = [vector for _, vector in looks]
+    for amid in range(AMID + 1):
+        places = range(LOOKS, len(looks) - LOOKS - amid + 1)
+        alike = [_likeness(vectors[place - LOOKS : place], vectors[place + amid :][:LOOKS]) for place in places]
+        for likeness, place in sorted(zip(alike, places)):
+            if likeness >= TURNED:
+                break
+            if _likeness(_some(vectors[:place]), _some(vectors[place + amid :])) < SAME:
+                _, turn = _leap(sights, looks[place - 1][0].index, looks[place + amid][0].index)
+                return [*_turns(looks[:place], sights), turn, *_turns(looks[place + amid :], sights)]
+    return []
+
+
+def _some(vectors: Sequence[Array]) -> Sequence[Array]:
+    """At most FEW of them, evenly spaced."""
+    return vectors[:: -(-len(vectors) // FEW)]
+
+
+def _leap(sights: Sequence[_Sight], after: int, until: int) -> tuple[float, int]:
+    """How far, in sizes of the face, its points leap at most from one sight to the next, and to which frame: of those
+    after the frame `after`, up to `until`."""
+    return max((_distance(one.points, other.points, one.size), other.index)
+               for one, other in pairwise(sights) if one.index < until and other.index > after)  # fmt: skip
+
+
+def _likeness(some: Sequence[Array], others: Sequence[Array]) -> float:
+    """The greatest cosine of any of `some` embeddings with any of `others`; -1 where there are none."""
+    return float((np.stack(some) @ np.stack(others).T).max()) if some and others else -1.0
+
+
 def _counts(path: _Path, shot: Shot) -> bool:
     """Whether there is enough of a path to be a face: seen well a few times, or through the whole of a short shot, and
     not covered nearly all the time."""
@@ -162,43 +229,21 @@ def _frontal(sight: _Sight) -> float:
     return max(1 - 2 * abs(place), 0.0)
 
 
-def _sketch(path: _Path) -> Sketch:
-    """A path's embedding is the mean of those of its sights; large, frontal, certain faces weigh most."""
-    known = [(sight, sight.face.embedding) for sight in path.sights if sight.face.embedding is not None]
-    total = sum(look.face.score * (0.1 + _frontal(look)) * look.size * embedding for look, embedding in known)
-    mean = np.asarray(total / max(float(np.linalg.norm(total)), 1e-9), np.float32) if known else None
+def _sketch(path: _Path, dissolves: Sequence[Dissolve]) -> Sketch:
+    """A path's embedding is the mean of those of its sights; large, frontal, certain faces weigh most. What a dissolve
+    shows is left out, unless there is no more. Its views are the means of parts of it that follow one another."""
+    looks = [look for look in path.looks if not any(each.start <= look[0].index < each.stop for each in dissolves)]
+    looks = looks or path.looks
+    edges = np.linspace(0, len(looks), min(VIEWS, len(looks)) + 1).astype(int).tolist() if looks else []
+    views = [view for start, stop in pairwise(edges) if (view := _mean(looks[start:stop])) is not None]
     screen = float(sum(sight.size for sight in path.sights))
-    return Sketch(path.first.index, path.last.index + 1, screen, mean)
+    return Sketch(path.first.index, path.last.index + 1, screen, _mean(looks), tuple(views))
 
 
-def embeddings_of(sketches: Sequence[Sketch]) -> Array:
-    """(N, E) float32: the embeddings; zeros for those that have none."""
-    width = next((len(each.embedding) for each in sketches if each.embedding is not None), 1)
-    rows = [np.zeros(width, np.float32) if each.embedding is None else each.embedding for each in sketches]
-    return np.stack(rows) if rows else np.empty((0, 0), np.float32)
-
-
-def persons_of(sketches: Sequence[Sketch]) -> list[int]:
-    """A person's number for each track: the most alike are joined first, as long as they are alike enough and never
-    on screen together; 0 is the person with most time on screen times size."""
-    groups = [[i] for i in range(len(sketches))]
-    screen = np.array([each.screen for each in sketches])
-    means = embeddings_of(sketches) * screen[:, None]
-    together = np.array([[a.start < b.stop and b.start < a.stop for b in sketches] for a in sketches])
-    while len(groups) > 1:
-        unit = means / np.maximum(np.linalg.norm(means, axis=1, keepdims=True), 1e-9)
-        alike = np.where(together, -1, unit @ unit.T)
-        a, b = sorted(divmod(int(alike.argmax()), len(groups)))
-        if alike[a, b] < SAME:
-            break
-        groups[a] += groups.pop(b)
-        means[a] += means[b]
-        together[a] |= together[b]
-        together[:, a] |= together[:, b]
-        means = np.delete(means, b, 0)
-        together = np.delete(np.delete(together, b, 0), b, 1)
-    groups.sort(key=lambda group: -screen[group].sum())
-    return [number for _, number in sorted((i, number) for number, group in enumerate(groups) for i in group)]
+def _mean(looks: Sequence[_Look]) -> Array | None:
+    """(E,) float32, unit: the weighted mean of embeddings."""
+    total = sum(look.face.score * (0.1 + _frontal(look)) * look.size * embedding for look, embedding in looks)
+    return np.asarray(total / max(float(np.linalg.norm(total)), 1e-9), np.float32) if looks else None
 
 
 def _track(number: int, path: _Path, sketch: Sketch) -> Track:

@@ -1,0 +1,89 @@
+"""Who is who: which tracks are of one person.
+
+Two tracks are as alike as their two most similar views: a person is known again by the one pose that both show, while
+the means of a turned and of a frontal face differ as much as strangers do. Measured in docs/who-is-who.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+from itertools import product
+
+import numpy as np
+from scipy.cluster.hierarchy import fcluster, linkage  # type: ignore[import-untyped]
+
+from vidswap.types import Array
+
+VIEWS = 4  # of a track, in order of time
+SAME = 0.8  # likeness from which two tracks are one person's
+TOGETHER = 1e9  # distance of what is on screen at once; so great that no mean with it is small
+BLOCK = 512  # tracks compared with all others at once
+
+
+@dataclass(frozen=True, eq=False)
+class Sketch:
+    """What tells whose a track is: its frames [start, stop), the sum of the face's sizes over them, its `embedding`
+    (E,) float32 unit, None where nothing is known, and `views`, (E,) float32 unit each, at most VIEWS."""
+
+    start: int
+    stop: int
+    screen: float
+    embedding: Array | None
+    views: Sequence[Array] = field(default=())
+
+
+def embeddings_of(sketches: Sequence[Sketch]) -> Array:
+    """(N, E) float32: the embeddings; zeros for those that have none."""
+    width = next((len(each.embedding) for each in sketches if each.embedding is not None), 1)
+    rows = [np.zeros(width, np.float32) if each.embedding is None else each.embedding for each in sketches]
+    return np.stack(rows) if rows else np.empty((0, 0), np.float32)
+
+
+def persons_of(sketches: Sequence[Sketch], doubles: Collection[tuple[int, int]] = ()) -> list[int]:
+    """A person's number for each track; 0 is the person with most time on screen times size.
+
+    Groups are joined, the most alike first, while the mean likeness of their tracks is at least SAME (UPGMA; Sokal and
+    Michener 1958); never two that are on screen together, but for `doubles`, pairs (i, j) of one person shown twice."""
+    if len(sketches) < 2:
+        return [0] * len(sketches)
+    distances = _distances(sketches)
+    for i, j in doubles:
+        distances[_place(min(i, j), max(i, j), len(sketches))] = 0
+    groups = fcluster(linkage(distances, "average"), 1 - SAME, "distance")
+    screen = np.bincount(groups, [each.screen for each in sketches])
+    first = {group: place for place, group in reversed(list(enumerate(groups)))}
+    order = sorted(first, key=lambda group: (-screen[group], first[group]))
+    numbers = {group: number for number, group in enumerate(order)}
+    return [numbers[group] for group in groups]
+
+
+def _place(i: int, j: int, count: int) -> int:
+    """Where the distance of i < j lies in scipy's condensed matrix of `count` points."""
+    return i * count - i * (i + 1) // 2 + j - i - 1
+
+
+def _distances(sketches: Sequence[Sketch]) -> Array:
+    """(N (N - 1) / 2,) float64, scipy's condensed matrix: 1 - likeness, TOGETHER for what is on screen at once."""
+    count, views = len(sketches), _views(sketches)
+    starts, stops = (np.array([getattr(each, end) for each in sketches]) for end in ("start", "stop"))
+    found = np.empty(count * (count - 1) // 2)
+    for low in range(0, count, BLOCK):
+        rows = slice(low, low + BLOCK)
+        alike = np.full((len(starts[rows]), count - low), -1, np.float32)
+        for one, other in product(views, views):
+            np.maximum(alike, one[rows] @ other[low:].T, out=alike)
+        apart = np.maximum(1 - alike, 0).astype(np.float64)
+        apart[(starts[rows, None] < stops[low:]) & (starts[low:] < stops[rows, None])] = TOGETHER
+        for i, row in enumerate(apart):
+            begin = _place(low + i, low + i + 1, count)
+            found[begin : begin + len(row) - i - 1] = row[i + 1 :]
+    return found
+
+
+def _views(sketches: Sequence[Sketch]) -> Array:
+    """(V, N, E) float32: the views of each, the first again where there are fewer; zeros where nothing is known."""
+    means = embeddings_of(sketches)
+    known = [list(each.views) or [mean] for each, mean in zip(sketches, means)]
+    most = max(map(len, known))
+    return np.array([[views[min(place, len(views) - 1)] for views in known] for place in range(most)], np.float32)
