@@ -279,7 +279,7 @@ def test_shots_cover_all_frames_once_and_begin_at_cuts(cuts, start, film_of_twen
             return next(self.left)
 
     class Blind:
-        def detect(self, rgb: np.ndarray) -> list:
+        def detect(self, rgb: np.ndarray, turns: object, known: object) -> list:
             return []
 
     with pytest.MonkeyPatch.context() as patch:

@@ -1,6 +1,7 @@
 """From end to end, with the models that ship, on the sample clip."""
 
 import json
+from fractions import Fraction
 from pathlib import Path
 
 import av
@@ -141,3 +142,24 @@ def test_mean_face_is_upright_and_of_unit_width():
     assert mean.shape == (478, 3)
     assert np.linalg.norm(mean[33] - mean[263]) == pytest.approx(1, abs=1e-3)
     assert mean[10, 1] < mean[152, 1]
+
+
+@pytest.mark.parametrize("turn", [1, 2])
+def test_whoever_lies_is_swapped_and_a_flash_shows_nobody(tmp_path, turn):
+    upright = [frame.rgb for frame in frames(open_clip(CLIP), 0, 8)]
+    pictures = [np.ascontiguousarray(np.rot90(picture, turn)) for picture in upright]
+    pictures[3] = np.full_like(pictures[3], 255)
+    source = make_clip(tmp_path / "lying.mkv", pictures, sound=False, unit=Fraction(1, 1000))
+    out, choice = tmp_path / "out.mkv", Settings(ReadSettings(), SwapSettings("warp"), WriteSettings(codec="ffv1"))
+    done = swap_clip(source, SELFIE, "self", out, settings=choice)
+    assert (done.frames, done.swapped) == (8, 7)
+
+    reader = open_faces("embedded")
+    selfie = cv2.cvtColor(cv2.imread(str(SELFIE)), cv2.COLOR_BGR2RGB)
+    wanted = reader.embed(selfie, reader.detect(selfie)[0].mesh)
+    results = [frame.rgb for frame in frames(open_clip(out))]
+    assert (results[3] == next(frames(open_clip(source), 3, 4)).rgb).all()
+    for index in (0, 2, 4, 7):
+        mesh = reader.detect(upright[index])[0].mesh
+        swapped = reader.embed(np.rot90(results[index], -turn), mesh) @ wanted
+        assert swapped > reader.embed(upright[index], mesh) @ wanted + 0.1

@@ -23,10 +23,11 @@ from vidswap.keys import code_of, digest_of, key_of, packages
 from vidswap.plan import Facts, Plan, drafted, open_plan
 from vidswap.read import clip as clips
 from vidswap.read.dissolves import Dissolve, Dissolves, joined
-from vidswap.read.faces import FaceReader, find_pack, watch
+from vidswap.read.faces import FaceReader, find_pack
 from vidswap.read.persons import Sketch, embeddings_of, persons_of
 from vidswap.read.shots import Cuts, shrunk
 from vidswap.read.tracks import tracks_in
+from vidswap.read.watch import watch
 from vidswap.relay import ahead
 from vidswap.settings import ReadSettings
 from vidswap.types import Array, Clip, Face, Shot

@@ -1,5 +1,6 @@
 """Crops: where they are cut, how they shrink, what their masks leave alone."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -178,6 +179,17 @@ def test_what_is_covered_does_not_flicker():
     maps[7] = covered((0, 16, 0, 32), 1)[0]  # seen once where nothing is
     steady, missed = (cut_all(track_of(still(), m)).mask for m in (covered((16, 32, 0, 32)), maps))
     np.testing.assert_allclose(missed[:6], steady[:6], atol=1e-6)
+
+
+def test_a_frame_filled_in_where_nothing_is_gets_no_mask_and_has_no_say():
+    hand = covered((16, 32, 0, 32))
+    hand[3], hand[5] = 0, 255
+    seen = np.arange(9) != 3
+    crops = cut_all(replace(track_of(still(), hand), seen=seen))
+    assert not crops.mask[3].any()
+    steady = cut_all(track_of(still(), covered((16, 32, 0, 32))))
+    np.testing.assert_allclose(crops.mask[seen], steady.mask[seen], atol=1e-6)
+    assert cut_all(track_of(still(), hand)).mask[3].any(), "a face that is seen is voted on"
 
 
 def test_windows_agree_on_the_mask_of_a_frame():

@@ -4,7 +4,6 @@ vidswap.read.faces is known exactly, and any pack that insightface can load is s
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
@@ -72,9 +71,10 @@ def drawn_recogniser(path: Path) -> None:
     save(path, [pool, helper.make_node("Flatten", ["pooled"], ["out"])], [1, 3, 112, 112], {"out": [1, 3]}, {})
 
 
-def drawn_mesh(path: Path, size: int = 64, grid: int = 8) -> None:
-    """The mean face in the middle of the crop; the score is how red the middle is, and visible is where it is red."""
-    points = geometry.apply(geometry.crop_transform(MEAN, MEAN, size), MEAN)
+def drawn_mesh(path: Path, size: int = 64, grid: int = 8, beside: float = 0.0) -> None:
+    """The mean face in the middle of the crop, or so many pixels beside it; the score is how red the middle is, and
+    visible is where it is red."""
+    points = geometry.apply(geometry.crop_transform(MEAN, MEAN, size), MEAN) + np.float32([beside, 0, 0])
     weight = np.zeros((1, 3, 1, 1), np.float32)
     weight[0, :2, 0, 0] = 1, -1
     cell = size // grid
@@ -162,6 +162,18 @@ def test_the_mesh_overrules_the_detector(pack: Path, reader: faces.FaceReader) -
     assert faces.FaceReader(app, faces.MeshModel(session, MEAN), "strict").detect(rgb) == []
 
 
+@pytest.mark.parametrize(("beside", "count"), [(0.5, 1), (5.0, 0)])
+def test_a_mesh_that_disagrees_is_no_face(pack: Path, tmp_path: Path, beside: float, count: int) -> None:
+    drawn_mesh(tmp_path / "mesh.onnx", beside=beside)
+    mesh = faces.MeshModel(onnxruntime.InferenceSession(tmp_path / "mesh.onnx"), MEAN)
+    reader = faces.FaceReader(faces.open_pack(pack, onnxruntime.SessionOptions()), mesh, "drawn")
+    found = reader.detect(picture((96, 64)))
+    assert len(found) == count
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(faces, "AGREE", 9.0)
+        assert len(reader.detect(picture((96, 64)))) == 1
+
+
 def test_visible_is_laid_where_the_picture_is_red(reader: faces.FaceReader) -> None:
     rgb = picture((96, 64))
     face = reader.detect(rgb)[0]
@@ -229,77 +241,6 @@ def test_damaged_models_are_one_clear_error(tmp_path: Path, content: bytes) -> N
     (tmp_path / "det.onnx").write_bytes(content)
     with pytest.raises(ModelError, match="cannot be used"):
         faces.open_pack(tmp_path, onnxruntime.SessionOptions())
-
-
-# --- watching -------------------------------------------------------------------------------------------------------
-
-
-class Scripted:
-    """A reader whose faces are read off the picture: pixel (0, i) is 255 where face i is there."""
-
-    licence = "none"
-
-    def __init__(self) -> None:
-        self.looks: list[int] = []
-
-    def detect(self, rgb: Array) -> list[Face]:
-        self.looks.append(int(rgb[1, 0, 0]))
-        return [face_at(i) for i in range(3) if rgb[0, i, 0]]
-
-    def follow(self, rgb: Array, mesh: Array) -> Face | None:
-        number = round(float(mesh[:, 0].mean()) / 100)
-        return face_at(number) if rgb[0, number, 0] else None
-
-    def embed(self, rgb: Array, mesh: Array) -> Array:
-        return np.array([1, 0], np.float32)
-
-
-def face_at(number: int) -> Face:
-    mesh = (MEAN * 20 + [100 * number, 50, 0]).astype(np.float32)
-    return Face(geometry.bounds(mesh), mesh, 0.9, None, np.zeros((2, 2), np.uint8), np.zeros((2, 3)))
-
-
-Seen = tuple[list[list[Face]], list[int]]
-
-
-def watched(there: list[tuple[int, ...]], cuts: tuple[int, ...] = (), every: int = 4) -> Seen:
-    """The faces of each frame, and the frames that were looked at anew."""
-
-    def shown() -> Iterator[tuple[int, Array, bool]]:
-        for index, numbers in enumerate(there):
-            rgb = np.zeros((4, 4, 3), np.uint8)
-            rgb[0, list(numbers)] = 255
-            rgb[1, 0] = index
-            yield index, rgb, index in cuts
-
-    reader = Scripted()
-    return list(faces.watch(shown(), reader, every)), reader.looks  # type: ignore[arg-type]
-
-
-def test_faces_are_followed_between_looks() -> None:
-    seen, looks = watched([(0,)] * 9)
-    assert looks == [0, 4, 8]
-    assert [len(found) for found in seen] == [1] * 9
-    assert [found[0].embedding is not None for found in seen] == [i in looks for i in range(9)]
-
-
-def test_a_cut_is_looked_at_anew() -> None:
-    _, looks = watched([(0,)] * 4 + [(1,)] * 4, cuts=(4,), every=100)
-    assert looks == [0, 4]
-
-
-def test_a_lost_face_is_looked_for_until_found_or_given_up() -> None:
-    seen, looks = watched([(0,)] * 3 + [()] * 2 + [(0,)] * 3, every=20)
-    assert looks == [0, 3, 4, 5]
-    assert [len(found) for found in seen] == [1, 1, 1, 0, 0, 1, 1, 1]
-    _, looks = watched([(0,)] * 2 + [()] * 9, every=3)
-    assert looks[:4] == [0, 2, 3, 4]
-    assert len(looks) <= 7
-
-
-def test_new_faces_join_and_known_ones_stay_single() -> None:
-    seen, _ = watched([(0,)] * 2 + [(0, 1)] * 8, every=4)
-    assert [len(found) for found in seen] == [1, 1, 1, 1, 2, 2, 2, 2, 2, 2]
 
 
 # --- arithmetic -----------------------------------------------------------------------------------------------------
@@ -407,8 +348,49 @@ def test_the_pack_that_ships_finds_a_face_near_and_far(embedded: faces.FaceReade
 
 def test_the_pack_that_ships_finds_nobody_in_noise(embedded: faces.FaceReader) -> None:
     noise = np.random.default_rng(0).integers(0, 255, (360, 640, 3)).astype(np.uint8)
-    assert embedded.detect(noise) == []
+    assert embedded.detect(noise, faces.LYING) == []
     assert embedded.detect(np.zeros((360, 640, 3), np.uint8)) == []
+
+
+@pytest.mark.parametrize("degrees", [45, 90, 135, 180, 225, 270, 315])
+def test_a_face_is_found_whichever_way_it_lies(embedded: faces.FaceReader, selfie: Array, degrees: int) -> None:
+    """Once, with the mesh it has upright; a small turn against the clock of where it is upright is taken for one."""
+    upright = embedded.detect(selfie)[0].mesh
+    middle, side = upright[:, :2].mean(0), float(np.ptp(upright[:, 0]))
+    turn = cv2.getRotationMatrix2D(tuple(map(float, middle)), degrees, 200 / side)
+    turn[:, 2] += 320 - middle
+    turned = cv2.warpAffine(selfie, turn, (640, 640), flags=cv2.INTER_AREA, borderMode=cv2.BORDER_REPLICATE)
+    (face,) = embedded.detect(turned)
+    assert np.linalg.norm(face.mesh[:, :2] - geometry.apply(turn, upright[:, :2]), axis=1).mean() < 0.06 * 200
+    assert embedded.embed(turned, face.mesh) @ embedded.embed(selfie, upright) > 0.6
+
+
+@pytest.mark.parametrize("turn", faces.LYING)
+def test_who_lies_beside_somebody_upright_is_found(embedded: faces.FaceReader, selfie: Array, turn: int) -> None:
+    frame = within(selfie, 0.5 * 720 / len(selfie), (100, 100))
+    frame[200:560, 800:1160] = np.rot90(frame[100:460, 100:460], turn)
+    assert len(embedded.detect(frame, faces.LYING)) == 2
+    if turn != 2:  # one upside down is seen, and doubted
+        assert len(embedded.detect(frame)) == 1, "where somebody is upright, nobody else is looked for unless asked"
+
+
+@given(st.integers(0, 3), st.integers(1, 9), st.integers(1, 9))
+def test_what_was_turned_is_turned_back(turn: int, height: int, width: int) -> None:
+    before = np.arange(height * width).reshape(height, width)
+    turned = np.rot90(before, turn)
+    y, x = np.mgrid[: turned.shape[0], : turned.shape[1]].reshape(2, -1)
+    at = geometry.apply(faces.turned_back(turn, *turned.shape), np.stack([x, y], 1)).astype(int)
+    assert (before[at[:, 1], at[:, 0]] == turned[y, x]).all()
+
+
+def test_of_a_face_beyond_the_edge_nothing_is_known(embedded: faces.FaceReader, selfie: Array) -> None:
+    whole = within(selfie, 0.5 * 720 / len(selfie), (400, 100))
+    mesh = embedded.detect(whole)[0].mesh
+    left, wide = mesh[:, 0].min(), np.ptp(mesh[:, 0])
+    for part, there in ((0.5, True), (0.15, False)):
+        edge = int(left + (1 - part) * wide)
+        face = embedded.follow(np.ascontiguousarray(whole[:, edge:]), mesh - np.float32([edge, 0, 0]))
+        assert (face is not None) == there
 
 
 def test_the_pack_that_ships_knows_a_person_again(embedded: faces.FaceReader, selfie: Array) -> None:

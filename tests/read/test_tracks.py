@@ -107,6 +107,17 @@ def test_what_is_filled_behind_another_face_is_not_visible():
     assert (back.visible[back.seen] == 255).all()
 
 
+@pytest.mark.parametrize(("beside", "shown"), [(0, False), (15, False), (150, True)])
+def test_where_nothing_resembles_a_face_the_filled_one_is_not_visible(beside, shown):
+    """One of score 0 says so, of its own place, and is no face itself."""
+    faces = across(20, 100, 3)
+    faces[8], faces[9] = [replace(face(124 + beside), score=0.0)], []
+    (track,) = find_tracks([Shot(0, 20)], faces, 0)
+    assert list(np.flatnonzero(~track.seen)) == [8, 9]
+    assert track.visible[8].any() == shown
+    assert track.visible[9].all()
+
+
 def test_a_gap_is_filled_and_said_to_be():
     faces = across(40, 100, 3)
     faces[15:25] = [[] for _ in range(10)]

@@ -123,6 +123,9 @@ def test_no_layer_or_no_alpha_changes_nothing():
     outside = layer(flat((9, 9, 9)), disc(), at(500, -300))
     assert not composite(frame, [])
     assert not composite(frame, [nothing, outside])
+    forbidden, row = layer(flat((9, 9, 9)), disc(), at(5, 5))
+    forbidden.crops.mask[:] = 0
+    assert not composite(frame, [(forbidden, row)])
     for was, now in zip(before, levels(frame.native), strict=True):
         np.testing.assert_array_equal(was, now)
 

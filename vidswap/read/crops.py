@@ -197,14 +197,20 @@ def _inside(mask: Array, turn: Array, shape: tuple[int, ...]) -> Array:
 def _masks(track: Track, start: int, stop: int, turns: Mapping[int, Array]) -> Iterator[tuple[Array, Array]]:
     """For each frame of [start, stop) the mask (MASK, MASK) uint8, 255 = replace, and the (2, 3) affine that takes
     its pixels to the frame; `turns` go the other way, of all frames around as well. A point is covered if it is so in
-    most of those: this vote keeps it from flickering."""
+    most of those: this vote keeps it from flickering. A frame that was filled in and shows nothing of the face gets
+    none of it, and has no vote."""
     first, last = max(track.start, start - AROUND), min(track.stop, stop + AROUND)
     rows = range(first - track.start, last - track.start)
     hidden = np.array([
         _hidden(track.visible[row], _after(turns[track.start + row], track.visible_to_frame[row])) for row in rows
     ])  # fmt: skip
+    bare = np.array([not track.seen[row] and not track.visible[row].any() for row in rows])
     for i in range(start, stop):
-        around = hidden[max(i - AROUND - first, 0) : i + AROUND + 1 - first]
+        if bare[i - first]:
+            yield np.zeros((MASK, MASK), np.uint8), geometry.invert(turns[i])
+            continue
+        near = slice(max(i - AROUND - first, 0), i + AROUND + 1 - first)
+        around = hidden[near][~bare[near]]
         covered = (around.sum(0, dtype=np.uint8) > len(around) // 2).astype(np.uint8)
         points = geometry.apply(turns[i], track.mesh[i - track.start, :468, :2])
         yield _mask(points, covered), geometry.invert(turns[i])

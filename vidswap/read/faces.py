@@ -7,7 +7,7 @@ its models are opened one by one instead, for the processor.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -32,6 +32,12 @@ CLOSE = 0.3  # a close face's side, of the picture's longer one; at 256 pixels s
 SURE, SURE_EMBEDDED = 0.5, 0.6  # a detection's least score: insightface's own choice, and ours for our pack
 IS_FACE = 0.5  # the mesh model's least score: its word decides
 SAME = 0.45  # boxes that overlap more (IoU) are one face
+ENOUGH = 0.3  # part of a mesh that must lie in the picture: of less of a face nothing is known
+LYING = (1, 2, 3)  # quarters by which a picture is turned against the clock, to find faces that lie or hang in it
+# Of upright faces none has its mesh farther from the detector's five points than AGREE, in distances of the outer eye
+# corners. An upside-down one that the detector takes for upright is beyond CLEAR, or less than UNSURE above its least
+# score, and no false find in a turned picture is LONELY above that. The right way round is the surer one, by SURER.
+AGREE, CLEAR, UNSURE, LONELY, SURER = 0.35, 0.15, 0.25, 0.15, 0.05
 INSIGHTFACE_HOME = Path("~/.insightface/models")
 RESEARCH = "non-commercial research only, as insightface says of its packs"
 UNREADABLE = (
@@ -86,6 +92,11 @@ class Pack:
     detector: Any
     recognizer: Any
 
+    @property
+    def sure(self) -> float:
+        """A detection's least score."""
+        return float(self.detector.det_thresh)
+
     def detect(self, bgr: Array, width: int, height: int) -> tuple[Array, Array | None]:
         """Boxes (F, 5) with scores, and five points (F, 5, 2) where the detector tells them; seen at a size."""
         boxes, points = self.detector.detect(bgr, input_size=(width, height))
@@ -96,6 +107,22 @@ class Pack:
         return np.asarray(self.recognizer.get_feat(upright(bgr, five, self.recognizer.input_size[0])).flatten())
 
 
+@dataclass(frozen=True, eq=False)
+class Find:
+    """A face as the detector came upon it: in the picture turned by `turn` quarters, with the score `sure`, the mean
+    distance `off` between its five points and those of the mesh, in distances of the outer eye corners."""
+
+    face: Face
+    turn: int
+    sure: float
+    off: float
+
+    def yields_to(self, other: Find) -> bool:
+        """Whether the other is of the same face, the right way round."""
+        rank, others = (each.sure + (SURER if each.turn == 0 else 0) for each in (self, other))
+        return self.turn != other.turn and others > rank and meets(self.face.box, other.face.box)
+
+
 class FaceReader:
     """Finds, follows and recognises faces in pictures (H, W, 3) uint8. `licence` is one line about the face models."""
 
@@ -103,25 +130,64 @@ class FaceReader:
         self.licence = licence
         self._pack, self._mesh = pack, mesh
 
-    def detect(self, rgb: Array) -> list[Face]:
-        """All faces, without embeddings. Those that fill the picture are looked for first, in it made small: they are
-        too large for the detector at full size, which takes their parts for faces."""
-        height, width = rgb.shape[:2]
-        picture, found = np.ascontiguousarray(rgb[..., ::-1]), list[Face]()
+    def detect(self, rgb: Array, turns: Collection[int] | None = None, known: Sequence[Face] = ()) -> list[Face]:
+        """All faces, without embeddings: the upright ones, and those in the picture turned by each of `turns` (of
+        LYING; None: by all where nobody is upright). By all too where it is in doubt that an upright one, not among the
+        `known`, is the right way round."""
+        finds = self._finds(rgb, 0)
+        doubted = [find for find in finds if not any(overlap(find.face.box, old.box) >= SAME for old in known)]
+        if any(find.off > CLEAR or find.sure < self._pack.sure + UNSURE for find in doubted):
+            turns = LYING
+        for turn in turns if turns is not None else () if finds else LYING:
+            finds += self._finds(rgb, turn)
+        return distinct(find.face for find in finds if self._holds(find, finds))
+
+    def _holds(self, find: Find, finds: Sequence[Find]) -> bool:
+        """Whether to believe a find, beside all others of the picture: that its mesh is right, and its way round."""
+        if find.off > AGREE or any(find.yields_to(other) for other in finds if other.off <= AGREE):
+            return False
+        alone = find.turn and not any(meets(find.face.box, other.face.box) for other in finds if other.turn == 0)
+        return not alone or find.sure >= self._pack.sure + LONELY
+
+    def _finds(self, rgb: Array, turn: int) -> list[Find]:
+        """All faces that the detector sees in the picture turned by `turn` quarters, each once. Those that fill the
+        picture are looked for first, in it made small: they are too large for the detector at full size, which takes
+        their parts for faces."""
+        turned = np.rot90(rgb, turn)
+        picture, found = np.ascontiguousarray(turned[..., ::-1]), list[Find]()
+        height, width = turned.shape[:2]
+        back = turned_back(turn, height, width)
         for side, least in ((CLOSE_SIDE, CLOSE * max(height, width)), (DETECT_SIDE, 0.0)):
             boxes, points = self._pack.detect(picture, *detector_size(height, width, side))
             five = [None] * len(boxes) if points is None else points
-            large = [(box[:4], known) for box, known in zip(boxes, five) if area(box) >= least**2]
-            new = [one for one in large if not any(inside(one[0], old.box) for old in found)]
-            found += [face for face in (self._settled(rgb, placed(self._mesh.mean, *one)) for one in new) if face]
-        return distinct(found)
+            large = [(box, known) for box, known in zip(boxes, five) if area(box) >= least**2]
+            old = [find.face.box for find in found]
+            new = [one for one in large if not any(inside(boxed(back, one[0]), box) for box in old)]
+            found += [find for find in (self._find(rgb, turn, back, *one) for one in new) if find]
+        kept = distinct(find.face for find in found)
+        return [find for find in found if any(find.face is face for face in kept)]
+
+    def _find(self, rgb: Array, turn: int, back: Array, box: Array, five: Array | None) -> Find | None:
+        """The face of a detection in the turned picture, which `back` (2, 3) takes to `rgb`."""
+        mean = self._mesh.mean
+        face = self._settled(rgb, geometry.apply(back, placed(mean, box[:4], five)))
+        if face is None:
+            return None
+        size = geometry.face_pose(face.mesh, mean)[0]
+        away = 0.0 if five is None else geometry.five_points(face.mesh) - geometry.apply(back, five)
+        return Find(face, turn, float(box[4]), float(np.linalg.norm(away, axis=-1).mean()) / size)
+
+    def glance(self, rgb: Array, mesh: Array) -> float:
+        """How much what is at `mesh` (478, 3) resembles a face, 0 to 1."""
+        return self._mesh.look(rgb, mesh).score
 
     def follow(self, rgb: Array, mesh: Array) -> Face | None:
-        """The face that was at `mesh` (478, 3) in the frame before; None when it is not there any more."""
-        face = self._mesh.look(rgb, mesh)
-        if overlap(face.box, geometry.bounds(mesh)) < 0.8:
-            return self._settled(rgb, face.mesh)
-        return self._mesh.fine(rgb, face)
+        """The face that was at `mesh` (478, 3) in the frame before; None when it is not there any more, or but an edge
+        of it."""
+        near = self._mesh.look(rgb, mesh)
+        moved = overlap(near.box, geometry.bounds(mesh)) < 0.8
+        face = self._settled(rgb, near.mesh) if moved else self._mesh.fine(rgb, near)
+        return face if face and within(face.mesh, rgb) >= ENOUGH else None
 
     def embed(self, rgb: Array, mesh: Array) -> Array:
         """Who it is: (E,) float32, unit; by five points of the mesh."""
@@ -233,26 +299,6 @@ def translated(message: str) -> Iterator[None]:
         raise ModelError(f"{message}: {reason}", "it needs a detector in SCRFD's format, whole files") from error
 
 
-def watch(frames: Iterable[tuple[int, Array, bool]], reader: FaceReader, every: int) -> Iterator[list[Face]]:
-    """The faces of each (index, rgb (H, W, 3), is there a cut before it). Faces are looked for anew at a cut, every
-    `every` frames, and while one is missing that was there up to `every` frames ago; in between they are followed.
-    Embeddings come with each new look, and are None on the other frames."""
-    faces: list[Face] = []
-    looked, missed = every, every  # frames since the last look, since a face was lost
-    for _, rgb, is_cut in frames:
-        kept = [] if is_cut else [face for face in (reader.follow(rgb, old.mesh) for old in faces) if face]
-        missed = 0 if len(kept) < len(faces) and not is_cut else missed + 1
-        looked += 1
-        if is_cut or looked >= every or missed < every:
-            before = len(kept)
-            faces = distinct([*kept, *reader.detect(rgb)])
-            faces = [replace(face, embedding=reader.embed(rgb, face.mesh)) for face in faces]
-            looked, missed = 0, every if len(faces) > before else missed
-        else:
-            faces = distinct(kept)
-        yield faces
-
-
 def detector_size(height: int, width: int, side: int = DETECT_SIDE) -> tuple[int, int]:
     """(width, height) of the detector's input for a picture: its shape, `side` long at most, in steps of 32. A picture
     that is smaller still gets half of DETECT_SIDE, or `side` if that is less."""
@@ -271,6 +317,20 @@ def placed(mean: Array, box: Array, five: Array | None) -> Array:
     zoom = float(np.mean((box[2:] - box[:2]) / (high - low)))
     shift = (box[:2] + box[2:]) / 2 - zoom * (low + high) / 2
     return geometry.apply(np.hstack([zoom * np.eye(2), shift[:, None]]), mean)
+
+
+def turned_back(turn: int, height: int, width: int) -> Array:
+    """(2, 3): pixel of a picture of that size, which was turned by np.rot90 -> pixel before."""
+    right, bottom = width - 1, height - 1
+    across = [1, 0, 0], [0, -1, bottom], [-1, 0, right], [0, 1, 0]
+    down = [0, 1, 0], [1, 0, 0], [0, -1, bottom], [-1, 0, right]
+    return np.array([across[turn], down[turn]], np.float64)
+
+
+def boxed(transform: Array, box: Array) -> Array:
+    """Where a box (4 or more,) goes that is turned by quarters: (4,)."""
+    corners = geometry.apply(transform, box[:4].reshape(2, 2))
+    return np.concatenate([corners.min(0), corners.max(0)])
 
 
 def area(box: Array) -> float:
@@ -292,6 +352,17 @@ def overlap(a: Array, b: Array) -> float:
 def inside(box: Array, other: Array) -> bool:
     """Whether most of a box (4 or more,) lies in another."""
     return shared(box, other) > 0.6 * area(box)
+
+
+def within(mesh: Array, rgb: Array) -> float:
+    """Which part of a mesh's points lie in a picture, 0 to 1."""
+    points, limits = mesh[:468, :2], np.array(rgb.shape[1::-1]) - 1
+    return float(((points >= 0) & (points <= limits)).all(1).mean())
+
+
+def meets(box: Array, other: Array) -> bool:
+    """Whether two boxes may be of one face that is seen in two ways."""
+    return overlap(box, other) > 0.3 or inside(box, other) or inside(other, box)
 
 
 def distinct(faces: Iterable[Face]) -> list[Face]:

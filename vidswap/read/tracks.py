@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from math import inf, log
@@ -12,6 +12,7 @@ import numpy as np
 
 from vidswap import geometry
 from vidswap.read.dissolves import Dissolve
+from vidswap.read.faces import overlap
 from vidswap.read.persons import SAME, VIEWS, Sketch
 from vidswap.read.steady import steadied
 from vidswap.types import Array, Face, Shot, Track
@@ -26,6 +27,7 @@ FEW = 200  # looks that stand for all of a long track
 LOOKS, AMID = 3, 3  # that are compared to each side of a turn, and at most so many between, which show both
 TWICE = 0.25  # two meshes nearer than this, in sizes of the face, are one face found twice
 EVIDENCE = 2.5  # sum of scores that makes a track worth having
+NEAR = 0.4  # overlap (IoU) from which what was looked at is where a face was filled in
 SHOWN = 0.15  # part of the map of what is visible that is face, half of the usual: with less there is nothing to swap
 
 
@@ -78,7 +80,7 @@ def tracks_in(
     shot: Shot, faces: Sequence[list[Face]], first: int, number: int, dissolves: Sequence[Dissolve] = ()
 ) -> list[tuple[Track, Sketch]]:
     """The faces of one shot followed through it, with ids from `number` on; `faces[i]` are those of frame `first + i`,
-    `dissolves` those in the shot.
+    where one of score 0 says that nothing in its place resembles a face; `dissolves` are those in the shot.
 
     Tracks are ordered by where they start, never leave the shot, and hold each face once. Frames between two sightings
     are filled in (`seen` False), for up to GAP frames. Whose they are is not known before all shots are: until then
@@ -88,7 +90,8 @@ def tracks_in(
     paths.sort(key=lambda path: (path.first.index, float(path.first.points[0, 0])))
     sketches = [_sketch(path, dissolves) for path in paths]
     tracks = [_track(number + i, path, sketch) for i, (path, sketch) in enumerate(zip(paths, sketches))]
-    return [(_uncovered(track, tracks), sketch) for track, sketch in zip(tracks, sketches)]
+    bare = {index: [face for face in found if face.score == 0] for index, found in enumerate(faces, first)}
+    return [(_bared(_uncovered(track, tracks), bare), sketch) for track, sketch in zip(tracks, sketches)]
 
 
 def _follow(shot: Shot, faces: Sequence[list[Face]], first: int) -> Iterator[_Path]:
@@ -97,7 +100,7 @@ def _follow(shot: Shot, faces: Sequence[list[Face]], first: int) -> Iterator[_Pa
     for index in range(max(shot.start, first), min(shot.stop, first + len(faces))):
         yield from (path for path in live if index - path.last.index > GAP)
         live = [path for path in live if index - path.last.index <= GAP]
-        found = _distinct(_sights(index, faces[index - first]))
+        found = _distinct(_sights(index, (face for face in faces[index - first] if face.score > 0)))
         matched = dict(_matches(live, found))
         for i, sight in enumerate(found):
             path = matched.get(i)
@@ -276,4 +279,14 @@ def _uncovered(track: Track, tracks: Sequence[Track]) -> Track:
             to_grid = geometry.invert(track.visible_to_frame[index - track.start])
             hull = cv2.convexHull(geometry.apply(to_grid, other.mesh[index - other.start, :468, :2]))
             cv2.fillConvexPoly(visible[index - track.start], np.rint(hull).astype(np.int32), 0)
+    return replace(track, visible=visible)
+
+
+def _bared(track: Track, bare: Mapping[int, Sequence[Face]]) -> Track:
+    """The track, with nothing visible where it was filled in and a frame is `bare` of any face."""
+    visible = track.visible.copy()
+    for index in track.start + np.flatnonzero(~track.seen):
+        box = geometry.bounds(track.mesh[index - track.start])
+        if any(overlap(box, face.box) > NEAR for face in bare.get(int(index), ())):
+            visible[index - track.start] = 0
     return replace(track, visible=visible)

@@ -24,15 +24,18 @@ Box = tuple[int, int, int, int]  # x0 y0 x1 y1, exclusive ends
 _LUMA = {1: (0.2126, 0.0722), 4: (0.30, 0.11), 7: (0.212, 0.087), 9: (0.2627, 0.0593), 10: (0.2627, 0.0593)}
 _LUMA_601 = (0.299, 0.114)
 _FULL_RANGE = 2
+_SHOWS = 1 / 255  # an alpha of less changes no level of 8 bits, but for rounding
 _SHRINK = 0.8  # below this zoom a crop is first shrunk by areas, or the warp would skip pixels
 
 
 def composite(frame: Frame, layers: Sequence[Layer]) -> bool:
-    """Lay the layers over the frame's native picture, in place; whether any of its pixels are covered by them now.
+    """Lay the layers over the frame's native picture, in place; whether they show on any of its pixels.
 
     A layer is a window's answer and the row of this frame in it. Layers of one track are windows that overlap: their
-    weights sum to 1, their pictures are averaged. Tracks lie over one another in the order of their first layers.
-    The native format must be planar YUV, planar RGB or grey, as read.clip makes it."""
+    weights sum to 1, their pictures are averaged. Where the mask lets nothing be replaced, nothing is laid. Tracks lie
+    over one another in the order of their first layers. The native format must be planar YUV, planar RGB or grey, as
+    read.clip makes it."""
+    layers = [(swapped, row) for swapped, row in layers if swapped.crops.mask[row].any()]
     if not layers:
         return False
     frame.native.make_writable()  # the decoder still reads its own copy for the frames to come
@@ -43,7 +46,7 @@ def composite(frame: Frame, layers: Sequence[Layer]) -> bool:
 
 
 def _lay(layers: Sequence[Layer], planes: list[Array], frame: Frame) -> bool:
-    """Lay the windows of one track over the planes, in place; whether they cover any pixel."""
+    """Lay the windows of one track over the planes, in place; whether they show."""
     native, (height, width) = frame.native, planes[0].shape
     sheets = [_blended(each) for each in _alike(layers)]
     patches = [patch for sheet in sheets if (patch := _patch(frame, sheet))]
@@ -61,7 +64,7 @@ def _lay(layers: Sequence[Layer], planes: list[Array], frame: Frame) -> bool:
         there = plane[y0 // down :, x0 // across :][: added.shape[0], : added.shape[1]]
         mixed = np.rint(there + (added - taken * there))
         there[:] = np.clip(mixed, 0, (1 << native.format.components[0].bits) - 1).astype(plane.dtype)
-    return bool((cover > 0).any())
+    return bool((cover > _SHOWS).any())
 
 
 class _Sheet(NamedTuple):

@@ -1,0 +1,106 @@
+"""Pictures in order -> the faces of each: looked for now and then, followed between, forwards and backwards."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from vidswap import geometry
+from vidswap.read.faces import LYING, FaceReader, distinct, meets
+from vidswap.read.tracks import GAP
+from vidswap.types import Array, Face
+
+HELD = 1 << 28  # bytes of pictures that are kept to follow faces back
+RARELY = 4  # looks, one of which is at the turned picture as well
+NOTHING = 0.02  # a score below which nothing resembles a face, not even through a blur or behind a hand
+
+
+@dataclass(frozen=True, eq=False)
+class _Moment:
+    """A picture and the faces in it, to which those are added that are followed back to it."""
+
+    rgb: Array
+    faces: list[Face]
+
+
+@dataclass(eq=False)
+class _Gaze:
+    """What is remembered from one picture of a shot to the next: `faces` of the last one; frames since the last `look`
+    and since a face was `lost` from sight; how many `looks` there were; the `turns` at which faces were found; where
+    those were that are `gone`, and since how many frames."""
+
+    faces: Sequence[Face] = ()
+    looked: int = 0
+    lost: int = 0
+    looks: int = 0
+    turns: set[int] = field(default_factory=set)
+    gone: list[tuple[Face, int]] = field(default_factory=list)
+
+
+def watch(frames: Iterable[tuple[int, Array, bool]], reader: FaceReader, every: int) -> Iterator[list[Face]]:
+    """The faces of each (index, rgb (H, W, 3), is there a cut before it), up to `every` frames later. Faces are looked
+    for anew at a cut, every `every` frames, and while one is missing that was there up to `every` frames ago; in
+    between they are followed, and a new one is followed back to where it came in. Embeddings come with each new look,
+    and are None on the other frames. A face of score 0 says that one was there a little before, and that now nothing
+    in its place resembles a face."""
+    recent, gaze = deque[_Moment](), _Gaze(looked=every, lost=every)
+    for _, rgb, is_cut in frames:
+        if is_cut:
+            yield from (moment.faces for moment in recent)
+            recent, gaze = deque(), _Gaze(looked=every, lost=every)
+        new = _seen(gaze, rgb, reader, every)
+        for face in new:
+            _follow_back(face, recent, reader)
+        recent.append(_Moment(rgb, [*gaze.faces, *_bare(gaze, rgb, reader)]))
+        if len(recent) > max(1, min(every, HELD // rgb.nbytes)):
+            yield recent.popleft().faces
+    yield from (moment.faces for moment in recent)
+
+
+def _seen(gaze: _Gaze, rgb: Array, reader: FaceReader, every: int) -> list[Face]:
+    """Take in one more picture of the shot; those of its faces that were not followed there."""
+    followed = [(old, reader.follow(rgb, old.mesh)) for old in gaze.faces]
+    kept = [face for _, face in followed if face]
+    gaze.gone += [(old, 0) for old, face in followed if face is None]
+    gaze.lost = 0 if len(kept) < len(followed) else gaze.lost + 1
+    gaze.looked += 1
+    if gaze.looked < every and gaze.lost >= every:
+        gaze.faces = distinct(kept)
+        return []
+    turns = LYING if gaze.looks % RARELY == 0 else sorted(gaze.turns)
+    faces = distinct([*kept, *reader.detect(rgb, turns, kept)])
+    gaze.turns |= {turn for turn in map(turn_of, faces) if turn}
+    gaze.faces = [replace(face, embedding=reader.embed(rgb, face.mesh)) for face in faces]
+    gaze.looked, gaze.looks, gaze.lost = 0, gaze.looks + 1, every if len(faces) > len(kept) else gaze.lost
+    return [known for face, known in zip(faces, gaze.faces) if not any(face is old for old in kept)]
+
+
+def _follow_back(face: Face, recent: Sequence[_Moment], reader: FaceReader) -> None:
+    """Add a face to the moments before, as far back as it is there and not known there yet."""
+    for moment in reversed(recent):
+        earlier = reader.follow(moment.rgb, face.mesh)
+        if earlier is None or _among(earlier, (known for known in moment.faces if known.score > 0)):
+            return
+        moment.faces.append(earlier)
+        face = earlier
+
+
+def _bare(gaze: _Gaze, rgb: Array, reader: FaceReader) -> list[Face]:
+    """Where faces were, and nothing resembles one now; those that are there again, or long gone, are forgotten."""
+    gaze.gone = [(face, age + 1) for face, age in gaze.gone if age < GAP and not _among(face, gaze.faces)]
+    bare = [face for face, _ in gaze.gone if reader.glance(rgb, face.mesh) < NOTHING]
+    return [replace(face, score=0.0, embedding=None) for face in bare]
+
+
+def _among(face: Face, others: Iterable[Face]) -> bool:
+    return any(meets(face.box, other.box) for other in others)
+
+
+def turn_of(face: Face) -> int:
+    """By how many quarters (0 to 3) a picture must be turned against the clock to make the face most nearly upright."""
+    left, right = geometry.five_points(face.mesh)[:2]
+    x, y = right - left
+    return round(float(np.arctan2(y, x)) / (np.pi / 2)) % 4
