@@ -30,6 +30,9 @@ import torch
 from packaging.requirements import Requirement
 from swapping import CLIP, SELFIE, swapped
 
+from vidswap import cli
+from vidswap.read.faces import open_faces
+
 ROOT = Path(__file__).parents[1]
 
 
@@ -186,6 +189,30 @@ def test_importing_the_package_tells_onnxruntime_to_say_nothing(chosen: str | No
     assert told.stdout.split() == [want, "False"]
 
 
+def test_no_thread_spins_while_it_waits_and_pools_are_sized_for_what_is_ours(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What torch, OpenMP, OpenBLAS and OpenCV read before they make their threads: in a container with 6 of 64 cores
+    half of them, so that decoder and encoder have theirs; what a person has chosen stays."""
+    monkeypatch.setattr(cli, "cores", lambda: 6)
+    monkeypatch.delenv("OMP_NUM_THREADS")
+    monkeypatch.setattr(cli, "COMMANDS", {"models": lambda _options: None})
+    monkeypatch.setattr(os, "environ", dict(os.environ))
+    assert cli.main(["models"]) == 0
+    assert (os.environ["OMP_NUM_THREADS"], os.environ["OMP_WAIT_POLICY"]) == ("3", "PASSIVE")
+    assert {os.environ[f"OPENCV_THREAD_POOL_ACTIVE_WAIT_{who}"] for who in ("MAIN", "WORKER")} == {"0"}
+    os.environ["OMP_NUM_THREADS"] = "5"
+    assert cli.main(["models"]) == 0
+    assert os.environ["OMP_NUM_THREADS"] == "5"
+
+
+def test_the_face_models_threads_do_not_spin() -> None:
+    reader = open_faces("embedded", threads=2)
+    sessions = [reader._mesh.session, reader._pack.detector.session, reader._pack.recognizer.session]
+    for options in (session.get_session_options() for session in sessions):
+        assert options.get_session_config_entry("session.intra_op.allow_spinning") == "0"
+        assert options.get_session_config_entry("session.inter_op.allow_spinning") == "0"
+        assert options.log_severity_level == 3
+
+
 # -- the library ------------------------------------------------------------------------------------------------------
 
 
@@ -245,19 +272,15 @@ def test_three_swaps_at_once_are_each_as_one_alone(
 
 def test_the_command_may_run_in_any_thread(steady: None) -> None:
     """main() as a function, where no signal can be heard."""
-    from vidswap.cli import main
-
     known = dict(os.environ)
     with ThreadPoolExecutor(1) as pool, pytest.MonkeyPatch.context() as patch:
         patch.setattr(os, "environ", known)
-        assert pool.submit(partial(main, ["models"])).result() == 0
+        assert pool.submit(partial(cli.main, ["models"])).result() == 0
 
 
 def test_the_command_gives_the_signal_back() -> None:
-    from vidswap.cli import main
-
     before = signal.getsignal(signal.SIGTERM)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(os, "environ", dict(os.environ))
-        assert main(["models"]) == 0
+        assert cli.main(["models"]) == 0
     assert signal.getsignal(signal.SIGTERM) is before
