@@ -38,6 +38,8 @@ def write_plan(path: Path, name: str, facts: Facts, shots: Sequence[Shot], track
 class Echo:
     """An engine whose answer is a grey that depends on all it was handed, and on all its answers before."""
 
+    key = "echo"
+
     def __init__(self, window: int, overlap: int) -> None:
         self.needs = Needs(16, "aligned", window, overlap)
 

@@ -71,6 +71,7 @@ class Case:
 class Paint:
     """An engine that lays one colour over the face."""
 
+    key = "matrix"
     needs = Needs(16, "aligned", 4, 1)
 
     def swap(self, crops: Crops, identity: Identity, previous: Swapped | None) -> Swapped:

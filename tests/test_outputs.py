@@ -8,9 +8,10 @@ from footage import make_clip, moving
 from PIL import Image
 
 from vidswap import cli, pipeline
-from vidswap.errors import OutputError
+from vidswap.errors import EngineError, OutputError
 from vidswap.moment import moment
 from vidswap.settings import ReadSettings, Settings, SwapSettings, WriteSettings
+from vidswap.swap.engine import Needs
 from vidswap.weights import ROOT
 
 SAMPLES = Path(__file__).parents[1] / "samples"
@@ -93,3 +94,17 @@ def test_an_ending_that_is_added_is_said_and_so_is_a_folder(tmp_path):
     with pytest.raises(OutputError, match="is a folder") as caught:
         pipeline.swap_clip(clip, face, "self", tmp_path / "folder", settings=Settings(read, write=WriteSettings()))
     assert "give the path of a file" in caught.value.hint
+
+
+def test_an_engine_that_is_handed_in_fails_in_words_too(tmp_path):
+    class Mine:
+        key, needs = "mine", Needs(64, "aligned", 4, 1)
+
+        def swap(self, crops, identity, previous):
+            raise KeyError("lora")
+
+    read = ReadSettings(end=moment("2f"))
+    with pytest.raises(EngineError, match="Mine failed at frames 0 to 1: KeyError: 'lora'"):
+        pipeline.swap_clip(SAMPLES / "clip.mp4", SAMPLES / "selfie.jpg", "self", tmp_path / "out.mp4",
+                           settings=Settings(read), engine=Mine())  # fmt: skip
+    assert list(tmp_path.iterdir()) == []

@@ -30,6 +30,8 @@ SOMEONE = Identity((np.zeros((8, 8, 3), np.uint8),), (MEAN,), np.ones(4, np.floa
 class Mirror:
     """An engine that hands the crops back, and remembers what it was handed."""
 
+    key = "mirror"
+
     def __init__(self, window: int, overlap: int) -> None:
         self.needs = Needs(16, "aligned", window, overlap)
         self.calls: list[tuple[Crops, Swapped | None]] = []

@@ -153,6 +153,13 @@ def kill_after(source, out, segments):
     assert not out.exists()
 
 
+def test_with_an_engine_that_says_to_be_another_nothing_is_gone_on_with(source, tmp_path, monkeypatch):
+    """Weights, a prompt, a device: what an engine's needs and class do not tell."""
+    kill_after(source, tmp_path / "out.mp4", 3)
+    monkeypatch.setattr(Echo, "key", "echo with other weights")
+    assert rendered(source, tmp_path / "out.mp4", LENGTH).resumed == 0
+
+
 # -- from any boundary ------------------------------------------------------------------------------------------------
 
 spans = st.tuples(st.integers(0, 55), st.integers(1, 60)).map(lambda span: (span[0], min(60, span[0] + span[1])))

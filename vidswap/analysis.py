@@ -37,7 +37,8 @@ DETECT_EVERY = 8  # frames between detections while faces are followed
 WAITING = 2  # pictures decoded and converted before the face reader asks for them
 OURS = ("mesh", "features", "face")  # models that read faces beside any pack's own
 CODE = ("analysis", "geometry", "hdr", "media", "plan", "read", "relay", "types")  # what decides a plan
-PACKAGES = ("av", "numpy", "onnxruntime", "opencv-python", "scenedetect", "scipy")  # ... and what that stands on
+# ... and what that stands on
+PACKAGES = ("av", "numpy", "onnxruntime", "opencv-python", "opencv-python-headless", "scenedetect", "scipy")
 PACK = ("detector", "recognizer")  # those of the pack that ships
 Seen = tuple[Shot, list[list[Face]], list[Dissolve]]  # a shot, the faces of each of its frames, what dissolves in it
 

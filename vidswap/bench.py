@@ -42,6 +42,7 @@ _SCALED = WriteSettings(crf=12, preset="veryfast")
 class Through:
     """An engine that hands the crops back: what a render takes with it is what all but the swap takes."""
 
+    key = "as it was"
     needs = Needs(512, "aligned", 16, 4)  # those of the engines that ship
 
     def swap(self, crops: Crops, identity: Identity, previous: Swapped | None) -> Swapped:

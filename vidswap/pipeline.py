@@ -19,6 +19,7 @@ from vidswap.errors import NoFaceError, UsageError
 from vidswap.evaluate.compare import Evaluation, evaluate
 from vidswap.evaluate.page import write_page
 from vidswap.files import Named, as_output_error, check_place, noted_as, refuse_clash
+from vidswap.keys import code_of, packages
 from vidswap.moment import Moment
 from vidswap.plan import Plan, Trail, save_plan
 from vidswap.read.clip import frames, open_clip
@@ -27,7 +28,7 @@ from vidswap.read.identity import load_identity
 from vidswap.read.planar import film_maker, planar
 from vidswap.render import Job, Made, make, make_pictures, mean_face
 from vidswap.settings import Place, ReadSettings, Settings, WriteSettings, path_of
-from vidswap.swap.engine import Engine, open_engine
+from vidswap.swap.engine import Engine, fenced, open_engine
 from vidswap.trust.consent import REMOTE, SELF, SWAP, load_consent, permit
 from vidswap.types import Array, Clip, Consent, Identity, Shot
 from vidswap.weights import ROOT, registry
@@ -43,6 +44,9 @@ from vidswap.write.stills import check_pictures, is_for_pictures
 from vidswap.write.video import Recipe, recipe_of
 
 SHEET_ROWS, PORTRAITS = 6, 6
+# What decides a result: our code, and what that stands on.
+CODE = ("geometry", "hdr", "media", "plan", "read", "relay", "render", "swap", "types", "write")
+PACKAGES = ("av", "numpy", "opencv-python", "opencv-python-headless", "pillow")
 
 
 @dataclass(frozen=True)
@@ -102,14 +106,13 @@ def swap_clip(
         reader = open_faces(settings.read.face_pack)
         identity = load_identity(photos, agreed, reader)
     with clock.stage("engine"):  # torch and the weights are the engine's own cost
-        maker = type(engine).__name__ if engine else settings.swap.engine
-        engine = engine or open_engine(settings.swap, settings.read.cache)
+        engine = fenced(engine) if engine else open_engine(settings.swap, settings.read.cache)
         if engine.needs.uploads:
             permit(agreed, REMOTE)
     notes = [] if out == asked else [f"{asked} has no ending; the result is {out}, as the clip is"]
     with claimed(out, report=notes.append) as folder, planned(clip, span, settings.read, reader, clock) as plan:
         span, tracks = plan.span, choose(plan.tracks, settings.read.person)
-        tags = labels(identity, maker, __version__, settings.swap.seed)
+        tags = labels(identity, engine.name, __version__, settings.swap.seed)
         job = Job(clip, span, tracks, engine, identity, facts_of(plan, settings), tags)
         key, length = job.key(recipe, settings.write.segment), settings.write.segment
         with as_output_error(out):
@@ -218,7 +221,8 @@ def evaluate_clip(
 def facts_of(plan: Plan, settings: Settings) -> dict[str, object]:
     """What a render depends on beside identity and recipe: the clip, what was found in it, versions, settings."""
     models = {name: [file.sha256 for file in model.files] for name, model in registry().items()}
-    return {"plan": plan.facts, "version": __version__, "models": models, "swap": settings.swap}
+    code = code_of(*CODE), packages(*PACKAGES)
+    return {"plan": plan.facts, "version": __version__, "code": code, "models": models, "swap": settings.swap}
 
 
 def moments(clip: Clip, out: Path, span: Shot, indices: Sequence[int]) -> Iterator[tuple[int, float, Array, Array]]:

@@ -68,7 +68,7 @@ class Job:
     def key(self, *more: object) -> str:
         """A digest of all that the result depends on."""
         tracks = [(track.id, track.person, track.start, track.stop, track.embedding) for track in self.tracks]
-        engine = (self.engine.needs, getattr(self.engine, "key", ""))
+        engine = (self.engine.needs, self.engine.key)
         return key_of((self.facts, self.labels, self.span, tracks, self.identity, engine, *more))
 
 

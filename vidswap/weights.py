@@ -66,6 +66,12 @@ def path_to(name: str, root: Path = ROOT) -> Path:
     return root / model.path
 
 
+def digests(*names: str) -> dict[str, str]:
+    """File -> sha256 of these models, as the registry has them. Raises ModelError."""
+    known = registry()
+    return {file.path: file.sha256 for name in names for file in known[name].files}
+
+
 def seal(names: set[str], root: Path = ROOT) -> dict[str, Model]:
     """Write the sha256 and bytes of the named models' files, as they are now, into the registry. Raises ModelError
     where a file is missing, UsageError for a name that the registry does not have."""

@@ -5,10 +5,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from vidswap.errors import EngineError, UsageError
+from vidswap.errors import EngineError, OutputError, UsageError
 from vidswap.settings import SwapSettings
+from vidswap.swap import embedded
+from vidswap.swap import engine as engines
 from vidswap.swap.embedded import BATCH
-from vidswap.swap.engine import ENGINES, Fenced, Needs, open_engine
+from vidswap.swap.engine import ENGINES, Needs, fenced, open_engine
+from vidswap.types import Swapped
 
 
 @pytest.fixture(scope="module", params=sorted(ENGINES))
@@ -126,16 +129,81 @@ def test_failures_are_told_as_engine_errors(opened, window, identity):
         opened.swap(crops, identity, None)
 
 
-@pytest.mark.parametrize("failure", [RuntimeError("out of memory\nat allocator"), ValueError(""), MemoryError()])
-def test_each_kind_of_failure_is_one_line(failure, window, identity):
-    class Broken:
+class Broken:
+    """An engine that answers with what it is told to, or raises it."""
+
+    key, needs = "broken", Needs(64, "aligned", 1, 0)
+
+    def __init__(self, answer):
+        self.answer = answer
+
+    def swap(self, crops, identity, previous):
+        if isinstance(self.answer, BaseException):
+            raise self.answer
+        return self.answer
+
+
+@pytest.mark.parametrize(("failure", "said", "hint"), [
+    (RuntimeError("out of memory\nat allocator"), ": out of memory", "memory is short"),
+    (ValueError(""), "ValueError", "fault"),
+    (MemoryError(), "MemoryError", "memory is short"), (RuntimeError("shapes differ"), "shapes differ", "fault"),
+    (KeyError("face"), "KeyError: 'face'", "fault"), (TypeError("no"), "TypeError: no", "fault"),
+    (IndexError("list index"), "IndexError: list", "fault"), (AttributeError("x"), "AttributeError: x", "fault"),
+    (OSError(28, "No space left on device", "/tmp/x"), "No space left on device: /tmp/x", "drive"),
+    (ModuleNotFoundError("No module named 'xformers'", name="xformers"), "xformers", "pip install xformers"),
+    (StopIteration(), "StopIteration", "fault"),
+], ids=lambda each: type(each).__name__ if isinstance(each, Exception) else "")  # fmt: skip
+def test_each_kind_of_failure_is_one_line(failure, said, hint, window, identity):
+    with pytest.raises(EngineError) as told:
+        fenced(Broken(failure), "mine").swap(window(1, size=64), identity, None)
+    assert "\n" not in str(told.value)
+    assert "mine failed at frames 0 to 0" in told.value.message
+    assert said in told.value.message
+    assert hint in told.value.hint
+    assert told.value.__cause__ is failure
+
+
+@pytest.mark.parametrize("failure", [OutputError("full", "free some"), KeyboardInterrupt()])
+def test_what_is_no_failure_of_an_engine_passes(failure, window, identity):
+    with pytest.raises(type(failure)) as told:
+        fenced(Broken(failure)).swap(window(1, size=64), identity, None)
+    assert told.value is failure
+
+
+def test_an_answer_to_something_else_is_refused(window, identity):
+    crops, other = window(1, size=64), window(2, size=64)
+    for answer in (None, crops, Swapped(other, other.rgb, other.mask)):
+        with pytest.raises(EngineError, match="did not answer frames 0 to 0"):
+            fenced(Broken(answer)).swap(crops, identity, None)
+    right = Swapped(crops, crops.rgb, crops.mask)
+    assert fenced(Broken(right)).swap(crops, identity, None) is right
+
+
+def test_an_engine_that_is_handed_in_says_what_it_is_and_is_fenced_once():
+    class Nameless:
         needs = Needs(64, "aligned", 1, 0)
 
-        def swap(self, crops, identity, previous):
-            raise failure
+    with pytest.raises(UsageError, match="what it is"):
+        fenced(Nameless())
+    with pytest.raises(UsageError, match="what it needs"):
+        fenced(object())
+    once = fenced(Broken(None))
+    assert fenced(once) is once
+    assert once.name == "Broken"
 
-    with pytest.raises(EngineError) as told:
-        Fenced(Broken(), "broken").swap(window(1, size=64), identity, None)
-    assert "\n" not in str(told.value)
-    assert "broken" in str(told.value)
-    assert told.value.__cause__ is failure
+
+def test_a_key_tells_name_settings_weights_and_code(monkeypatch):
+    keys = [open_engine(settings).key for settings in (SwapSettings("warp"), SwapSettings(), SwapSettings(seed=1),
+                                                       SwapSettings(steps=3), SwapSettings(smooth=0.1))]  # fmt: skip
+    assert len(set(keys)) == 5
+    assert open_engine(SwapSettings("warp", seed=7)).key == keys[0], "they mean nothing to it"
+    monkeypatch.setattr(embedded, "digests", lambda name: {name: "of other weights"})
+    assert open_engine(SwapSettings()).key != keys[1]
+    monkeypatch.undo()
+    monkeypatch.setattr(engines, "code_of", lambda *_: "other code")
+    assert open_engine(SwapSettings("warp")).key != keys[0]
+    monkeypatch.undo()
+    first, second = Broken(None), Broken(None)
+    assert fenced(first).key == fenced(second).key != fenced(first, "other").key
+    second.key = "with another prompt"
+    assert fenced(first).key != fenced(second).key

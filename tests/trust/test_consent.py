@@ -91,6 +91,7 @@ def test_a_record_of_somebody_called_self_is_not_the_word_self() -> None:
 class Far:
     """An engine on another machine."""
 
+    key = "remote"
     needs = Needs(64, "aligned", 4, 1, uploads=True)
 
     def swap(self, crops: Crops, identity: Identity, previous: Swapped | None) -> Swapped:

@@ -19,6 +19,7 @@ from torch import Tensor
 from torch.nn.functional import pixel_shuffle, pixel_unshuffle
 
 from vidswap.geometry import Array
+from vidswap.keys import key_of, packages
 from vidswap.settings import SwapSettings
 from vidswap.swap import warp
 from vidswap.swap.engine import Needs
@@ -27,7 +28,7 @@ from vidswap.swap.network import network_in, tried, unusable
 from vidswap.swap.sampler import Denoise, low_band, noise, sample, schedule, steadied
 from vidswap.swap.surface import Surface
 from vidswap.types import Crops, Identity, Swapped
-from vidswap.weights import path_to
+from vidswap.weights import digests, path_to
 
 NEEDS = Needs(size=512, framing="aligned", window=16, overlap=4)
 SIDE = NEEDS.size // 2
@@ -38,6 +39,7 @@ STEPS = 1
 SHARE = 0.5  # of the change that is used: with all of it, eyes of small faces drown again
 LIGHT = 0.08  # width (sigma, share of the side) below which a change of luma is no light but features
 BATCH = 4
+LIBRARIES = ("torch", "diffusers")
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,8 +113,9 @@ class Embedded:
 
     @property
     def key(self) -> str:
-        """What its answers depend on beside settings, weights and code."""
-        return self.dtype
+        """Weights, settings, and in which numbers it computes where, with which libraries."""
+        where = (self.dtype, str(getattr(self.network, "device", "cpu")))
+        return key_of((self.base.key, digests("swapper"), self.sigmas, self.settings, where, packages(*LIBRARIES)))
 
     def swap(self, crops: Crops, identity: Identity, previous: Swapped | None) -> Swapped:
         """The identity's face in each crop; `previous.latents` are the low bands of the window before."""

@@ -3,27 +3,30 @@
 A new engine is one file in this folder and one line in ENGINES; it is imported only when opened.
 Contract, held by one test file over every engine: the same frames, size and order come back; inputs stay untouched;
 equal arguments give equal results (services on other machines excepted); all memory is `previous`, the window before
-of the same track; failure is EngineError.
+of the same track; failure is EngineError; `key` says what the answers depend on.
 """
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib import import_module
+from inspect import getsourcefile
 from pathlib import Path
 from types import MappingProxyType
 from typing import Literal, Protocol, cast
 
 import cv2
 
-from vidswap.errors import EngineError, UsageError
-from vidswap.libraries import loading
+from vidswap.errors import EngineError, InputError, UsageError, VidswapError
+from vidswap.keys import code_of, digest_of, key_of
+from vidswap.libraries import explained, loading
 from vidswap.settings import SwapSettings
 from vidswap.types import Crops, Identity, Swapped
 
 ENGINES = MappingProxyType({"embedded": "vidswap.swap.embedded", "warp": "vidswap.swap.warp"})
-# What torch (a full device memory too), numpy and OpenCV raise.
-FAILURES = (RuntimeError, ValueError, ArithmeticError, MemoryError, cv2.error)
+KEY = 12  # hexadecimal digits of a key: enough to tell one engine from another
+FAULT = "that is a fault of the engine: report it, with the error that this one was raised from"
 
 
 @dataclass(frozen=True)
@@ -50,6 +53,12 @@ class Engine(Protocol):
     @property
     def needs(self) -> Needs: ...
 
+    @property
+    def key(self) -> str:
+        """All that its answers depend on beside what it is handed and its code: weights, prompt, settings, device. A
+        render goes on only with an engine of the same key; the result is labelled with a digest of it."""
+        ...
+
     def swap(self, crops: Crops, identity: Identity, previous: Swapped | None) -> Swapped:
         """Crops with the identity's face; `previous` is this engine's answer to the window before of the same track,
         None at its first window. Raises EngineError."""
@@ -58,7 +67,7 @@ class Engine(Protocol):
 
 @dataclass(frozen=True)
 class Fenced:
-    """An engine whose failures are EngineErrors, whatever it is made of."""
+    """An engine whose failures are EngineErrors, whatever it is made of, and whose key tells its code as well."""
 
     engine: Engine
     name: str
@@ -69,21 +78,75 @@ class Fenced:
 
     @property
     def key(self) -> str:
-        """What an engine's answers depend on beside settings, weights and code; "" where that is nothing."""
-        return str(getattr(self.engine, "key", ""))
+        """A digest of its name, of what it says of itself, and of its code."""
+        return key_of((self.name, self.engine.key, _code_of(self.engine)))[:KEY]
 
     def swap(self, crops: Crops, identity: Identity, previous: Swapped | None) -> Swapped:
-        """The engine's own answer. Raises EngineError."""
+        """The engine's own answer. Raises EngineError, with the engine's own error as its cause."""
+        place = f"frames {crops.start} to {crops.start + len(crops) - 1}"
         try:
-            return self.engine.swap(crops, identity, previous)
-        except FAILURES as error:
-            reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
-            place = f"frames {crops.start} to {crops.start + len(crops) - 1}"
-            hint = "memory may be short: close other programs, or try `swap.engine` warp"
-            raise EngineError(f"the engine {self.name} failed at {place}: {reason}", hint) from error
+            swapped = self.engine.swap(crops, identity, previous)
+        except VidswapError:
+            raise
+        except Exception as error:
+            raise EngineError(f"the engine {self.name} failed at {place}: {_reason(error)}", _hint(error)) from error
+        if not isinstance(swapped, Swapped) or not _fits(swapped, crops):
+            got = repr(swapped) if isinstance(swapped, Swapped) else type(swapped).__name__
+            raise EngineError(f"the engine {self.name} did not answer {place} but gave {got}", FAULT)
+        return swapped
 
 
-def open_engine(settings: SwapSettings, cache: Path | None = None) -> Engine:
+def fenced(engine: Engine, name: str = "") -> Fenced:
+    """An engine that somebody hands in, by the name of its class if it has no other. Raises UsageError where it lacks
+    what the protocol asks for."""
+    if isinstance(engine, Fenced):
+        return engine
+    name = name or type(engine).__name__
+    if not isinstance(getattr(engine, "needs", None), Needs):
+        raise UsageError(f"the engine {name} does not say what it needs", "give it `needs`, a Needs")
+    if not isinstance(getattr(engine, "key", None), str):
+        raise UsageError(f"the engine {name} does not say what it is, so that no render could go on with it",
+                         "give it `key`: all that its answers depend on, as weights, prompt, device")  # fmt: skip
+    return Fenced(engine, name)
+
+
+def _fits(swapped: Swapped, crops: Crops) -> bool:
+    """Whether an answer is one to these crops."""
+    own = swapped.crops
+    return (own.track, own.start, swapped.rgb.shape) == (crops.track, crops.start, crops.rgb.shape)
+
+
+def _reason(error: Exception) -> str:
+    """What went wrong, in one line."""
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.strerror}: {error.filename}" if error.filename else error.strerror
+    said = next(iter(str(error).strip().splitlines()), "")
+    plain = isinstance(error, (RuntimeError, ValueError, ImportError, cv2.error)) and said
+    return said if plain else ": ".join(filter(None, (type(error).__name__, said)))
+
+
+def _hint(error: Exception) -> str:
+    """What to do about a failure."""
+    if isinstance(error, MemoryError) or any(word in str(error).lower() for word in ("out of memory", "alloc")):
+        return "memory is short: close other programs, or try `swap.engine` warp"
+    if isinstance(error, ImportError):
+        return explained(error).hint
+    if isinstance(error, OSError):
+        return "check that file, its drive, or the connection"
+    return FAULT
+
+
+def _code_of(engine: Engine) -> str:
+    """The digest of the source that an engine is made of; "" where there is none to read."""
+    module = type(engine).__module__
+    if module.startswith("vidswap.swap."):
+        return code_of("geometry", "swap", "types")
+    with suppress(TypeError, OSError, InputError):
+        return digest_of(Path(getsourcefile(type(engine)) or ""))
+    return ""
+
+
+def open_engine(settings: SwapSettings, cache: Path | None = None) -> Fenced:
     """The engine named in the settings, its weights loaded; what it finds out about the machine is kept in the folder
     `cache`. Raises UsageError for an unknown name, ModelError for missing or damaged weights, InstallError for
     libraries that cannot be loaded."""
@@ -91,4 +154,4 @@ def open_engine(settings: SwapSettings, cache: Path | None = None) -> Engine:
         raise UsageError(f"no engine is called '{settings.engine}'", f"choose one of: {', '.join(ENGINES)}")
     with loading():
         engine = cast(Engine, import_module(ENGINES[settings.engine]).open(settings, cache))
-    return Fenced(engine, settings.engine)
+    return fenced(engine, settings.engine)

@@ -17,13 +17,14 @@ import numpy as np
 
 from vidswap import geometry
 from vidswap.geometry import Array
+from vidswap.keys import key_of, packages
 from vidswap.settings import SwapSettings
 from vidswap.swap import match
 from vidswap.swap.engine import Needs
 from vidswap.swap.likeness import Blend, Likeness, likeness, perform
 from vidswap.swap.surface import Drawing, Surface, draw, surface, texture, with_ring
 from vidswap.types import Crops, Identity, Swapped
-from vidswap.weights import path_to
+from vidswap.weights import digests, path_to
 
 LIGHT = match.LightSettings()
 NEEDS = Needs(size=512, framing="aligned", window=16, overlap=4)
@@ -73,6 +74,11 @@ class Warp:
     person: Likeness
     light: match.LightSettings = LIGHT
     needs: Needs = NEEDS
+
+    @property
+    def key(self) -> str:
+        """The mean face that it draws on, how it sets light, and the libraries that draw."""
+        return key_of((digests("face"), self.light, packages("numpy", "opencv-python", "opencv-python-headless")))
 
     def swap(self, crops: Crops, identity: Identity, previous: Swapped | None) -> Swapped:
         """The identity's best photo drawn in each crop; nothing is remembered between windows."""
