@@ -272,3 +272,9 @@ def test_no_module_or_function_outgrows_the_house() -> None:
         for node in ast.walk(ast.parse(source)):
             if isinstance(node, ast.FunctionDef):
                 assert (node.end_lineno or 0) - node.lineno < 60, f"{path}: {node.name}"
+
+
+def test_files_of_tests_have_names_of_their_own() -> None:
+    """pytest imports them by these, whatever the folder."""
+    names = [path.name for path in (ROOT / "tests").rglob("*.py") if path.name != "conftest.py"]
+    assert len(set(names)) == len(names)

@@ -65,7 +65,7 @@ def _memory() -> str:
 def _torch() -> str:
     torch: Any = import_module("torch")
     built = "with CUDA" if torch.version.cuda else "for the CPU alone"
-    return f"{torch.__version__}, {built}, {torch.get_num_threads()} threads"
+    return f"{torch.__version__}, {built}, threads: {torch.get_num_threads()}"
 
 
 def _gpu() -> str:

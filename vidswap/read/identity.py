@@ -13,6 +13,7 @@ import numpy as np
 
 from vidswap import geometry
 from vidswap.errors import IdentityError
+from vidswap.settings import Place, path_of
 from vidswap.types import Array, Consent, Face, Identity
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
@@ -47,12 +48,13 @@ class _Photo:
     quality: float
 
 
-def load_identity(photos: Path, consent: Consent, reader: Reader) -> Identity:
+def load_identity(photos: Place, consent: Consent, reader: Reader) -> Identity:
     """The person in a photo, or in a folder of photos of one person, best photo first, at most MOST_PHOTOS.
 
     Raises IdentityError: nothing there, not a picture, no face, several faces, or several persons. In a folder,
     pictures that will not do are passed over as long as one will."""
-    taken = [_take(photos, reader)] if not photos.is_dir() else _take_folder(photos, reader)
+    place = path_of("photos", photos)
+    taken = _take_folder(place, reader) if place.is_dir() else [_take(place, reader)]
     _check_same(taken)
     best = sorted(taken, key=lambda photo: -photo.quality)[:MOST_PHOTOS]
     mean = np.sum([photo.embedding for photo in best], axis=0)
