@@ -46,6 +46,18 @@ class _Shapes:
         return f"{type(self).__name__}({shown})"
 
 
+@dataclass(frozen=True)
+class Stretch:
+    """A part of a film with a clock of its own: from its packet number `packet` of pictures on, in the order of the
+    file, `shift` seconds are added to all times, of sound as well, so that it follows the part before. `begins` and
+    `ends` are when the first and the last of its packets of pictures are decoded, seconds of its own clock."""
+
+    packet: int
+    shift: Fraction
+    begins: float
+    ends: float
+
+
 @dataclass(frozen=True, eq=False, repr=False)
 class Clip(_Shapes):
     """A video file's facts, found by a scan of its packets; no pixels.
@@ -58,7 +70,8 @@ class Clip(_Shapes):
     others are brought to it. `interlaced`: some may be of two fields. `last` is how long the last frame is shown, 0:
     not told. `files` are those of pictures, whose `container` is "still", "animation" or "sequence"; film has none.
     `notes` are what a person should know of how the file was read, a line each. `counted`: pictures have no times of
-    their own, the n-th that is decoded has the n-th.
+    their own, the n-th that is decoded has the n-th. `stretches` are the parts of a film whose clock starts again on
+    the way (media.clocks), none where it does not; `pts` are on the one clock that they make.
     """
 
     path: Path
@@ -78,6 +91,7 @@ class Clip(_Shapes):
     notes: tuple[str, ...] = ()
     interlaced: bool = False
     counted: bool = False
+    stretches: tuple[Stretch, ...] = ()
 
     def __post_init__(self) -> None:
         _check(self, "pts", np.int64, (None,))

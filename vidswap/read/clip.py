@@ -10,7 +10,7 @@ semi-planar pictures are converted here, so that no later stage meets them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from fractions import Fraction
@@ -25,6 +25,7 @@ from av.filter import Graph
 from av.video.reformatter import VideoReformatter
 
 from vidswap.errors import InputError
+from vidswap.media.clocks import on_one_clock, told
 from vidswap.media.headers import Headers
 from vidswap.media.packets import packets, refuse_unreadable
 from vidswap.media.source import MOST_PIXELS, codec_of, film_of, is_playlist, opened, others_of
@@ -37,6 +38,7 @@ from vidswap.types import Array, Clip, Frame
 _STEPS_BACK = (0, 2, 5, 15, 60)  # seconds, tried until the decoder lands before the wanted frame
 _VIDEO_KINDS = "give a film (mp4, mov, mkv, webm, avi, ts), a picture, or a folder of pictures"
 _NOTHING = f"the file is damaged, its codec unknown, or its pictures larger than {MOST_PIXELS:,} pixels"
+_HELD = 2000  # packets from one key picture to the next, at most
 _LOOKED = 300  # pictures decoded to see whether they step back in time
 
 
@@ -58,6 +60,7 @@ def open_clip(path: Path, rate: Fraction = stills.RATE) -> Clip:
     first, times = _begun(path, scanned)
     if before := len(scanned.pts) - len(times.pts):
         notes += (f"the first {before} pictures need others that were cut away: the clip begins behind them",)
+    notes += told(times.stretches, int(times.pts[0]) * times.unit)
     colour = colour_of(first)  # before `planar`: a clip without tags shall stay one, players guess alike then
     film = planar(first, VideoReformatter())
     sizes = headers.with_first((film.width, film.height))
@@ -68,7 +71,7 @@ def open_clip(path: Path, rate: Fraction = stills.RATE) -> Clip:
         path=path, width=width, height=height, pts=times.pts, time_base=times.unit, rate=times.rate,
         colour=colour if film is first else colour_of(film), rotation=int(first.rotation), streams=streams,
         container=name, turn=turn_of(first), pixel=pixel, last=times.last, notes=notes,
-        interlaced=headers.interlaced or bool(first.interlaced_frame), counted=times.counted,
+        interlaced=headers.interlaced or bool(first.interlaced_frame), counted=times.counted, stretches=times.stretches,
     )  # fmt: skip
 
 
@@ -153,13 +156,13 @@ def _left_out(container: Any, film: Any) -> Iterator[str]:
 # -- pictures ---------------------------------------------------------------------------------------------------------
 
 
-def _decoded(container: Any, stream: Any, numbered: bool = False) -> Iterator[Any]:
+def _decoded(found: Iterable[Any], stream: Any, numbered: bool = False) -> Iterator[Any]:
     """Pictures packet by packet: a damaged packet loses its own picture, not the rest of the file. If `numbered`, the
     pts of each is the number of its packet among those shown. A None at the end: pictures that waited there were lost,
     which happens where a decoder has many at work at once and one of them is damaged."""
     number, shows = -1, is_shown(stream)
     pictures: list[Any]
-    for packet in packets(container, stream):
+    for packet in found:
         if numbered:
             number += shows(packet)
             packet.pts = packet.dts = number
@@ -184,7 +187,7 @@ def _placed(clip: Clip, start: int, stop: int, threads: str = "AUTO") -> Iterato
         target = None if clip.counted or start == 0 else int(clip.pts[start] / int(ratio))
         reformatter, fitter = VideoReformatter(), Fitter(clip.width, clip.height)
         index = -1
-        for native in _decoded(container, stream, clip.counted) if target is None else _from(container, stream, target):
+        for native in _from(container, stream, clip, target):
             if native is None:
                 if threads == "AUTO":
                     yield from _placed(clip, max(index + 1, start), stop, "SLICE")
@@ -193,28 +196,45 @@ def _placed(clip: Clip, start: int, stop: int, threads: str = "AUTO") -> Iterato
                 index = max(index + 1, (native.pts or 0) - stream.codec_context.reorder_depth)
             elif native.pts is None:
                 index += int(index >= 0 or target is None)  # after a seek only one with a time tells where we are
-            else:
-                index = max(index + 1, int(np.searchsorted(clip.pts, native.pts * int(ratio))))
+            elif (time := native.pts * int(ratio)) >= clip.pts[0]:  # else it leads a group that was cut open
+                index = max(index + 1, int(np.searchsorted(clip.pts, time)))
             if index >= stop:
                 return
             if index >= start:
                 yield index, fitter.fit(planar(native, reformatter))
 
 
-def _from(container: Any, stream: Any, target: int) -> Iterator[Any]:
-    """Pictures from one at or before `target` on. Where a seek lands is verified: some containers overshoot."""
+def _from(container: Any, stream: Any, clip: Clip, target: int | None) -> Iterator[Any]:
+    """Pictures from one at or before `target` on, or from the first. Where a seek lands is verified: some containers
+    overshoot. Where a clock starts again nobody can seek: packets are passed over instead."""
+    if target is None or clip.stretches:
+        whole = on_one_clock(packets(container, stream), clip.stretches, stream)
+        return _decoded(whole if target is None else _from_key(whole, target), stream, clip.counted)
     for seconds in _STEPS_BACK:
         try:
             container.seek(target - round(seconds / stream.time_base), stream=stream)
         except av.FFmpegError:
             break
-        pictures = _decoded(container, stream)
+        pictures = _decoded(packets(container, stream), stream)
         first = next(pictures, None)
         if first is not None and first.pts is not None and first.pts <= target:
             return chain([first], pictures)
     with suppress(av.FFmpegError):  # then it is read on from where it is
         container.seek(stream.start_time or 0, stream=stream)
-    return _decoded(container, stream)
+    return _decoded(packets(container, stream), stream)
+
+
+def _from_key(found: Iterator[Any], target: int) -> Iterator[Any]:
+    """The packets from the last key picture on that is shown at or before `target`."""
+    held = list[Any]()
+    for packet in found:
+        later = packet.pts is not None and packet.pts > target
+        if packet.is_keyframe and not later:
+            held = []
+        held.append(packet)
+        if (packet.is_keyframe and later) or len(held) == _HELD:
+            break
+    return chain(held, found)
 
 
 def _last_good(clip: Clip, index: int) -> Any:
@@ -249,7 +269,7 @@ def _begun(path: Path, times: Times) -> tuple[Any, Times]:
     """The first picture that decodes, and the times as they are from there on. Raises InputError where none does."""
     with _opened(path) as container:
         stream = _video_stream(container, path, "SLICE")
-        pictures = filter(None, _decoded(container, stream))
+        pictures = filter(None, _decoded(on_one_clock(packets(container, stream), times.stretches, stream), stream))
         first = next(pictures, None)
         if first is None:
             raise InputError(f"{path}: no picture in it can be decoded", _NOTHING)

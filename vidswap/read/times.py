@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from vidswap.errors import InputError
+from vidswap.media.clocks import LEAPING, STEPS_BACK, Heard, is_leap, laid, leaps
 from vidswap.media.headers import Fields
 from vidswap.media.packets import packets
-from vidswap.media.source import path_of
-from vidswap.types import Array
+from vidswap.media.source import opened, path_of
+from vidswap.types import Array, Stretch
 
 MOST_FRAMES = 10_000_000  # two days at 60 a second
 _NUDGE = 90  # ticks that a tick is split into, to part frames with the same time
@@ -43,7 +46,7 @@ class Times:
     """`pts` (N,) int64 of the shown pictures, strictly increasing, in `unit` seconds; `last` is how long the last is
     shown, 0: not told; `rate` how many come a second. `counted`: pictures have no times of their own, the n-th has the
     n-th. `key` is the time of the first picture that decoding can begin with, None: not told. `doubtful`: the times may
-    be those of decoding."""
+    be those of decoding. `stretches`: see Clip."""
 
     pts: Array
     unit: Fraction
@@ -52,6 +55,7 @@ class Times:
     counted: bool = False
     key: int | None = None
     doubtful: bool = False
+    stretches: tuple[Stretch, ...] = ()
 
     def beginning(self, first: int | None) -> Times:
         """The times from those on of the picture that decodes first (`first`, in `unit`), unless it is only damage that
@@ -68,7 +72,7 @@ def scan(container: Any, stream: Any, passing: Any = iter) -> Times:
 
     AVI and raw streams carry no times of display, FFmpeg makes some up in decoding order: there the n-th picture gets
     the n-th time of decoding, or n / rate. Elsewhere a missing time lies between those of its neighbours."""
-    found = _scanned(container, stream, passing)
+    found, stretches = _on_one_clock(_scanned(container, stream, passing), container, stream)
     rate, unit = rate_of(stream), Fraction(stream.time_base)
     by_decoding = container.format.name == "avi"
     times = (found.dts if by_decoding else found.pts)[found.shown]
@@ -86,7 +90,7 @@ def scan(container: Any, stream: Any, passing: Any = iter) -> Times:
     pts, finer = increasing(times, unit)
     rate = borne_out(_halved(rate, times, unit) if found.second.any() else rate, pts, finer)
     return Times(pts, finer, int(last[1] * unit / finer), rate, by_decoding,
-                 _key(found, stream, int(unit / finer)), _is_doubtful(found))  # fmt: skip
+                 _key(found, stream, int(unit / finer)), _is_doubtful(found), stretches)  # fmt: skip
 
 
 def is_shown(stream: Any) -> Callable[[Any], bool]:
@@ -176,3 +180,71 @@ def _key(found: Scanned, stream: Any, finer: int) -> int | None:
 def _is_doubtful(found: Scanned) -> bool:
     """Whether all times of display are those of decoding: in another order they would be wrong."""
     return bool(np.all(found.pts == found.dts))
+
+
+# -- clocks -----------------------------------------------------------------------------------------------------------
+
+
+def _on_one_clock(found: Scanned, container: Any, stream: Any) -> tuple[Scanned, tuple[Stretch, ...]]:
+    """The packets with their times on one clock, and what that is made of; no more than they were where it is one."""
+    back, unit = STEPS_BACK.get(container.format.name), Fraction(stream.time_base)
+    if back is None:
+        return found, ()
+    ticks = np.where(found.dts == _UNTIMED, found.pts, found.dts)
+    clock = np.where(ticks == _UNTIMED, np.nan, ticks * float(unit))
+    places, odd = leaps(clock, back)
+    found = replace(found, pts=_without(found.pts, odd), dts=_without(found.dts, odd))
+    if not places:
+        return found, ()
+    clock[odd] = np.nan
+    heard, usual = _heard(path_of(container), stream.index), float(np.nanmedian(np.abs(np.diff(clock))))
+    leaping = container.format.name in LEAPING
+    firsts = [place for place in places if _starts(clock, place, usual, heard, leaping)]
+    parts = list(_parts(found, [0, *firsts]))
+    if len(parts) < 2:
+        return found, ()
+    stretches = laid(parts, clock, unit, heard)
+    shift = np.zeros(len(clock), np.int64)
+    for stretch in stretches:
+        shift[stretch.packet :] = int(stretch.shift / unit)
+    moved = (np.where(times == _UNTIMED, times, times + shift) for times in (found.pts, found.dts))
+    return replace(found, **dict(zip(("pts", "dts"), moved))), stretches
+
+
+def _without(times: Array, odd: list[int]) -> Array:
+    """The times but those of damage."""
+    kept = times.copy()
+    kept[odd] = _UNTIMED
+    return kept
+
+
+def _starts(clock: Array, place: int, usual: float, heard: Heard, leaping: bool) -> bool:
+    """Whether a clock starts again at a packet, rather than that a picture is held."""
+    before = clock[:place][~np.isnan(clock[:place])][-1]
+    return clock[place] < before or (leaping and is_leap(before, clock[place], usual, heard))
+
+
+def _parts(found: Scanned, places: list[int]) -> Iterator[tuple[int, int, int]]:
+    """Of the stretches that begin at these packets: where, when the first of its pictures is shown, and the last ends;
+    those without pictures belong to the one before."""
+    for place, stop in pairwise([*places, len(found.pts)]):
+        shown = np.flatnonzero(found.shown[place:stop] & (found.pts[place:stop] != _UNTIMED)) + place
+        if len(shown):
+            times, last = np.sort(found.pts[shown]), shown[np.argmax(found.pts[shown])]
+            usual = int(np.median(np.diff(times))) if len(times) > 1 else 1
+            yield place, int(times[0]), int(times[-1]) + (int(found.long[last]) or usual)
+
+
+def _heard(path: Path, film: int) -> Heard:
+    """The packets of pictures and sound of a file. Raises InputError."""
+    streams, times = array("h"), array("d")
+    with opened(path) as container:
+        sound = [stream for stream in container.streams.audio if stream.codec_context]
+        for packet in packets(container, container.streams[film], *sound):
+            time = packet.dts if packet.dts is not None else packet.pts
+            if packet.size and (time is not None or packet.stream.index == film):
+                streams.append(0 if packet.stream.index == film else packet.stream.index + 1)
+                times.extend((np.nan if time is None else time * packet.time_base,
+                              (packet.duration or 0) * packet.time_base))  # fmt: skip
+    second, long = np.array(times).reshape(-1, 2).T
+    return Heard(np.array(streams), second, long)

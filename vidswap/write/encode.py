@@ -134,7 +134,7 @@ def _written(
             tracks = passthrough.copied_streams(source, target)
             passthrough.describe(source, target, video, cut, rate=clip.rate, labels=labels)
             target.start_encoding()
-            others = passthrough.carried(source, tracks, cut)
+            others = passthrough.carried(source, tracks, cut, clip.stretches)
             for packets in _interleaved(steps(video, round(cut.origin / clip.time_base)), others):
                 target.mux(packets)
         with as_output_error(out):

@@ -8,7 +8,7 @@ and timecode are made again from what they say, the rest (a camera's own telemet
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from fractions import Fraction
 from heapq import merge
@@ -20,9 +20,10 @@ import av
 
 from vidswap.errors import OutputError
 from vidswap.media import source as media
+from vidswap.media.clocks import on_one_clock
 from vidswap.media.packets import packets
 from vidswap.media.source import codec_of, film_of, is_cover, path_of
-from vidswap.types import Clip
+from vidswap.types import Clip, Stretch
 from vidswap.write import subtitles
 from vidswap.write.containers import KINDS, Container, takes
 from vidswap.write.streams import (
@@ -113,7 +114,7 @@ def describe(
         (target if kind.ordered else video).metadata["timecode"] = later(timecode, counted(rate, timecode), begun)
 
 
-def carried(source: Any, tracks: Tracks, cut: Cut) -> Iterator[Any]:
+def carried(source: Any, tracks: Tracks, cut: Cut, stretches: Sequence[Stretch] = ()) -> Iterator[Any]:
     """The packets of `tracks` (see `copied_streams`) within the cut, ready to mux, in the order of their times.
 
     Sound is cut to whole packets. In mp4 and mov one packet of each track is kept before the first: it has a negative
@@ -126,7 +127,7 @@ def carried(source: Any, tracks: Tracks, cut: Cut) -> Iterator[Any]:
     for index in reworded:
         cues, _ = subtitles.read_cues(path_of(source), index)
         words.append(subtitles.encoded(subtitles.clipped(cues, cut), tracks[index]))
-    return merge(_moved(_packets(source, copied, cut), copied, cut), *words, key=seconds)
+    return merge(_moved(_packets(source, copied, cut, stretches), copied, cut), *words, key=seconds)
 
 
 # -- streams ----------------------------------------------------------------------------------------------------------
@@ -163,18 +164,21 @@ def _picture(path: Path, index: int) -> bytes:
 # -- packets ----------------------------------------------------------------------------------------------------------
 
 
-def _packets(source: Any, tracks: Tracks, cut: Cut) -> Iterator[Any]:
+def _packets(source: Any, tracks: Tracks, cut: Cut, stretches: Sequence[Stretch]) -> Iterator[Any]:
     """The packets of the copied streams, from a little before the cut to a little after it, or to where the file ends
-    or breaks off."""
+    or breaks off. Where its clock starts again, from the file's beginning on, those of its film among them."""
     if not tracks:
         return
     streams = [source.streams[index] for index in tracks]
     texts = any(stream.type == "subtitle" for stream in streams)
     place = int((cut.origin - (_PREROLL_TEXT if texts else _PREROLL)) * _MICROSECONDS)
-    if cut.trimmed and place > (source.start_time or 0):
+    film = film_of(source)
+    if stretches:
+        streams.append(film)
+    elif cut.trimmed and place > (source.start_time or 0):
         with suppress(av.FFmpegError):  # then it is read from its beginning
             source.seek(place)
-    for packet in packets(source, *streams):
+    for packet in on_one_clock(packets(source, *streams), stretches, film):
         if cut.end is not None and seconds(packet) > cut.end + _INTERLEAVED:
             return
         yield packet

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 from fractions import Fraction
 from itertools import islice
 from typing import Any
@@ -11,7 +12,7 @@ import av
 
 from vidswap.errors import OutputError
 from vidswap.media.source import codec_of, film_of, is_cover, others_of, path_of
-from vidswap.types import Clip
+from vidswap.types import Clip, Stretch
 from vidswap.write import subtitles
 from vidswap.write.containers import KINDS, Container, takes
 from vidswap.write.passthrough import carried, copied_streams, describe, muxing, opened
@@ -34,7 +35,7 @@ def check(clip: Clip, kind: Container, codec: str, trimmed: bool = False) -> Non
             raise OutputError(f"{kind.ending} cannot hold the clip's {', '.join(refused)}", hint)
         if any(map(is_carried, source.streams)):
             try:
-                _try(source, kind)
+                _try(source, kind, clip.stretches)
             except av.FFmpegError as error:
                 message = f"{kind.ending} does not take the clip's sound and subtitles ({error.strerror})"
                 told = _endings(source, kind, codec, trimmed) or "another ending"
@@ -93,7 +94,7 @@ def _endings(source: Any, but: Container, codec: str, trimmed: bool) -> str:
     return " or ".join(kind.ending for kind in others if not refusals(source, kind, trimmed))
 
 
-def _try(source: Any, kind: Container) -> None:
+def _try(source: Any, kind: Container, stretches: Sequence[Stretch]) -> None:
     """Mux the first packets into memory beside a grey picture. Raises av.FFmpegError where the muxer says no."""
     options = muxing(source, kind)
     options.pop("movflags", None)  # to put first what is written last a muxer reads the file again: none is there
@@ -105,5 +106,5 @@ def _try(source: Any, kind: Container) -> None:
         trial.start_encoding()
         trial.mux(video.encode(av.VideoFrame(64, 64, "yuv420p")))
         trial.mux(video.encode(None))
-        for packet in islice(carried(source, tracks, Cut()), _TRIED):
+        for packet in islice(carried(source, tracks, Cut(), stretches), _TRIED):
             trial.mux(packet)

@@ -1,0 +1,195 @@
+"""Films whose clock starts again or leaps on the way, and those where a picture is only held for long."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+import rendered
+from films import PAL, Film, Sound, make_film
+from footage import moving, packets_of, times_of
+from hypothesis import given
+from hypothesis import strategies as st
+
+from vidswap.errors import InputError
+from vidswap.media.clocks import leaps
+from vidswap.read.clip import frames, open_clip
+from vidswap.settings import WriteSettings
+from vidswap.write.encode import encode
+
+COUNT = 30
+PICTURES = moving(COUNT, 96, 64)
+
+
+def part(path: Path, begin: Fraction = Fraction(0), count: int = COUNT, **choices: object) -> Path:
+    """A film of one second and a fifth, with noise for sound, that begins at a time of its clock."""
+    later = {"output_ts_offset": str(float(begin))} if begin else {}
+    film = Film(times=[PAL * i for i in range(count)], sounds=[Sound("mp2")], muxing=later, **choices)  # type: ignore[arg-type]
+    return make_film(path, film)
+
+
+def joined(folder: Path, ending: str, begins: Sequence[Fraction]) -> tuple[Path, list[Path]]:
+    """Films joined as bytes, as `cat` does it; and they by themselves."""
+    unit = {"mkv": Fraction(1, 1000), "mpg": PAL}.get(ending, Fraction(1, 90000))
+    codec = {"codec": "mpeg2video", "options": {}} if ending == "mpg" else {}
+    parts = [part(folder / f"{number}.{ending}", begin, unit=unit, **codec) for number, begin in enumerate(begins)]
+    whole = folder / f"joined.{ending}"
+    heads = [9 + 4 if ending == "flv" and number else 0 for number in range(len(parts))]  # a live stream has one head
+    whole.write_bytes(b"".join(each.read_bytes()[head:] for each, head in zip(parts, heads)))
+    return whole, parts
+
+
+def places(shown: Sequence[object]) -> list[int]:
+    """Which picture of a part each frame is."""
+    return [int(np.argmin([np.abs(each.rgb.astype(int) - picture).mean() for picture in PICTURES])) for each in shown]  # type: ignore[attr-defined]
+
+
+JOINED = [
+    ("ts", (0, 0)), ("ts", (0, 0, 0)), ("ts", (50, 3)), ("ts", (3, 50)), ("mkv", (0, 0)), ("mpg", (0, 0)),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("ending", "begins"), JOINED)
+def test_each_part_is_laid_behind_the_one_before(tmp_path, ending, begins):
+    whole, parts = joined(tmp_path, ending, [Fraction(begin) for begin in begins])
+    clip, count = open_clip(whole), sum(len(open_clip(each)) for each in parts)
+    shown = list(frames(clip))
+    assert len(clip) == count
+    assert not any(frame.repeated for frame in shown)
+    assert set(np.round(np.diff(clip.pts) * float(clip.time_base), 2)) == {0.04}
+    alone = [place for each in parts for place in places(list(frames(open_clip(each))))]
+    assert places(shown) == alone
+    assert [note for note in clip.notes if "laid behind" in note]
+
+
+@pytest.mark.parametrize("out", [".mkv", ".mp4", ".mov", ".ts"])
+@pytest.mark.parametrize(("source", "begins"), [("ts", (0, 0)), ("ts", (3, 50)), ("mkv", (0, 0))])
+def test_sound_stays_with_the_pictures_of_its_part(tmp_path, source, begins, out):
+    whole, parts = joined(tmp_path, source, [Fraction(begin) for begin in begins])
+    clip, result = open_clip(whole), tmp_path / f"out{out}"
+    encode(clip, ((frame.index, frame.native) for frame in frames(clip)), result, WriteSettings(preset="ultrafast"), {})
+    own = [(payload, time - times_of(each)[0], number)
+           for number, each in enumerate(parts) for time, payload in packets_of(each)]  # fmt: skip
+    heard, pictures = packets_of(result), times_of(result)
+    assert len(pictures) == len(parts) * COUNT
+    assert len(own) - 3 <= len(heard) <= len(own)
+    assert all(one < two for (one, _), (two, _) in itertools.pairwise(heard))
+    left = iter(own)
+    for time, payload in heard:
+        since, number = next((since, number) for theirs, since, number in left if theirs == payload)
+        assert abs(time - pictures[number * COUNT] - since) < Fraction(1, 300)
+
+
+def test_a_range_across_the_join_is_part_of_the_whole(tmp_path):
+    whole, _ = joined(tmp_path, "ts", [Fraction(0), Fraction(0)])
+    clip = open_clip(whole)
+    every = [frame.rgb for frame in frames(clip)]
+    for start, stop in ((1, 4), (25, 34), (30, 33), (47, 60)):
+        shown = list(frames(clip, start, stop))
+        assert [frame.index for frame in shown] == list(range(start, stop))
+        for frame in shown:
+            np.testing.assert_array_equal(frame.rgb, every[frame.index])
+    result = tmp_path / "out.mp4"
+    encode(clip, ((frame.index, frame.native) for frame in frames(clip, 40, 55)), result, WriteSettings(), {})
+    second = packets_of(tmp_path / "1.ts")
+    begins = times_of(tmp_path / "1.ts")[10]
+    heard = [time for time, payload in packets_of(result) if payload == second[20][1]]
+    assert abs(heard[0] - (second[20][0] - begins)) < Fraction(1, 1000)
+
+
+def test_a_render_goes_on_in_the_second_part(tmp_path, monkeypatch):
+    source, _ = joined(tmp_path, "ts", [Fraction(0), Fraction(0)])
+    once, twice = tmp_path / "once.mkv", tmp_path / "twice.mkv"
+    rendered.rendered(source, once)
+
+    def until(clip, start, stop):
+        for frame in frames(clip, start, stop):
+            if frame.index == 52:
+                raise InputError("pulled", "plug it in")
+            yield frame
+
+    with monkeypatch.context() as patch:
+        patch.setattr("vidswap.render.frames", until)
+        with pytest.raises(InputError, match="pulled"):
+            rendered.rendered(source, twice)
+    assert rendered.rendered(source, twice).resumed == 40
+    assert once.read_bytes() == twice.read_bytes()
+
+
+# -- no new clock -----------------------------------------------------------------------------------------------------
+
+
+def with_gap(path: Path, held: Fraction, *, sound: bool, gap: bool = False) -> Path:
+    """A film whose picture stands still for a while; its sound, if there is one, goes on or pauses as well."""
+    times = [PAL * i for i in range(10)] + [held + PAL * i for i in range(10, 20)]
+    film = Film(times=times, sounds=[Sound("mp2")] if sound else (), unit=Fraction(1, 1000),
+                options={"crf": "20", "bf": "0", "preset": "ultrafast"})  # fmt: skip
+    make_film(path, film)
+    if not gap:
+        return path
+    paused = path.with_stem("paused")
+    with av.open(str(path)) as source, av.open(str(paused), "w") as target:
+        tracks = {each.index: target.add_stream_from_template(each) for each in source.streams}
+        for packet in source.demux():
+            time = packet.pts and packet.pts * packet.time_base
+            silent = packet.stream.type == "audio" and time and Fraction(2, 5) < time - source.start_time / 10**6 < held
+            if packet.size and not silent:
+                packet.stream = tracks[packet.stream.index]
+                target.mux(packet)
+    return paused
+
+
+@pytest.mark.parametrize(("name", "held", "sound", "gap"), [
+    ("slide.ts", 5, True, False), ("slide.ts", 15, True, False), ("silent.ts", 5, False, False),
+    ("slide.mkv", 15, True, False), ("pause.mkv", 15, True, True), ("slide.mp4", 15, False, False),
+])  # fmt: skip
+def test_a_picture_that_is_held_is_no_new_clock(tmp_path, name, held, sound, gap):
+    clip = open_clip(with_gap(tmp_path / name, Fraction(held), sound=sound, gap=gap))
+    assert clip.stretches == ()
+    assert len(clip) == 20
+    assert max(np.diff(clip.pts) * float(clip.time_base)) == pytest.approx(held + 0.04, abs=0.002)
+
+
+def test_slides_without_sound_are_no_new_clocks(tmp_path):
+    times = [Fraction(12) * i for i in range(6)]
+    clip = open_clip(make_film(tmp_path / "slides.ts", Film(times=times, options={"bf": "0"})))
+    assert clip.stretches == ()
+    assert set(np.diff(clip.pts) * clip.time_base) == {12}
+
+
+@pytest.mark.parametrize(("held", "sound"), [(5, True), (15, False)])
+def test_a_clock_that_leaps_with_sound_and_pictures_is_a_new_one(tmp_path, held, sound):
+    clip = open_clip(with_gap(tmp_path / "leap.ts", Fraction(held), sound=sound, gap=sound))
+    assert len(clip.stretches) == 2
+    assert max(np.diff(clip.pts) * float(clip.time_base)) < 0.2
+
+
+# -- arithmetic -------------------------------------------------------------------------------------------------------
+
+
+@given(st.lists(st.tuples(st.integers(6, 40), st.integers(0, 1000)), min_size=1, max_size=5))
+def test_clocks_are_told_apart_where_they_start_again(drawn):
+    clock, wanted = list[float](), list[int]()
+    for count, begin in drawn:
+        stretch = [begin + 0.04 * i for i in range(count)]
+        if clock and not -0.1 <= stretch[0] - clock[-1] <= 2:
+            wanted.append(len(clock))
+        clock += stretch
+    found, odd = leaps(np.array(clock), 0.1)
+    if all(abs(begin - other) > 5 for (_, begin), (_, other) in itertools.combinations(drawn, 2)):
+        assert (found, odd) == (wanted, [])
+
+
+@given(st.integers(10, 60), st.data())
+def test_times_that_are_only_damage_start_no_clock(count, data):
+    clock = np.arange(count) * 0.04 + 100
+    hit = data.draw(st.integers(1, count - 7))
+    length = data.draw(st.integers(1, 4))
+    clock[hit : hit + length] = data.draw(st.sampled_from((0.0, 50.0, 500.0, 1e9)))
+    clock[data.draw(st.integers(hit + length + 1, count - 1))] = np.nan
+    assert leaps(clock, 0.1) == ([], list(range(hit, hit + length)))
