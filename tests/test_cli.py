@@ -223,6 +223,10 @@ def test_training_is_handed_what_its_trainer_takes(capsys, tmp_path, monkeypatch
     assert cli.main([*words, "steps=3", "rate=0.5"]) == 0
     assert handed[0]["seed"] == 7
     assert (handed[0]["plan"].steps, handed[0]["plan"].rate) == (3, 0.5)
+    for wrong in ("rate=1e400", "rate=nan", "steps=1e3", "steps=" + "9" * 5000, "steps"):
+        assert cli.main([*words, wrong]) == errors.UsageError.code
+        assert len(capsys.readouterr().err) < 1000
+    assert cli.main([*words[:-1], "--seed", "-1"]) == errors.UsageError.code
     assert cli.main([*words, "stps=3"]) == errors.UsageError.code
     assert "stps" in capsys.readouterr().err
 

@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, fields, replace
 from importlib import import_module
 from inspect import signature
+from math import isfinite
 from pathlib import Path
 from types import FrameType, MappingProxyType
 from typing import NoReturn
@@ -25,7 +26,7 @@ import vidswap
 from vidswap import weights
 from vidswap.clock import Report, quiet
 from vidswap.console import Unheard, arrived, hang_up, say, say_json, set_up, tell
-from vidswap.errors import ConsentError, OutputError, UsageError, VidswapError
+from vidswap.errors import ConsentError, OutputError, UsageError, VidswapError, shown
 from vidswap.libraries import loading
 from vidswap.processor import cores
 from vidswap.settings import SECTIONS, Settings, SwapSettings
@@ -249,9 +250,11 @@ def _changes(plan: object, words: Sequence[str]) -> dict[str, object]:
     for word in words:
         key, _, value = word.partition("=")
         try:
-            changes[key] = type(vars(plan)[key])(value)
+            changes[key] = kept = type(vars(plan)[key])(value)
+            if isinstance(kept, float) and not isfinite(kept):
+                raise ValueError
         except (KeyError, ValueError) as error:
-            raise UsageError(f"--set {word} cannot be", f"the plan is {plan}") from error
+            raise UsageError(f"--set {shown(word)} cannot be", f"the plan is {plan}") from error
     return changes
 
 
