@@ -13,16 +13,17 @@ import numpy as np
 
 from vidswap import geometry
 from vidswap.errors import IdentityError
+from vidswap.read.cover import Trouble, troubles
+from vidswap.read.features import visibility
+from vidswap.read.photo import SUFFIXES, read_photo, shrunk
+from vidswap.read.portrait import portrait, refuse_cut
 from vidswap.settings import Place, path_of
 from vidswap.types import Array, Consent, Face, Identity
+from vidswap.weights import path_to
 
-SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
-MAX_BYTES = 64 << 20
-MAX_PIXELS = 120_000_000  # the largest phone cameras have 108 or 200 megapixels but store 12 to 108
 SEEN_SIDE = 2048  # a photo is looked at no larger than this
 KEPT_SIDE = 1024  # ... and kept, cut around the face, no larger than this
 AROUND = 2.2  # side of the cut over the face
-ALONE = 3.0  # a face this many times the area of the next is the one that is meant
 LEAST_FACE = 40  # pixels; below, there is no likeness to take
 SAME = 0.2  # least cosine between two photos of one person
 MOST_PHOTOS = 8
@@ -46,46 +47,78 @@ class _Photo:
     mesh: Array
     embedding: Array
     quality: float
+    notes: tuple[str, ...]
+    wrong: tuple[Trouble, ...]
+
+    @property
+    def hidden(self) -> bool:
+        """Whether something keeps the face from being seen."""
+        return any(trouble.hides for trouble in self.wrong)
 
 
 def load_identity(photos: Place, consent: Consent, reader: Reader) -> Identity:
     """The person in a photo, or in a folder of photos of one person, best photo first, at most MOST_PHOTOS.
 
-    Raises IdentityError: nothing there, not a picture, no face, several faces, or several persons. In a folder,
-    pictures that will not do are passed over as long as one will."""
+    Raises IdentityError: nothing there, not a picture, no face, several faces, one that is cut off or covered, or
+    several persons. In a folder, pictures that will not do are left out as long as one will, and `notes` say why."""
     place = path_of("photos", photos)
-    taken = _take_folder(place, reader) if place.is_dir() else [_take(place, reader)]
+    files = _files(place)
+    taken, notes = ([_take(place, reader)], []) if files is None else _take_all(files, place, reader)
     _check_same(taken)
     best = sorted(taken, key=lambda photo: -photo.quality)[:MOST_PHOTOS]
+    notes += [note for photo in best for note in photo.notes]
+    for photo in best if best[0].hidden else best[:1]:
+        notes += [f"{photo.path.name}: {trouble.words}; the likeness suffers" for trouble in photo.wrong]
     mean = np.sum([photo.embedding for photo in best], axis=0)
     embedding = (mean / np.linalg.norm(mean)).astype(np.float32)
-    return Identity(tuple(p.rgb for p in best), tuple(p.mesh for p in best), embedding, consent)
+    return Identity(tuple(p.rgb for p in best), tuple(p.mesh for p in best), embedding, consent, tuple(notes))
 
 
-def _take_folder(folder: Path, reader: Reader) -> list[_Photo]:
-    files = sorted(f for f in folder.iterdir() if f.suffix.lower() in SUFFIXES and not f.name.startswith("."))
+def _files(photos: Path) -> list[Path] | None:
+    """The photos of a folder; None where `photos` is none. Raises IdentityError."""
+    try:
+        if not photos.is_dir():
+            return None
+        found = [file for file in photos.iterdir() if file.suffix.lower() in SUFFIXES and file.is_file()]
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        raise IdentityError(f"cannot read {photos}: {reason}", "check its name and its permissions") from error
+    files = sorted(file for file in found if not file.name.startswith("."))
     if not files:
-        raise IdentityError(f"no photo in {folder}", f"allowed are {', '.join(SUFFIXES)}")
-    taken, skipped = [], []
+        raise IdentityError(f"no photo in {photos}", f"allowed are {', '.join(SUFFIXES)}")
+    return files
+
+
+def _take_all(files: Sequence[Path], folder: Path, reader: Reader) -> tuple[list[_Photo], list[str]]:
+    """Those that will do, and what was left out and why. A face that is hidden will do where no other is there."""
+    taken, refused = [], []
     for file in files:
         try:
             taken.append(_take(file, reader))
         except IdentityError as error:
-            skipped.append(error.message)
+            refused.append(error.message)
     if not taken:
-        raise IdentityError(f"no usable photo in {folder}: {'; '.join(skipped)}", "add one sharp photo of one face")
-    return taken
+        raise IdentityError(f"no usable photo in {folder}: {'; '.join(refused)}", "add one sharp photo of one face")
+    clear = [photo for photo in taken if not photo.hidden] or taken
+    refused += [f"{photo.path.name}: {photo.wrong[0].words}" for photo in taken if photo not in clear]
+    return clear, [f"left out: {reason}" for reason in refused]
 
 
 def _take(path: Path, reader: Reader) -> _Photo:
-    rgb = _shrunk(read_picture(path), SEEN_SIDE)[0]
-    face = _only(reader.detect(rgb), path)
+    photo = read_photo(path, SEEN_SIDE)
+    found = portrait(photo.rgb, path.name, reader)
+    rgb, face = found.rgb, found.face
     side = float((face.box[2:] - face.box[:2]).max())
     if side < LEAST_FACE:
         raise IdentityError(f"the face in {path.name} is only {side:.0f} pixels", "use a closer photo")
-    found = settled(rgb, face.mesh, reader)
-    cut, mesh = _cut(rgb, found)
-    return _Photo(path, cut, mesh, reader.embed(rgb, found), quality(cut, mesh))
+    mesh = settled(rgb, face.mesh, reader)
+    refuse_cut(mesh, rgb.shape, path.name)
+    wrong = troubles(rgb, mesh, visibility(face), np.load(path_to("face"))["mean"])
+    if wrong and wrong[0].useless:
+        raise IdentityError(f"{path.name}: {wrong[0].words}", "use a sharp photo that shows the whole face")
+    cut, placed = _cut(rgb, mesh)
+    notes = (*photo.notes, *found.notes)
+    return _Photo(path, cut, placed, reader.embed(rgb, mesh), quality(cut, placed), notes, tuple(wrong))
 
 
 def settled(rgb: Array, mesh: Array, reader: Reader) -> Array:
@@ -105,79 +138,6 @@ def settled(rgb: Array, mesh: Array, reader: Reader) -> Array:
     return np.asarray(np.median(looks, axis=0), np.float32)
 
 
-def read_picture(path: Path) -> Array:
-    """(H, W, 3) uint8 RGB of a jpg, png or webp file, turned as its EXIF says. Raises IdentityError."""
-    hint = f"use a photo in one of {', '.join(SUFFIXES)}"
-    try:
-        with path.open("rb") as file:
-            raw = file.read(MAX_BYTES + 1)
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else str(error)
-        raise IdentityError(f"cannot read {path}: {reason}", hint) from error
-    if len(raw) > MAX_BYTES:
-        raise IdentityError(f"{path.name} is larger than {MAX_BYTES >> 20} MB", hint)
-    width, height = picture_size(raw)
-    if not 0 < width * height <= MAX_PIXELS:
-        size = f"{width}x{height}, more than {MAX_PIXELS // 10**6} megapixels" if width else "not a picture"
-        raise IdentityError(f"{path.name} is {size}", hint)
-    try:
-        bgr = cv2.imdecode(np.frombuffer(raw, np.uint8), cv2.IMREAD_COLOR)
-    except cv2.error as error:
-        raise IdentityError(f"{path.name} is damaged", hint) from error
-    if bgr is None:
-        raise IdentityError(f"{path.name} is damaged", hint)
-    return np.ascontiguousarray(bgr[..., ::-1])
-
-
-def picture_size(raw: bytes) -> tuple[int, int]:
-    """Width and height that the header of a PNG, JPEG or WebP promises, before any pixel is unpacked; (0, 0) if it is
-    none of them."""
-    if raw[:8] == b"\x89PNG\r\n\x1a\n":
-        return int.from_bytes(raw[16:20]), int.from_bytes(raw[20:24])
-    if raw[:4] == b"RIFF" and raw[8:12] == b"WEBP":
-        return _webp_size(raw)
-    return _jpeg_size(raw) if raw[:2] == b"\xff\xd8" else (0, 0)
-
-
-def _webp_size(raw: bytes) -> tuple[int, int]:
-    kind = raw[12:16]
-    if kind == b"VP8X":
-        return 1 + int.from_bytes(raw[24:27], "little"), 1 + int.from_bytes(raw[27:30], "little")
-    if kind == b"VP8L":
-        bits = int.from_bytes(raw[21:25], "little")
-        return 1 + (bits & 0x3FFF), 1 + (bits >> 14 & 0x3FFF)
-    if kind == b"VP8 ":
-        return int.from_bytes(raw[26:28], "little") & 0x3FFF, int.from_bytes(raw[28:30], "little") & 0x3FFF
-    return 0, 0
-
-
-def _jpeg_size(raw: bytes) -> tuple[int, int]:
-    """Walk the segments to the start-of-frame one (ITU T.81, B.2.2)."""
-    at = 2
-    while at + 9 <= len(raw) and raw[at] == 0xFF:
-        marker = raw[at + 1]
-        if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
-            return int.from_bytes(raw[at + 7 : at + 9]), int.from_bytes(raw[at + 5 : at + 7])
-        alone = marker in (0x01, 0xFF) or 0xD0 <= marker <= 0xD7
-        at += (1 if marker == 0xFF else 2) if alone else 2 + max(2, int.from_bytes(raw[at + 2 : at + 4]))
-    return 0, 0
-
-
-def _only(faces: Sequence[Face], path: Path) -> Face:
-    """The one face, or the one by far the largest."""
-    if not faces:
-        raise IdentityError(f"no face in {path.name}", "use a sharp, well-lit photo of one face looking at the camera")
-    by_area = sorted(faces, key=lambda face: -_area(face))
-    if len(by_area) > 1 and _area(by_area[0]) <= ALONE * _area(by_area[1]):
-        raise IdentityError(f"{len(faces)} faces in {path.name}", "crop the photo to the face that is meant")
-    return by_area[0]
-
-
-def _area(face: Face) -> float:
-    width, height = face.box[2:] - face.box[:2]
-    return float(width * height)
-
-
 def _cut(rgb: Array, mesh: Array) -> tuple[Array, Array]:
     """The photo cut generously around the face, no larger than KEPT_SIDE, and the mesh in its pixels."""
     box = geometry.bounds(mesh)
@@ -185,20 +145,10 @@ def _cut(rgb: Array, mesh: Array) -> tuple[Array, Array]:
     middle = (box[:2] + box[2:]) / 2
     low = np.maximum(np.floor(middle - half), 0).astype(int)
     high = np.minimum(np.ceil(middle + half) + 1, rgb.shape[1::-1]).astype(int)
-    cut, zoom = _shrunk(rgb[low[1] : high[1], low[0] : high[0]], KEPT_SIDE)
+    cut, zoom = shrunk(rgb[low[1] : high[1], low[0] : high[0]], KEPT_SIDE)
     edge = (zoom - 1) / 2  # pixel centres are integers: shrinking keeps corners, not centres
     to_cut = np.hstack([np.diag(zoom), (edge - zoom * low)[:, None]])
     return np.ascontiguousarray(cut), geometry.apply(to_cut, mesh)
-
-
-def _shrunk(rgb: Array, side: int) -> tuple[Array, Array]:
-    """The picture with its longer side at most `side`, and the zoom (2,) in x and y."""
-    height, width = rgb.shape[:2]
-    ratio = side / max(height, width)
-    if ratio >= 1:
-        return rgb, np.ones(2)
-    size = (max(1, round(width * ratio)), max(1, round(height * ratio)))
-    return cv2.resize(rgb, size, interpolation=cv2.INTER_AREA), np.array([size[0] / width, size[1] / height])
 
 
 def quality(rgb: Array, mesh: Array) -> float:

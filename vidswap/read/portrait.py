@@ -1,0 +1,119 @@
+"""A photo's pixels -> the one face in it: upright, and whole."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+import cv2
+import numpy as np
+
+from vidswap import geometry
+from vidswap.errors import IdentityError
+from vidswap.read.features import MOUTH, visibility
+from vidswap.types import Array, Face
+
+ALONE = 3.0  # a face this many times the area of the next is the one that is meant
+GHOST = 0.6  # a second face of which less is seen, of what is seen of the best, is none: a neck, a fold, a print
+MOST_OUTSIDE = 0.1  # of a face's points
+AROUND_PHOTO = 0.5  # side of what is added around a photo in which nobody is found, over the photo's
+_TURNS = {1: "on its side", 2: "upside down", 3: "on its side"}  # quarter turns to the left that make it upright
+WHOLE = "use a photo that shows the whole face, with some room around it"
+
+
+class Reader(Protocol):
+    """What is needed of read.faces.FaceReader."""
+
+    def detect(self, rgb: Array) -> list[Face]: ...
+
+
+@dataclass(frozen=True, eq=False)
+class Portrait:
+    """`rgb` (H, W, 3) uint8, upright, and the `face` in it; `notes` say what was done to the photo, a line each."""
+
+    rgb: Array
+    face: Face
+    notes: tuple[str, ...] = ()
+
+
+def portrait(rgb: Array, name: str, reader: Reader) -> Portrait:
+    """The one face in a photo, or the one by far the largest; the photo is turned where the face lies or hangs in it.
+    Raises IdentityError: no face, several, or one that the photo's edge cuts."""
+    face, notes = _only(_faces(reader.detect(rgb)) or _faces(_with_room(rgb, reader)), name), tuple[str, ...]()
+    if turn := quarters(face.mesh):
+        rgb, notes = np.ascontiguousarray(np.rot90(rgb, turn)), (f"{name} lies {_TURNS[turn]}; it was turned",)
+        face = _only(_faces(reader.detect(rgb)), name)
+    refuse_cut(face.mesh, rgb.shape, name)
+    if _near_edge(face.mesh, rgb.shape):  # what lies outside is guessed better with some room
+        for other in _faces(_with_room(rgb, reader))[:1]:
+            refuse_cut(other.mesh, rgb.shape, name)
+    return Portrait(rgb, face, notes)
+
+
+def seen(face: Face) -> float:
+    """How much of a face is seen, 0 to 1."""
+    return float(visibility(face)[:468].mean())
+
+
+def quarters(mesh: Array) -> int:
+    """By how many quarter turns to the left a picture makes a face in it upright, 0 to 3."""
+    x, y = mesh[263, :2] - mesh[33, :2]
+    return round(float(np.degrees(np.arctan2(y, x))) / 90) % 4
+
+
+def refuse_cut(mesh: Array, shape: tuple[int, ...], name: str) -> None:
+    """Raise IdentityError where an eye, the mouth, or more than MOST_OUTSIDE of a mesh (478, 3) lie outside a photo."""
+    x, y = mesh[:468, 0], mesh[:468, 1]
+    beyond = {"left": x < -0.5, "right": x > shape[1] - 0.5, "top": y < -0.5, "bottom": y > shape[0] - 0.5}
+    outside = np.any(list(beyond.values()), axis=0)
+    share = float(outside.mean())
+    eyes = sum(bool(outside[eye].any()) for eye in (geometry.LEFT_EYE, geometry.RIGHT_EYE))
+    if share <= MOST_OUTSIDE and not eyes and not outside[MOUTH].any():
+        return
+    sides = [side for side, points in beyond.items() if points.sum() >= outside.sum() / 5]
+    lost = [*([], ["an eye"], ["both eyes"])[eyes], *["the mouth"] * bool(outside[MOUTH].any()), f"{share:.0%} of it"]
+    raise IdentityError(f"the face is cut off at the {' and the '.join(sides)}: {', '.join(lost)} lie outside {name}",
+                        WHOLE)  # fmt: skip
+
+
+def _faces(faces: Sequence[Face]) -> list[Face]:
+    """The largest first, without those that are none beside the one that is seen best."""
+    best = max((seen(face) for face in faces), default=0.0)
+    return sorted((face for face in faces if seen(face) >= GHOST * best), key=lambda face: -_area(face))
+
+
+def _only(faces: Sequence[Face], name: str) -> Face:
+    """The one face, or the one by far the largest."""
+    if not faces:
+        raise IdentityError(f"no face in {name}", "use a sharp, well-lit photo of one face looking at the camera")
+    if len(faces) > 1 and _area(faces[0]) <= ALONE * _area(faces[1]):
+        raise IdentityError(f"{len(faces)} faces in {name}", "crop the photo to the face that is meant")
+    return faces[0]
+
+
+def _area(face: Face) -> float:
+    width, height = face.box[2:] - face.box[:2]
+    return float(width * height)
+
+
+def _near_edge(mesh: Array, shape: tuple[int, ...]) -> bool:
+    box = geometry.bounds(mesh)
+    room = 0.03 * float((box[2:] - box[:2]).max())
+    return bool((box[:2] < room).any() or (box[2:] > np.array(shape[1::-1]) - room).any())
+
+
+def _with_room(rgb: Array, reader: Reader) -> list[Face]:
+    """The faces found with room around the photo: the detector misses one that is larger than what it sees of it. The
+    room is the photo mirrored and blurred, neither an edge nor a second face."""
+    wide = int(AROUND_PHOTO * max(rgb.shape[:2]))
+    mirrored = cv2.copyMakeBorder(rgb, wide, wide, wide, wide, cv2.BORDER_REFLECT)
+    room = cv2.GaussianBlur(mirrored, (0, 0), wide / 8)
+    room[wide : wide + rgb.shape[0], wide : wide + rgb.shape[1]] = rgb
+    back = np.array([wide, wide, 0], np.float32)
+
+    def moved(face: Face) -> Face:
+        to_frame = face.visible_to_frame - np.array([[0, 0, wide], [0, 0, wide]])
+        return replace(face, box=face.box - np.float32(wide), mesh=face.mesh - back, visible_to_frame=to_frame)
+
+    return [moved(face) for face in reader.detect(room)]
