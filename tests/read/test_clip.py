@@ -92,6 +92,8 @@ def test_damaged_packets_repeat_and_keep_the_count(plain, tmp_path):
     clip = open_clip(damaged)
     shown = list(frames(clip))
     assert [frame.index for frame in shown] == list(range(COUNT))
+    assert [frame.index for frame in shown if frame.repeated] == [7, 12]
+    assert looks_like(clip, moving(COUNT))[6:13] == [6, 6, 8, 9, 10, 11, 11]
     assert shown[-1].rgb.shape == (64, 96, 3)
 
 
