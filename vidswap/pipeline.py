@@ -152,7 +152,8 @@ def read_by(
 def noted_of(clip: Clip, identity: Identity, made: Made, lost: Sequence[str]) -> tuple[str, ...]:
     """What a person should know of a swap, a line each."""
     bare = () if made.painted else ("no frame has the new face: the actor's is covered, or beyond the picture's edge",)
-    damaged = (f"{made.repeated} damaged frames show the picture before them",) if made.repeated else ()
+    words = f"{made.repeated} damaged frames show the picture before them, or what is left of them"
+    damaged = (words,) if made.repeated else ()
     films = tuple(stream for stream in lost if stream.endswith("(video)"))  # the clip's own notes have them
     without = (f"{stream} of the clip is left out, no container takes it" for stream in lost if stream not in films)
     return (*clip.notes, *identity.notes, *bare, *damaged, *without)

@@ -117,8 +117,9 @@ class Clip(_Shapes):
 class Frame(_Shapes):
     """One decoded picture. `native` is the decoder's own frame (an `av.VideoFrame`, planes and side data kept, as it is
     stored); `to_rgb` converts it to what is seen, `to_stored` takes a pixel of that back to the stored picture;
-    `repeated` says that it could not be decoded and shows the one before again; `to_part` converts a box of it (x0, y0,
-    x1, y1) where it is seen as it is stored. Only `read` makes a Frame."""
+    `repeated` says that it could not be decoded, or not wholly: it shows the one before again, or what the decoder
+    made up; `to_part` converts a box of it (x0, y0, x1, y1) where it is seen as it is stored. Only `read` makes a
+    Frame."""
 
     index: int
     native: Any

@@ -349,8 +349,12 @@ def test_frames_that_cannot_be_decoded_show_the_one_before_and_say_so(tmp_path, 
     else:
         emptied(path, lost)
     shown = list(frames(open_clip(path)))
-    if ending != "ts":
-        assert {frame.index for frame in shown if frame.repeated} == lost
+    told = {frame.index for frame in shown if frame.repeated}
+    if ending == "ts":  # the decoder mends these itself
+        like = looks_like(open_clip(path), pictures)
+        assert told == {index for index in range(COUNT) if like[index] != index} != set()
+    else:
+        assert told == lost
         assert looks_like(open_clip(path), pictures) == [0, 1, 2, 3, 4, 5, 6, 6, 6, 9, 10, 11, 12, 12, *range(14, 20)]
     assert len(shown) == COUNT
 

@@ -96,7 +96,8 @@ def shown(clip: Clip) -> Callable[[Any], Array]:
 
 def _filled(clip: Clip, start: int, stop: int) -> Iterator[tuple[int, Any, bool]]:
     """(index, native, repeated) of each frame of [start, stop): a gap shows the picture before it, or at the very
-    beginning the one after. Each is a picture of its own: who is handed it may paint on it."""
+    beginning the one after; the decoder mends what it can in the same way, and says so. Each is a picture of its own:
+    who is handed it may paint on it."""
     at, picture = start - 1, None
     for place, native in chain(_placed(clip, start, stop), [(stop, None)]):
         still = None
@@ -105,7 +106,7 @@ def _filled(clip: Clip, start: int, stop: int) -> Iterator[tuple[int, Any, bool]
             if still is None:
                 raise InputError(f"{clip.path.name}: no picture in it can be decoded", "the file is damaged")
         if picture is not None:
-            yield at, picture, False
+            yield at, picture, bool(picture.is_corrupt)
         yield from ((missing, _twin(still), True) for missing in range(at + 1, place))
         at, picture = place, native
 
