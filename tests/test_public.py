@@ -119,8 +119,8 @@ def test_a_python_that_does_not_fit_is_refused_before_anything_is_loaded(tmp_pat
     python = tmp_path / "python3.10"
     python.write_text('#!/bin/sh\n[ "$1" = --version ] && echo Python 3.10.1 && exit 0\nexit 1\n')
     python.chmod(0o755)
-    made = subprocess.run(["make", "demo", f"PYTHON={python}", f"VENV={tmp_path / 'venv'}"], cwd=ROOT,
-                          capture_output=True, text=True, check=False)  # fmt: skip
+    words = ["make", "--no-print-directory", "demo", f"PYTHON={python}", f"VENV={tmp_path / 'venv'}"]
+    made = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False)
     assert made.returncode != 0
     assert "needs Python 3.11 to 3.14" in made.stderr
     assert "Python 3.10.1" in made.stderr
