@@ -6,6 +6,7 @@ import itertools
 from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -26,16 +27,16 @@ COUNT = 30
 PICTURES = moving(COUNT, 96, 64)
 
 
-def part(path: Path, begin: Fraction = Fraction(0), count: int = COUNT, **choices: object) -> Path:
+def part(path: Path, begin: Fraction = Fraction(0), count: int = COUNT, **choices: Any) -> Path:
     """A film of one second and a fifth, with noise for sound, that begins at a time of its clock."""
     later = {"output_ts_offset": str(float(begin))} if begin else {}
-    film = Film(times=[PAL * i for i in range(count)], sounds=[Sound("mp2")], muxing=later, **choices)  # type: ignore[arg-type]
-    return make_film(path, film)
+    sound = Sound("aac" if path.suffix == ".flv" else "mp2")
+    return make_film(path, Film(times=[PAL * i for i in range(count)], sounds=[sound], muxing=later, **choices))
 
 
 def joined(folder: Path, ending: str, begins: Sequence[Fraction]) -> tuple[Path, list[Path]]:
     """Films joined as bytes, as `cat` does it; and they by themselves."""
-    unit = {"mkv": Fraction(1, 1000), "mpg": PAL}.get(ending, Fraction(1, 90000))
+    unit = {"mkv": Fraction(1, 1000), "flv": Fraction(1, 1000), "mpg": PAL}.get(ending, Fraction(1, 90000))
     codec = {"codec": "mpeg2video", "options": {}} if ending == "mpg" else {}
     parts = [part(folder / f"{number}.{ending}", begin, unit=unit, **codec) for number, begin in enumerate(begins)]
     whole = folder / f"joined.{ending}"
@@ -51,6 +52,7 @@ def places(shown: Sequence[object]) -> list[int]:
 
 JOINED = [
     ("ts", (0, 0)), ("ts", (0, 0, 0)), ("ts", (50, 3)), ("ts", (3, 50)), ("mkv", (0, 0)), ("mpg", (0, 0)),
+    ("flv", (3600, 0)),
 ]  # fmt: skip
 
 
@@ -193,3 +195,55 @@ def test_times_that_are_only_damage_start_no_clock(count, data):
     clock[hit : hit + length] = data.draw(st.sampled_from((0.0, 50.0, 500.0, 1e9)))
     clock[data.draw(st.integers(hit + length + 1, count - 1))] = np.nan
     assert leaps(clock, 0.1) == ([], list(range(hit, hit + length)))
+
+
+# -- what else changes where films are joined -------------------------------------------------------------------------
+
+
+def coloured(matrix: int, whole_range: bool):
+    def tag(_target, video):
+        video.codec_context.colorspace, video.codec_context.color_range = matrix, 2 if whole_range else 1
+
+    return tag
+
+
+def test_a_part_in_other_colours_and_samples_is_brought_to_those_of_the_first(tmp_path):
+    """BT.709, BT.601 in 4:4:4, BT.601 in the full range."""
+    kinds = ((1, False, "yuv420p"), (5, False, "yuv444p"), (5, True, "yuv420p"))
+    parts = [part(tmp_path / f"{number}.ts", count=10, pix_fmt=form, prepare=coloured(matrix, full),
+                  options={"crf": "4", "preset": "ultrafast"})
+             for number, (matrix, full, form) in enumerate(kinds)]  # fmt: skip
+    whole, result = tmp_path / "joined.ts", tmp_path / "out.mkv"
+    whole.write_bytes(b"".join(each.read_bytes() for each in parts))
+    clip = open_clip(whole)
+    shown = list(frames(clip))
+    assert {frame.native.colorspace for frame in shown} == {1, 5}
+    encode(clip, ((frame.index, frame.native) for frame in frames(clip)), result, WriteSettings(crf=1), {})
+    for before, after in zip(shown, frames(open_clip(result)), strict=True):
+        assert np.abs(before.rgb.astype(int) - after.rgb).mean() < 2.5, before.index
+
+
+@pytest.mark.parametrize("ending", ["ts", "mpg", "flv"])
+def test_a_live_stream_begins_at_0_whatever_its_clock(tmp_path, ending):
+    path = joined(tmp_path, ending, [Fraction(3600)])[1][0]
+    clip, result = open_clip(path), tmp_path / "out.mp4"
+    assert clip.pts[0] * clip.time_base > 3000
+    encode(clip, ((frame.index, frame.native) for frame in frames(clip)), result, WriteSettings(), {})
+    assert min(times_of(result)[0], packets_of(result)[0][0]) == 0
+    assert times_of(result)[0] - packets_of(result)[0][0] == pytest.approx(
+        times_of(path)[0] - packets_of(path)[0][0], abs=0.001)  # fmt: skip
+
+
+def test_a_film_cut_amid_a_group_and_without_sound_begins_at_once(tmp_path):
+    source = make_film(tmp_path / "a.ts", Film(options={"x264-params": "keyint=10:min-keyint=10:scenecut=0"}))
+    cut, result = tmp_path / "cut.ts", tmp_path / "out.mp4"
+    with av.open(str(source)) as before, av.open(str(cut), "w") as after:
+        track = after.add_stream_from_template(before.streams.video[0])
+        for packet in list(before.demux(video=0))[4:]:
+            if packet.size:
+                packet.stream = track
+                after.mux(packet)
+    clip = open_clip(cut)
+    encode(clip, ((frame.index, frame.native) for frame in frames(clip)), result, WriteSettings(), {})
+    assert times_of(result)[0] == 0
+    assert len(times_of(result)) == len(clip) == 20

@@ -44,6 +44,9 @@ _PREROLL, _PREROLL_TEXT = Fraction(1, 2), Fraction(300)  # seconds read before a
 _INTERLEAVED = Fraction(10)  # seconds that packets of one moment may lie apart in a file
 _COVERS = {"mjpeg": ("cover.jpg", "image/jpeg"), "png": ("cover.png", "image/png"), "bmp": ("cover.bmp", "image/bmp")}
 
+_LIVE = ("mpegts", "mpeg", "flv")  # containers whose clock begins anywhere
+_NEVER = Fraction(1 << 60)
+
 Tracks = dict[int, Any]  # index in the source -> the track of the result
 
 
@@ -65,13 +68,15 @@ def muxing(source: Any, kind: Container) -> dict[str, str]:
 
 
 def cut_of(clip: Clip, source: Any, start: int, stop: int) -> Cut:
-    """What the frames [start, stop) of a clip are on the clock of its file. A transport stream's own clock begins
-    anywhere: the result's begins at 0."""
+    """What the frames [start, stop) of a clip are on the clock of its file. The clock of a broadcast, a DVD or a live
+    stream begins anywhere: the result's begins at 0, with the first of what goes along."""
     end = None if stop >= len(clip) else Fraction(int(clip.pts[stop]) * clip.time_base)
     if start > 0:
         return Cut(Fraction(int(clip.pts[start]) * clip.time_base), end, trimmed=True)
-    begins = Fraction(source.start_time or 0, _MICROSECONDS) if clip.container == "mpegts" else Fraction(0)
-    return Cut(begins, end)
+    if clip.container not in _LIVE:
+        return Cut(Fraction(0), end)
+    others = (start_of(stream) for stream in source.streams if is_carried(stream) and stream.start_time is not None)
+    return Cut(min(Fraction(int(clip.pts[0]) * clip.time_base), *others, _NEVER), end)
 
 
 def copied_streams(source: Any, target: Any) -> Tracks:

@@ -25,6 +25,7 @@ from vidswap.write.fields import BOTTOM_FIRST, TOP_FIRST, Ordered, told_whole
 from vidswap.write.tags import tags as own_tags
 
 _LIMITED = 1  # FFmpeg's number of that range
+_NO_MATRIX = {0, 2}  # its numbers of RGB's, and of an untold one
 # Without these flags swscale's rounding alone costs 1.5 dB after encoding.
 _EXACT = (
     Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT | Interpolation.FULL_CHR_H_INP
@@ -149,13 +150,17 @@ def encoded(context: Any, native: Any) -> Iterator[Any]:
 
 
 def _fitted(native: Any, recipe: Recipe, reformatter: VideoReformatter) -> Any:
-    """A picture in the recipe's format; its matrix stays, and its range where the codec knows both."""
-    if native.format.name == recipe.format and recipe.colour[1] in (native.color_range, 0):
+    """A picture in the recipe's format; its matrix stays where it is the clip's, or either tells none; its range where
+    the codec knows both."""
+    matrix, ours = native.colorspace, recipe.colour[0]
+    changed = matrix != ours and not {matrix, ours} & _NO_MATRIX
+    if native.format.name == recipe.format and recipe.colour[1] in (native.color_range, 0) and not changed:
         return native
     source = native.color_range or _LIMITED
     return reformatter.reformat(
         native, format=recipe.format, interpolation=_EXACT, src_color_range=source,
         dst_color_range=recipe.colour[1] or source, threads=1,
+        **{"src_colorspace": matrix, "dst_colorspace": ours} if changed else {},
     )  # fmt: skip
 
 
