@@ -160,7 +160,7 @@ def tried(reader: Reader, data: bytes, ending: str, folder: Path, out: str | Non
     left = {each.name for each in folder.iterdir()} - {path.name}
     wanted = {f"out{out}"} if out and said.endswith("rendered") else set()
     kept = folder / f".out{out}.vidswap"
-    if kept.exists() and any(kept.glob("*.json")) and said.startswith("refused"):
+    if any((*kept.glob("*.json"), *kept.glob("answers/sealed"))) and said.startswith("refused"):
         left -= {kept.name}
     if left != wanted and not said.startswith("failed"):
         said = f"failed: it left {sorted(left)} ({said})"

@@ -16,11 +16,12 @@ from hypothesis import strategies as st
 from rendered import SOMEONE, Echo, rendered, track_of
 
 from vidswap.clock import Clock
-from vidswap.errors import OutputError
+from vidswap.errors import EngineError, OutputError
 from vidswap.read.clip import frames, open_clip
 from vidswap.render import Job, make, pictures, recalled
 from vidswap.settings import WriteSettings
-from vidswap.types import Shot
+from vidswap.types import Crops, Shot, Swapped
+from vidswap.write.answers import Answers
 from vidswap.write.segments import Segment, Work, claimed
 from vidswap.write.video import recipe_of
 
@@ -158,6 +159,71 @@ def test_with_an_engine_that_says_to_be_another_nothing_is_gone_on_with(source, 
     kill_after(source, tmp_path / "out.mp4", 3)
     monkeypatch.setattr(Echo, "key", "echo with other weights")
     assert rendered(source, tmp_path / "out.mp4", LENGTH).resumed == 0
+
+
+class Counting(Echo):
+    """Stopped when it is to answer once more than `stops` times."""
+
+    asked, stops = 0, 3
+
+    def swap(self, crops, identity, previous):
+        if self.asked == self.stops:
+            raise self.error
+        self.asked += 1
+        return super().swap(crops, identity, previous)
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), EngineError("no", "hint")], ids=["Ctrl-C", "failure"])
+@pytest.mark.parametrize("harm", ["", "answer", "seal"])
+def test_a_render_that_is_stopped_in_its_first_segment_loses_no_answer(source, tmp_path, monkeypatch, error, harm):
+    """Of a clip that is one segment, half of it is swapped, then the other half; the file is the same."""
+    rendered(source, tmp_path / "whole.mp4", COUNT)
+    engines = [Counting(7, 3) for _ in range(3)]
+    for engine, stops in zip(engines, (3, 4, None)):
+        engine.stops, engine.error = stops, error
+    monkeypatch.setattr("rendered.Echo", lambda *_: engines[0])
+    for _ in range(2):
+        with pytest.raises(type(error)) as stop:
+            rendered(source, tmp_path / "out.mp4", COUNT)
+        assert stop.value.__notes__[-1].startswith("the same command goes on from frame ")
+        engines.pop(0)
+    kept = folder_of(tmp_path / "out.mp4") / "answers"
+    assert len(list(kept.iterdir())) == 3 + 4 + 1
+    if harm:
+        path = next(kept.glob("*.npy")) if harm == "answer" else kept / "sealed"
+        path.write_bytes(path.read_bytes()[:-9])
+    rendered(source, tmp_path / "out.mp4", COUNT)
+    others = {"": 7, "answer": 6, "seal": 0}[harm]
+    straight = Counting(7, 3)
+    straight.stops = None
+    monkeypatch.setattr("rendered.Echo", lambda *_: straight)
+    rendered(source, tmp_path / "again.mp4", COUNT)
+    assert engines[0].asked == straight.asked - others
+    assert (tmp_path / "out.mp4").read_bytes() == (tmp_path / "whole.mp4").read_bytes()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["again.mp4", "out.mp4", "whole.mp4"]
+
+
+def test_answers_for_which_there_is_no_room_are_not_kept(tmp_path, monkeypatch):
+    crops = Crops(0, 0, np.zeros((2, 16, 16, 3), np.uint8), np.zeros((2, 478, 3), np.float32),
+                  np.zeros((2, 16, 16), np.float32), np.zeros((2, 2, 3)), np.ones(2, np.float32),
+                  np.zeros((478, 3), np.float32))  # fmt: skip
+    first = Swapped(crops, crops.rgb, crops.mask)
+    later = replace(first, crops=replace(crops, start=2))
+    kept = Answers(tmp_path, 10)
+    kept.keep(first)
+    monkeypatch.setattr("vidswap.write.answers.MOST", 5000)
+    kept.keep(later)
+    monkeypatch.undo()
+    kept.keep(replace(first, crops=replace(crops, start=4)))
+    kept.seal()
+    again = Answers(tmp_path, 10)
+    assert again.reached == 2
+    assert again.recall(crops) is not None
+    assert again.recall(later.crops) is None
+    again.forget()
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "answers").write_text("a file where a folder should be")
+    Answers(tmp_path, 10).keep(first)
 
 
 # -- from any boundary ------------------------------------------------------------------------------------------------

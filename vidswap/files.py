@@ -54,17 +54,17 @@ def publish(part: Path, path: Path) -> None:
     if part.is_dir():
         path = Path(os.path.realpath(path))  # a link to an empty folder: what it names is what is filled
         for file in part.iterdir():
-            _sync(file)
+            sync(file)
         if os.name == "nt" and path.is_dir():
             path.rmdir()  # Windows replaces no folder, be it empty
     else:
-        _sync(part)
+        sync(part)
     os.replace(part, path)
     with suppress(OSError):
-        _sync(path.parent)
+        sync(path.parent)
 
 
-def _sync(path: Path) -> None:
+def sync(path: Path) -> None:
     """Have the system put on the disk what it holds of a file or folder. Raises OSError where bytes are lost."""
     handle = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
     try:

@@ -116,7 +116,7 @@ def swap_clip(
         job = Job(clip, span, tracks, engine, identity, facts_of(plan, settings), tags)
         key, length = job.key(recipe, settings.write.segment), settings.write.segment
         with as_output_error(out):
-            work = Work(folder, key, span.start, length, resume=settings.write.resume and recipe is not None)
+            work = Work(folder, key, span.start, length, resume=settings.write.resume)
         made = make(job, out, recipe, work, clock) if recipe else make_pictures(job, out, work, clock)
     covered = sorted({index for track in tracks for index in range(track.start, track.stop)})
     if settings.write.sheet:

@@ -29,8 +29,9 @@ from vidswap.read.planar import film_maker, planar
 from vidswap.relay import Call, ahead, beside, relay
 from vidswap.swap.engine import Engine, Needs
 from vidswap.swap.windows import Window, windows
-from vidswap.types import Array, Clip, Frame, Identity, Shot, Swapped, Track
+from vidswap.types import Array, Clip, Crops, Frame, Identity, Shot, Swapped, Track
 from vidswap.weights import path_to
+from vidswap.write.answers import Answers
 from vidswap.write.composite import composite
 from vidswap.write.encode import join, render
 from vidswap.write.segments import Work, noted
@@ -72,6 +73,31 @@ class Job:
         return key_of((self.facts, self.labels, self.span, tracks, self.identity, engine, *more))
 
 
+@dataclass(frozen=True)
+class Recalling:
+    """An engine that is not asked what it answered already, in a render that was stopped before its first segment was
+    finished."""
+
+    engine: Engine
+    answers: Answers
+
+    @property
+    def needs(self) -> Needs:
+        return self.engine.needs
+
+    @property
+    def key(self) -> str:
+        return self.engine.key
+
+    def swap(self, crops: Crops, identity: Identity, previous: Swapped | None) -> Swapped:
+        """Its answer, known or new. Raises EngineError."""
+        known = self.answers.recall(crops)
+        if known is None:
+            known = self.engine.swap(crops, identity, previous)
+            self.answers.keep(known)
+        return known
+
+
 def make(job: Job, out: Path, recipe: Recipe, work: Work, clock: Clock) -> Made:
     """Render a job as the film `out`, by way of `work`, which was opened with the job's key. Raises OutputError,
     EngineError, InputError."""
@@ -101,7 +127,7 @@ def make(job: Job, out: Path, recipe: Recipe, work: Work, clock: Clock) -> Made:
 
 def make_pictures(job: Job, out: Path, work: Work, clock: Clock) -> Made:
     """Render a job as the still, the animation or the folder of pictures `out`, in the folder of `work`, at once: there
-    are no segments to go on from. Raises OutputError, EngineError, InputError."""
+    are no segments to go on from, but an engine's answers. Raises OutputError, EngineError, InputError."""
     repeated, painted = list[int](), list[int]()
 
     def natives() -> Iterator[Picture]:
@@ -115,7 +141,8 @@ def make_pictures(job: Job, out: Path, work: Work, clock: Clock) -> Made:
             write_pictures(job.clip, clock.each(None, line), len(job.span), out,
                            folder=work.folder, labels=job.labels, show=shown(job.clip))  # fmt: skip
 
-    beside(write, natives(), FINISHED)
+    with noted(work):
+        beside(write, natives(), FINISHED)
     return Made(0, len(repeated), len(painted))
 
 
@@ -125,7 +152,7 @@ def pictures(
     """Frames with their pictures composited and whether another face is on them, from a little before `work.reached`
     on. What engines answer last before a boundary is kept in `work`; `previous` is what they did before `work.reached`,
     by track."""
-    done, needs = work.reached, job.engine.needs
+    done, engine, needs = work.reached, Recalling(job.engine, work.answers), job.engine.needs
 
     def remember(swapped: Swapped, stop: int, later: int) -> None:
         for boundary in work.boundaries(stop, later):
@@ -136,7 +163,7 @@ def pictures(
     first = min([done, *(windows_after(track, needs, done)[0].start for track in later)])
     decoded = clock.each("decode", frames(job.clip, first, job.span.stop))
     calls = (
-        calls_of(track, job.engine, job.identity, clock, done=done, previous=previous.get(track.id), remember=remember)
+        calls_of(track, engine, job.identity, clock, done=done, previous=previous.get(track.id), remember=remember)
         for track in later
     )
     with ahead(decoded, DECODED) as line:

@@ -26,12 +26,12 @@ from vidswap.types import Clip
 from vidswap.write import passthrough
 from vidswap.write.containers import kind_of
 from vidswap.write.refusals import check
-from vidswap.write.segments import Work, claimed, digest
+from vidswap.write.segments import MADE, Work, claimed, digest
 from vidswap.write.streams import seconds
 from vidswap.write.video import Picture, Recipe, encoded, encoder, recipe_of, timed, track
 
 _STEADY = {"fflags": "+bitexact"}  # else Matroska's numbers of tracks are drawn by lot
-_PART = "made.part"  # the film, until it is whole
+_PART = f"{MADE}.part"  # the film, until it is whole
 _HINT = "check the folder and its permissions, or write an .mkv"
 _INTERLEAVED = 2  # seconds that packets of one moment may lie apart in a file
 

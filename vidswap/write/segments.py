@@ -5,7 +5,7 @@ which we know it as ours: any other folder, and a link, is refused; `lock`, held
 go of it however a process ends); `key`, a digest of all that the result depends on; for each finished segment the
 encoder's packets one after another (`00000480.packets`) and a sidecar (`00000480.json`) with their sizes, times and
 digest, written last: without a sidecar that fits, a segment does not count; and `00000480-3.npz`, what the engine
-answered last on track 3 before frame 480. All of it is on the disk before it gets its name.
+answered last on track 3 before frame 480. All of it is on the disk before it gets its name. For `answers` see there.
 
 Packets are kept as they leave the encoder, in no container of FFmpeg's: NUT confuses the times of B-frames and is
 refused ProRes, Matroska rounds to milliseconds, MP4 takes no ProRes and MOV no FFV1.
@@ -31,8 +31,10 @@ from filelock import FileLock, Timeout
 from vidswap.errors import OutputError
 from vidswap.files import as_output_error, is_part, publish, whole, write_whole
 from vidswap.types import Crops, Swapped
+from vidswap.write.answers import Answers
 
 Packet = tuple[bytes, int, bool]  # payload; pts in the clip's unit since its segment began; can decoding begin there
+MADE = "made"  # stem of the result, until it is whole
 MARK, LOCK = "vidswap", "lock"  # files by which a work folder is known, and held
 MARKED = b"A work folder of vidswap: it goes when the result is finished.\n"
 _LONG = 100  # bytes of a name from which on its digest stands for it: some drives take names of 143
@@ -99,6 +101,7 @@ class Work:
             _clear(folder)
             write_whole(folder / "key", key.encode())
         self.segments = list(self._found())
+        self.answers = Answers(folder, start + length)
         self.go_back(self.reached)  # what was half written
 
     @property
@@ -128,6 +131,7 @@ class Work:
         publish(packets.with_suffix(".part"), packets)
         write_whole(packets.with_suffix(".json"), json.dumps({**asdict(segment), "index": growing.index}).encode())
         self.segments.append(segment)
+        self.answers.forget()
         for memory in self.folder.glob("*-*.npz"):
             if int(memory.name.partition("-")[0]) < segment.stop:
                 memory.unlink()
@@ -164,7 +168,9 @@ class Work:
         self.segments = [segment for segment in self.segments if segment.stop <= boundary]
         for path in self.folder.iterdir():
             ahead = path.suffix in (".packets", ".json") and int(path.stem) >= self.reached
-            if ahead or path.suffix == ".part":
+            if path.stem == MADE and path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            elif ahead or path.suffix == ".part" or path.stem == MADE:
                 path.unlink()
 
     def _packets(self, start: int) -> Path:
@@ -196,7 +202,7 @@ def claimed(out: Path, kept: bool = True, report: Callable[[str], object] = lamb
             write_whole(folder / MARK, MARKED)
         yield folder
     except BaseException:
-        gone = not kept or not any(folder.glob("*.json"))
+        gone = not kept or not any((*folder.glob("*.json"), *folder.glob("answers/sealed")))
         raise
     finally:
         if gone:
@@ -217,8 +223,10 @@ def noted(work: Work) -> Iterator[None]:
     try:
         yield
     except BaseException as error:
-        kept = bool(work.segments)
-        error.add_note(f"the same command goes on from frame {work.reached}" if kept else "nothing was written")
+        if not work.segments:
+            work.answers.seal()
+        reached = work.reached if work.segments else work.answers.reached
+        error.add_note(f"the same command goes on from frame {reached}" if reached else "nothing was written")
         raise
 
 

@@ -24,6 +24,7 @@ from vidswap.errors import OutputError
 from vidswap.files import as_output_error, check_place, check_room, publish, refuse_clash
 from vidswap.types import Array, Clip
 from vidswap.write.provenance import SOURCE_TYPE
+from vidswap.write.segments import MADE
 
 STILL = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP", ".tif": "TIFF", ".tiff": "TIFF"}
 MOVING = {".gif": "GIF", ".webp": "WEBP", ".png": "PNG"}  # a .png that moves is an APNG
@@ -70,7 +71,7 @@ def write_pictures(
     and transparency. Times are rounded to what the format counts in (GIF 10 ms, the others 1 ms), their sum stays
     exact; equal frames in a row may become one that is shown longer. Raises OutputError."""
     pictures = ((index, values(native, show)) for index, native in frames)
-    part, ending = folder / f"made{out.suffix}", out.suffix.lower()
+    part, ending = folder / f"{MADE}{out.suffix}", out.suffix.lower()
     with as_output_error(out):
         if not ending:
             _save_all(clip, pictures, part, labels)
