@@ -133,7 +133,19 @@ def others(tmp_path_factory: pytest.TempPathFactory) -> Seen:
     return seen(tmp_path_factory.mktemp("others"), sys.executable, "-c", program)
 
 
-@pytest.fixture(params=["swap", "others"])
+@pytest.fixture(scope="module")
+def library(tmp_path_factory: pytest.TempPathFactory) -> Seen:
+    """A swap by who imports vidswap, with nothing of what the command sets."""
+    program = f"""
+from pathlib import Path
+from vidswap import ReadSettings, Settings, swap_clip
+two = Settings(ReadSettings(end="2f"))
+swap_clip(Path({str(CLIP)!r}), Path({str(SELFIE)!r}), "self", Path("out.mp4"), settings=two)
+"""
+    return seen(tmp_path_factory.mktemp("library"), sys.executable, "-c", program)
+
+
+@pytest.fixture(params=["swap", "others", "library"])
 def run(request: pytest.FixtureRequest) -> Seen:
     found = request.getfixturevalue(request.param)
     assert isinstance(found, Seen)
@@ -145,8 +157,9 @@ def test_a_plain_install_says_one_line_and_nothing_of_its_libraries(swap: Seen) 
     assert re.fullmatch(r"out\.mp4: 3 of 3 frames have the new face; \d+\.\d s\n", swap.out)
 
 
-def test_no_command_says_anything_beside_its_answer(others: Seen) -> None:
+def test_no_command_says_anything_beside_its_answer(others: Seen, library: Seen) -> None:
     assert others.err == ""
+    assert (library.out, library.err) == ("", "")
     assert "sheet.png: before and after" in others.out
 
 
@@ -171,7 +184,8 @@ def test_a_command_writes_nothing_but_its_own_files(run: Seen, tmp_path_factory:
     cache = Path(".cache") / "vidswap" if sys.platform == "linux" else Path()
     strange = {path for path in run.left["home"] if not Path(path).is_relative_to(cache) and path != ".cache"}
     assert strange == set()
-    assert run.left["temporary"] == set()
+    torchs = {name for name in run.left["temporary"] if re.fullmatch("torchinductor_[^/]*", name)}
+    assert run.left["temporary"] - torchs == set(), "torch makes that, and leaves it empty, unless it is told not to"
     assert run.left["work"] <= {"out.mp4", "sheet.png", "clip.plan", "cast.png", "page.html"}
 
 
@@ -204,6 +218,17 @@ def test_no_thread_spins_while_it_waits_and_pools_are_sized_for_what_is_ours(mon
     os.environ["OMP_NUM_THREADS"] = "5"
     assert cli.main(["models"]) == 0
     assert os.environ["OMP_NUM_THREADS"] == "5"
+
+
+def test_the_command_leaves_no_folder_of_torchs(swap: Seen, others: Seen) -> None:
+    assert swap.left["temporary"] == others.left["temporary"] == set()
+
+
+def test_where_onnxruntime_was_imported_first_it_is_told_to_be_silent(monkeypatch: pytest.MonkeyPatch) -> None:
+    heard: list[str] = []
+    monkeypatch.setattr("onnxruntime.disable_telemetry_events", lambda: heard.append("silent"))
+    open_faces("embedded")
+    assert heard == ["silent"]
 
 
 def test_the_face_models_threads_do_not_spin() -> None:
