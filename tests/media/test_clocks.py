@@ -18,8 +18,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vidswap.errors import InputError
+from vidswap.evaluate.align import compare_sound, part_of, span_of
 from vidswap.media.clocks import leaps
 from vidswap.read.clip import frames, open_clip
+from vidswap.read.sound import sounds
 from vidswap.settings import WriteSettings
 from vidswap.write.encode import encode
 
@@ -85,6 +87,15 @@ def test_sound_stays_with_the_pictures_of_its_part(tmp_path, source, begins, out
     for time, payload in heard:
         since, number = next((since, number) for theirs, since, number in left if theirs == payload)
         assert abs(time - pictures[number * COUNT] - since) < Fraction(1, 300)
+
+
+def test_its_sound_is_called_the_same(tmp_path):
+    whole, _ = joined(tmp_path, "ts", [Fraction(0), Fraction(0)])
+    clip, result = open_clip(whole), tmp_path / "out.mkv"
+    encode(clip, ((frame.index, frame.native) for frame in frames(clip)), result, WriteSettings(preset="ultrafast"), {})
+    made = open_clip(result)
+    heard = sounds(whole, clip.stretches), sounds(result)
+    assert compare_sound(*heard, *span_of(clip, made, part_of(clip, made, heard))).word == "same"
 
 
 def test_a_range_across_the_join_is_part_of_the_whole(tmp_path):

@@ -318,6 +318,7 @@ def test_a_picture_lost_in_an_avi_does_not_move_the_others(tmp_path, frames_betw
 def test_a_missing_time_lies_between_its_neighbours():
     class Stream(SimpleNamespace):
         time_base, average_rate, guessed_rate, index_entries = Fraction(1, 1000), 25, 25, ()
+        container = SimpleNamespace(format=SimpleNamespace(name="mpegts"))
         codec_context = SimpleNamespace(name="h264", codec=SimpleNamespace(canonical_name="h264"), extradata=None)
 
     def scanned(times, form="mpegts"):
@@ -388,6 +389,9 @@ def test_a_file_that_breaks_off_is_read_as_far_as_it_goes(tmp_path, ending, shar
     shown = list(frames(clip))
     assert [frame.index for frame in shown] == list(range(len(clip)))
     assert sum(frame.repeated for frame in shown) <= 4  # what leans on the packet that is cut
+    told = [note for note in clip.notes if "breaks off after" in note]
+    assert len(told) == (ending in ("mp4", "mov", "avi") and share < 0.9), "what a header promised is told"
+    assert not open_clip(whole).notes
 
 
 def test_a_turned_clip_stays_turned_where_its_first_picture_is_lost(tmp_path):

@@ -85,7 +85,7 @@ def evaluate(original: Path, swapped: Path, photos: Path, reader: Reader, told: 
         sizes = f"{before.width}x{before.height} and {after.width}x{after.height}"
         raise InputError(f"the two clips differ in size: {sizes}", "evaluate the swap that was made of this clip")
     wanted = load_identity(photos, MEASURED, reader)
-    heard_in = sounds(original), sounds(swapped)
+    heard_in = sounds(original, before.stretches), sounds(swapped, after.stretches)
     part = part_of(before, after, heard_in)
     first, count = part.first, part.count
     kept = np.linspace(first, first + count - 1, STRIPS + 2).round()[1:-1].astype(int)

@@ -91,7 +91,7 @@ def told(stretches: Sequence[Stretch], origin: Fraction) -> tuple[str, ...]:
     if len(stretches) < 2:
         return ()
     minutes, seconds = divmod(max(0.0, float(stretches[1].shift - origin) + stretches[1].begins), 60)
-    more = f", and {len(stretches) - 2} more times" if len(stretches) > 2 else ""
+    more = f", and {len(stretches) - 2} times after that" if len(stretches) > 2 else ""
     return (f"its clock starts again at {int(minutes)}:{seconds:04.1f}{more}: each part is laid behind the one before",)
 
 

@@ -59,8 +59,9 @@ def open_clip(path: Path, rate: Fraction = stills.RATE) -> Clip:
         pixel, notes = Fraction(stream.sample_aspect_ratio or 1), tuple(_left_out(container, stream))
     first, times = _begun(path, scanned)
     if before := len(scanned.pts) - len(times.pts):
-        notes += (f"the first {before} pictures need others that were cut away: the clip begins behind them",)
-    notes += told(times.stretches, int(times.pts[0]) * times.unit)
+        which = "first picture needs" if before == 1 else f"first {before} pictures need"
+        notes += (f"the {which} others that were cut away: the clip begins after that",)
+    notes += times.notes + told(times.stretches, int(times.pts[0]) * times.unit)
     colour = colour_of(first)  # before `planar`: a clip without tags shall stay one, players guess alike then
     film = planar(first, VideoReformatter())
     sizes = headers.with_first((film.width, film.height))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
@@ -15,10 +15,11 @@ import av
 import numpy as np
 
 from vidswap.errors import InputError
+from vidswap.media.clocks import on_one_clock
 from vidswap.media.packets import packets
-from vidswap.media.source import opened
+from vidswap.media.source import film_of, opened
 from vidswap.read.stills import is_pictures
-from vidswap.types import Array
+from vidswap.types import Array, Stretch
 
 _PCM = re.compile(r"pcm_(?:[suf](8|16|24|32|64)(?:le|be)?|alaw|mulaw)")
 _DIGEST = 16  # bytes of a sha256 that are kept
@@ -55,8 +56,9 @@ class Sound:
                 ahead = max(0, ahead - packet.size)
 
 
-def sounds(path: Path) -> list[Sound]:
-    """All streams of sound in a file, in its order; none where it is of pictures. Raises InputError.
+def sounds(path: Path, stretches: Sequence[Stretch] = ()) -> list[Sound]:
+    """All streams of sound in a file, in its order, on the one clock that `stretches` make of it (see Clip); none where
+    it is of pictures. Raises InputError.
 
     Of AAC that comes in ADTS (transport streams) only what the headers wrap is told, as other containers have it."""
     if is_pictures(path):
@@ -64,7 +66,11 @@ def sounds(path: Path) -> list[Sound]:
     with _opened(path) as container:
         streams = [stream for stream in container.streams.audio if stream.codec_context]
         found: dict[int, list[tuple[int, bytes, int]]] = {stream.index: [] for stream in streams}
-        for packet in packets(container, *streams) if streams else ():
+        film = film_of(container)
+        wanted = [*streams, film] if stretches else streams
+        for packet in on_one_clock(packets(container, *wanted), stretches, film) if streams else ():
+            if packet.stream.index not in found:
+                continue
             content = _payload(packet)
             if content and packet.pts is not None:
                 digest = hashlib.sha256(content).digest()[:_DIGEST]

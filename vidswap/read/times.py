@@ -46,7 +46,7 @@ class Times:
     """`pts` (N,) int64 of the shown pictures, strictly increasing, in `unit` seconds; `last` is how long the last is
     shown, 0: not told; `rate` how many come a second. `counted`: pictures have no times of their own, the n-th has the
     n-th. `key` is the time of the first picture that decoding can begin with, None: not told. `doubtful`: the times may
-    be those of decoding. `stretches`: see Clip."""
+    be those of decoding. `stretches` and `notes`: see Clip."""
 
     pts: Array
     unit: Fraction
@@ -56,6 +56,7 @@ class Times:
     key: int | None = None
     doubtful: bool = False
     stretches: tuple[Stretch, ...] = ()
+    notes: tuple[str, ...] = ()
 
     def beginning(self, first: int | None) -> Times:
         """The times from those on of the picture that decodes first (`first`, in `unit`), unless it is only damage that
@@ -90,7 +91,8 @@ def scan(container: Any, stream: Any, passing: Any = iter) -> Times:
     pts, finer = increasing(times, unit)
     rate = borne_out(_halved(rate, times, unit) if found.second.any() else rate, pts, finer)
     return Times(pts, finer, int(last[1] * unit / finer), rate, by_decoding,
-                 _key(found, stream, int(unit / finer)), _is_doubtful(found), stretches)  # fmt: skip
+                 _key(found, stream, int(unit / finer)), _is_doubtful(found), stretches,
+                 () if stretches else _broken_off(found, stream))  # fmt: skip
 
 
 def is_shown(stream: Any) -> Callable[[Any], bool]:
@@ -175,6 +177,19 @@ def _key(found: Scanned, stream: Any, finer: int) -> int | None:
     keys = [0] if listed else np.flatnonzero(found.keys)
     known = [int(found.pts[key]) for key in keys[:1] if found.pts[key] != _UNTIMED]
     return known[0] * finer if known else None
+
+
+def _broken_off(found: Scanned, stream: Any) -> tuple[str, ...]:
+    """A line where the file's index, or an AVI's header, tells of more pictures than are there."""
+    first, reached = int(found.pts[found.pts != _UNTIMED].min()), int(max(found.pts.max(), found.dts.max()))
+    told = [entry.timestamp for entry in list(stream.index_entries)[-1:]]
+    if stream.container.format.name == "avi":
+        told.append(stream.frames - 2)
+    end = max(told, default=reached)
+    if end <= reached:
+        return ()
+    there, all_of_it = ((time - first) * float(stream.time_base) for time in (reached, end))
+    return (f"the file breaks off after {there:.1f} s; its index tells of {all_of_it:.1f} s",)
 
 
 def _is_doubtful(found: Scanned) -> bool:
