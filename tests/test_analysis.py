@@ -1,9 +1,12 @@
 """The first pass is done once: what it found is found again, unless anything that it depends on has changed."""
 
 import json
+import tracemalloc
+import weakref
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -20,10 +23,12 @@ from vidswap.errors import InputError, ModelError, NoFaceError, OutputError, Usa
 from vidswap.moment import moment
 from vidswap.plan import open_plan
 from vidswap.read import clip as clips
+from vidswap.read import spool, steady
 from vidswap.read.faces import open_faces
 from vidswap.read.persons import Sketch
+from vidswap.render import mean_face
 from vidswap.settings import ReadSettings
-from vidswap.types import Clip, Shot
+from vidswap.types import Clip, Face, Shot
 
 SAMPLES = Path(__file__).parents[1] / "samples"
 CLIP, SELFIE = SAMPLES / "clip.mp4", SAMPLES / "selfie.jpg"
@@ -284,10 +289,11 @@ def test_shots_cover_all_frames_once_and_begin_at_cuts(cuts, start, film_of_twen
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(analysis, "Cuts", Told)
-        found = list(analysis.analyse(film_of_twenty, Shot(start, 20), Blind(), Clock()))
-    assert [i for shot, faces, _ in found for i in range(shot.start, shot.stop)] == list(range(start, 20))
-    assert {shot.start for shot, *_ in found} == {i for i in range(start, 20) if cuts[i] or i == start}
-    assert all(len(faces) == len(shot) for shot, faces, _ in found)
+        seen = analysis.analyse(film_of_twenty, Shot(start, 20), Blind(), Clock())
+        found = [(shot, list(faces)) for shot, faces, _ in seen]
+    assert [i for shot, _ in found for i in range(shot.start, shot.stop)] == list(range(start, 20))
+    assert {shot.start for shot, _ in found} == {i for i in range(start, 20) if cuts[i] or i == start}
+    assert all(len(faces) == len(shot) for shot, faces in found)
 
 
 @pytest.fixture(scope="module")
@@ -313,3 +319,42 @@ def test_a_dissolve_from_one_person_to_another_shows_two(tmp_path):
         assert abs(plan.tracks[0].stop - 30) <= 3
         assert plan.tracks[0].stop == plan.tracks[1].start
         assert len(plan.shots) == 2
+
+
+def test_no_more_is_held_of_a_long_take_than_of_a_short_one(tmp_path, film_of_twenty, monkeypatch):
+    """Neither faces nor their meshes, whatever the length of the one shot."""
+    monkeypatch.setattr(steady, "PIECE", 64)
+    monkeypatch.setattr(steady, "MARGIN", 20)
+    monkeypatch.setattr(spool, "HELD", 100_000)
+    mean = mean_face()
+
+    def held(count: int) -> tuple[int, int]:
+        alive: weakref.WeakSet[Face] = weakref.WeakSet()
+        most = 0
+
+        def watched(frames, reader, every):
+            nonlocal most
+            for _ in frames:
+                mesh = geometry.posed(mean, (20.0, np.eye(3), np.array([48, 32.0, 0])))
+                face = Face(geometry.bounds(mesh), mesh, 0.9, None, np.full((32, 32), 255, np.uint8), np.eye(2, 3))
+                alive.add(face)
+                most = max(most, len(alive))
+                yield [face]
+
+        pictures = [SimpleNamespace(index=index, rgb=np.zeros((64, 96, 3), np.uint8)) for index in range(count)]
+        monkeypatch.setattr(analysis.clips, "frames", lambda clip, start, stop: iter(pictures))
+        monkeypatch.setattr(analysis, "watch", watched)
+        facts = {"versions": {}, "size": [96, 64, count], "span": [0, count]}
+        tracemalloc.start()
+        seen = analysis.analyse(film_of_twenty, Shot(0, count), None, Clock())
+        analysis.draw_up(tmp_path / "a.plan", "a", facts, seen, Clock())
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        with open_plan(tmp_path / "a.plan") as plan:
+            assert [(track.start, track.stop) for track in plan.tracks] == [(0, count)]
+        return most, peak
+
+    held(80)
+    (faces, memory), (more_faces, more_memory) = held(120), held(480)
+    assert more_faces <= faces + 1 <= 5
+    assert more_memory - memory < 360 * 3000, "a mesh alone takes 5736 bytes"

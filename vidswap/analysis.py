@@ -7,12 +7,14 @@ nothing else a person can choose; so swap and cast share what is found, and a pl
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager, suppress
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from tempfile import TemporaryDirectory
+
+import numpy as np
 
 from vidswap import __version__
 from vidswap.cache import Cache
@@ -23,15 +25,17 @@ from vidswap.keys import code_of, digest_of, key_of, packages
 from vidswap.plan import Facts, Plan, drafted, open_plan
 from vidswap.read import clip as clips
 from vidswap.read.dissolves import Dissolve, Dissolves, joined
+from vidswap.read.doubles import doubles_in
 from vidswap.read.faces import FaceReader, find_pack
 from vidswap.read.persons import Sketch, embeddings_of, persons_of
 from vidswap.read.shots import Cuts, shrunk
+from vidswap.read.spool import Spool, spooled
 from vidswap.read.tracks import tracks_in
 from vidswap.read.watch import watch
 from vidswap.relay import ahead
 from vidswap.settings import ReadSettings
 from vidswap.types import Array, Clip, Face, Shot
-from vidswap.weights import registry
+from vidswap.weights import path_to, registry
 
 DETECT_EVERY = 8  # frames between detections while faces are followed
 WAITING = 2  # pictures decoded and converted before the face reader asks for them
@@ -40,7 +44,7 @@ CODE = ("analysis", "geometry", "hdr", "media", "plan", "read", "relay", "types"
 # ... and what that stands on
 PACKAGES = ("av", "numpy", "onnxruntime", "opencv-python", "opencv-python-headless", "scenedetect", "scipy")
 PACK = ("detector", "recognizer")  # those of the pack that ships
-Seen = tuple[Shot, list[list[Face]], list[Dissolve]]  # a shot, the faces of each of its frames, what dissolves in it
+Seen = tuple[Shot, Sequence[list[Face]], list[Dissolve]]  # a shot, the faces of its frames, what dissolves in it
 
 
 @contextmanager
@@ -86,7 +90,8 @@ def models_of(face_pack: str) -> dict[str, str]:
 
 
 def analyse(clip: Clip, span: Shot, reader: FaceReader, clock: Clock) -> Generator[Seen, None, None]:
-    """One pass over the frames of `span`: each shot, when it ends, with the faces of its frames."""
+    """One pass over the frames of `span`: each shot, when it ends, with the faces of its frames, which can be read
+    until the next shot is asked for. Raises OutputError where they cannot be kept."""
     is_cut, cuts = Cuts(), list[bool]()
     dissolves, over = Dissolves(), list[Dissolve]()
 
@@ -101,34 +106,38 @@ def analyse(clip: Clip, span: Shot, reader: FaceReader, clock: Clock) -> Generat
             yield frame.index, rgb, cuts[-1]
         over.extend(filter(None, [dissolves.end()]))
 
-    def ended(start: int, faces: list[list[Face]]) -> Seen:
+    def ended(start: int, faces: Spool) -> Seen:
         shot = Shot(start, start + len(faces))
         return shot, faces, joined(each for each in over if shot.start < each.middle < shot.stop)
 
-    start, inside = span.start, list[list[Face]]()
-    with ahead(pictures(), WAITING) as line:
+    start = span.start
+    with spooled() as inside, ahead(pictures(), WAITING) as line:
         watched = watch(clock.told("analysis", clock.each(None, line), len(span)), reader, DETECT_EVERY)
         for index, found in enumerate(clock.each("faces", watched), span.start):
             if cuts[index - span.start] and inside:
                 yield ended(start, inside)
-                start, inside = index, []
+                inside.clear()
+                start = index
             inside.append(found)
-    if inside:
-        yield ended(start, inside)
+        if inside:
+            yield ended(start, inside)
 
 
 def draw_up(path: Path, name: str, facts: Facts, found: Iterable[Seen], clock: Clock) -> None:
-    """Write the plan of what is found, shot by shot: no more than the faces of one are held. Raises OSError."""
-    shots, sketches = list[Shot](), list[Sketch]()
+    """Write the plan of what is found, shot by shot: of its tracks no more than pieces are held. Raises OSError."""
+    mean = np.asarray(np.load(path_to("face"))["mean"])
+    shots, sketches, doubles = list[Shot](), list[Sketch](), list[tuple[int, int]]()
     with drafted(path) as draft:
         for shot, faces_there, dissolves in found:
             with clock.stage("tracks"):
-                for track, sketch in tracks_in(shot, faces_there, shot.start, len(sketches), dissolves):
+                tracks = tracks_in(shot, faces_there, shot.start, len(sketches), dissolves)
+                doubles += doubles_in(tracks, mean)
+                for track, sketch in tracks:
                     draft.add(track)
                     sketches.append(sketch)
             edges = (shot.start, *(each.middle for each in dissolves), shot.stop)
             shots += [Shot(*pair) for pair in pairwise(edges)]
-        draft.finish(name, facts, shots, persons_of(sketches), embeddings_of(sketches))
+        draft.finish(name, facts, shots, persons_of(sketches, doubles), embeddings_of(sketches))
 
 
 def _found(cache: Cache | None, facts: Facts, stack: ExitStack) -> Plan | None:

@@ -26,7 +26,7 @@ import numpy as np
 
 from vidswap.errors import InputError, UsageError
 from vidswap.files import as_output_error, whole
-from vidswap.types import MESH_POINTS, Array, Shot, Track
+from vidswap.types import MESH_POINTS, Array, Parted, Shot, Track
 
 FORMAT = 1
 PIECE = 32  # frames of a track that are packed together
@@ -123,11 +123,12 @@ class Draft:
         self._spans: list[tuple[int, int, int]] = []
         self._grid = 0
 
-    def add(self, track: Track) -> None:
-        """Put a track's frames in. Raises OSError."""
-        row, self._grid = len(self._spans), track.visible.shape[1]
+    def add(self, track: Parted) -> None:
+        """Put a track's frames in, part by part. Raises OSError."""
+        row = len(self._spans)
         for number, start in enumerate(range(track.start, track.stop, PIECE)):
             piece = track.part(start, min(start + PIECE, track.stop))
+            self._grid = piece.visible.shape[1]
             _put(self._archive, f"mesh-{row}-{number}", packed(piece.mesh))
             for kind in KINDS[1:]:
                 _put(self._archive, f"{kind}-{row}-{number}", getattr(piece, kind))

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, fields, replace
 from datetime import date
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -223,6 +223,18 @@ class Track(_Shapes):
         rows = slice(start - self.start, stop - self.start)
         kinds = ("mesh", "seen", "visible", "visible_to_frame")
         return replace(self, start=start, **{kind: getattr(self, kind)[rows] for kind in kinds})
+
+
+class Parted(Protocol):
+    """A track, however its frames are kept."""
+
+    @property
+    def id(self) -> int: ...
+    @property
+    def start(self) -> int: ...
+    @property
+    def stop(self) -> int: ...
+    def part(self, start: int, stop: int) -> Track: ...
 
 
 @dataclass(frozen=True, eq=False, repr=False)

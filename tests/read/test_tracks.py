@@ -44,7 +44,8 @@ def find_tracks(
         found += tracks_in(shot, faces, first, len(found), dissolves)
     sketches = [sketch for _, sketch in found]
     told = zip(found, persons_of(sketches), embeddings_of(sketches))
-    return [replace(track, person=person, embedding=embedding) for (track, _), person, embedding in told]
+    return [replace(track.part(track.start, track.stop), person=person, embedding=embedding)
+            for (track, _), person, embedding in told]  # fmt: skip
 
 
 def across(count, start, speed, **looks):

@@ -58,6 +58,12 @@ def persons_of(sketches: Sequence[Sketch], doubles: Collection[tuple[int, int]] 
     return [numbers[group] for group in groups]
 
 
+def likeness(one: Sketch, other: Sketch) -> float:
+    """The cosine of the most similar two views, -1 to 1; 0 where nothing is known."""
+    first, second = (_views([each])[:, 0] for each in (one, other))
+    return float((first @ second.T).max()) if first.shape[1] == second.shape[1] else 0.0
+
+
 def _place(i: int, j: int, count: int) -> int:
     """Where the distance of i < j lies in scipy's condensed matrix of `count` points."""
     return i * count - i * (i + 1) // 2 + j - i - 1

@@ -7,7 +7,7 @@ beyond the noise (a blink, a fast word, a turn of the head) over few or none.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import comb
 
@@ -45,13 +45,20 @@ class _Poses:
 def steadied(meshes: Array, frames: Array, count: int) -> Array:
     """(count, 478, 3) float32 from the (n, 478, 3) `meshes` seen in `frames` (n,), which run from 0 to count - 1: the
     frames between are interpolated, all are steadied. Long tracks are taken in overlapping pieces, to save memory."""
-    whole = np.empty((count, *meshes.shape[1:]), np.float32)
-    for start in range(0, count, PIECE):
-        low, high = max(start - MARGIN, 0), min(start + PIECE + MARGIN, count)
+
+    def seen(low: int, high: int) -> tuple[Array, Array]:
         inside = (frames >= low) & (frames < high)
-        piece = _steadied(meshes[inside], frames[inside] - low, high - low)
-        whole[start : start + PIECE] = piece[start - low :][:PIECE]
-    return whole
+        return meshes[inside], frames[inside]
+
+    return np.concatenate([piece(start, count, seen) for start in range(0, count, PIECE)])
+
+
+def piece(start: int, count: int, seen: Callable[[int, int], tuple[Array, Array]]) -> Array:
+    """The frames [start, start + PIECE) of a track of `count`, steadied, float32; `seen` gives the meshes, and the
+    frames they were seen in, of a part [low, high) of the track."""
+    low, high = max(start - MARGIN, 0), min(start + PIECE + MARGIN, count)
+    meshes, frames = seen(low, high)
+    return np.asarray(_steadied(meshes, frames - low, high - low)[start - low :][:PIECE], np.float32)
 
 
 def _steadied(meshes: Array, frames: Array, count: int) -> Array:

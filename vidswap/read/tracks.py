@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from itertools import pairwise
 from math import inf, log
 
-import cv2
 import numpy as np
 
 from vidswap import geometry
+from vidswap.read.course import Course, course
 from vidswap.read.dissolves import Dissolve
-from vidswap.read.faces import overlap
 from vidswap.read.persons import SAME, VIEWS, Sketch
-from vidswap.read.steady import steadied
-from vidswap.types import Array, Face, Shot, Track
+from vidswap.types import Array, Face, Shot
 
 GAP = 20  # frames without the face after which a track ends
 REACH = 0.5  # how far, in sizes of the face, its points may lie from where they are expected
@@ -27,18 +25,21 @@ FEW = 200  # looks that stand for all of a long track
 LOOKS, AMID = 3, 3  # that are compared to each side of a turn, and at most so many between, which show both
 TWICE = 0.25  # two meshes nearer than this, in sizes of the face, are one face found twice
 EVIDENCE = 2.5  # sum of scores that makes a track worth having
-NEAR = 0.4  # overlap (IoU) from which what was looked at is where a face was filled in
 SHOWN = 0.15  # part of the map of what is visible that is face, half of the usual: with less there is nothing to swap
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, slots=True)
 class _Sight:
-    """A face found in a frame, with its five points (5, 2) and its size: the root of its box's area, pixels."""
+    """A face found in a frame, the `place`-th there; its five points (5, 2), its size (the root of its box's area,
+    pixels), how much of it is `shown` (0 to 255). All else of it is read again when it is needed."""
 
     index: int
-    face: Face
+    place: int
     points: Array
     size: float
+    score: float
+    shown: float
+    embedding: Array | None
 
 
 _Look = tuple[_Sight, Array]  # a sight that came with its embedding
@@ -53,7 +54,7 @@ class _Path:
 
     def add(self, sight: _Sight) -> None:
         self.sights.append(sight)
-        self.embedding = sight.face.embedding if sight.face.embedding is not None else self.embedding
+        self.embedding = sight.embedding if sight.embedding is not None else self.embedding
 
     @property
     def first(self) -> _Sight:
@@ -65,7 +66,7 @@ class _Path:
 
     @property
     def looks(self) -> list[_Look]:
-        return [(sight, sight.face.embedding) for sight in self.sights if sight.face.embedding is not None]
+        return [(sight, sight.embedding) for sight in self.sights if sight.embedding is not None]
 
     def expected(self, index: int) -> Array:
         """(5, 2) where its points should be if it moves on as it did, which is trusted for a few frames."""
@@ -78,20 +79,22 @@ class _Path:
 
 def tracks_in(
     shot: Shot, faces: Sequence[list[Face]], first: int, number: int, dissolves: Sequence[Dissolve] = ()
-) -> list[tuple[Track, Sketch]]:
+) -> list[tuple[Course, Sketch]]:
     """The faces of one shot followed through it, with ids from `number` on; `faces[i]` are those of frame `first + i`,
     where one of score 0 says that nothing in its place resembles a face; `dissolves` are those in the shot.
 
     Tracks are ordered by where they start, never leave the shot, and hold each face once. Frames between two sightings
     are filled in (`seen` False), for up to GAP frames. Whose they are is not known before all shots are: until then
-    each is person 0, and has the embedding of its sketch or one zero."""
+    each is person 0, and has the embedding of its sketch or one zero. `faces` are read again for a track's frames."""
     whole = (part for path in _follow(shot, faces, first) for part in _parted(path, dissolves))
     paths = [path for path in whole if _counts(path, shot)]
     paths.sort(key=lambda path: (path.first.index, float(path.first.points[0, 0])))
     sketches = [_sketch(path, dissolves) for path in paths]
-    tracks = [_track(number + i, path, sketch) for i, (path, sketch) in enumerate(zip(paths, sketches))]
-    bare = {index: [face for face in found if face.score == 0] for index, found in enumerate(faces, first)}
-    return [(_bared(_uncovered(track, tracks), bare), sketch) for track, sketch in zip(tracks, sketches)]
+    tracks = list[Course]()
+    for i, (path, sketch) in enumerate(zip(paths, sketches)):
+        sights = np.array([(sight.index, sight.place) for sight in path.sights])
+        tracks.append(course(number + i, sights, lambda index: faces[index - first], sketch, tracks))
+    return list(zip(tracks, sketches))
 
 
 def _follow(shot: Shot, faces: Sequence[list[Face]], first: int) -> Iterator[_Path]:
@@ -100,7 +103,7 @@ def _follow(shot: Shot, faces: Sequence[list[Face]], first: int) -> Iterator[_Pa
     for index in range(max(shot.start, first), min(shot.stop, first + len(faces))):
         yield from (path for path in live if index - path.last.index > GAP)
         live = [path for path in live if index - path.last.index <= GAP]
-        found = _distinct(_sights(index, (face for face in faces[index - first] if face.score > 0)))
+        found = _distinct(_sights(index, faces[index - first]))
         matched = dict(_matches(live, found))
         for i, sight in enumerate(found):
             path = matched.get(i)
@@ -112,15 +115,19 @@ def _follow(shot: Shot, faces: Sequence[list[Face]], first: int) -> Iterator[_Pa
 
 
 def _sights(index: int, faces: Iterable[Face]) -> Iterator[_Sight]:
-    for face in faces:
+    for place, face in enumerate(faces):
+        if face.score == 0:
+            continue
         x0, y0, x1, y1 = geometry.bounds(face.mesh)
-        yield _Sight(index, face, geometry.five_points(face.mesh), max(float(np.sqrt((x1 - x0) * (y1 - y0))), 1.0))
+        size = max(float(np.sqrt((x1 - x0) * (y1 - y0))), 1.0)
+        points, shown = geometry.five_points(face.mesh), float(face.visible.mean())
+        yield _Sight(index, place, points, size, face.score, shown, face.embedding)
 
 
 def _distinct(sights: Iterable[_Sight]) -> list[_Sight]:
     """The faces of a frame, best first, without those found twice."""
     kept: list[_Sight] = []
-    for sight in sorted(sights, key=lambda sight: -sight.face.score):
+    for sight in sorted(sights, key=lambda sight: -sight.score):
         if all(_distance(sight.points, other.points, other.size) > TWICE for other in kept):
             kept.append(sight)
     return kept
@@ -145,9 +152,9 @@ def _cost(path: _Path, sight: _Sight) -> float:
     away += 0.5 * abs(log(sight.size / path.last.size))
     if away > REACH + DRIFT * (sight.index - path.last.index):
         return inf
-    if path.embedding is None or sight.face.embedding is None:
+    if path.embedding is None or sight.embedding is None:
         return away + 0.25
-    alike = float(path.embedding @ sight.face.embedding)
+    alike = float(path.embedding @ sight.embedding)
     return inf if alike < OTHER else away + 0.5 * (1 - alike)
 
 
@@ -220,8 +227,8 @@ def _likeness(some: Sequence[Array], others: Sequence[Array]) -> float:
 def _counts(path: _Path, shot: Shot) -> bool:
     """Whether there is enough of a path to be a face: seen well a few times, or through the whole of a short shot, and
     not covered nearly all the time."""
-    shown = np.median([sight.face.visible.mean() for sight in path.sights]) / 255
-    return shown >= SHOWN and sum(sight.face.score for sight in path.sights) >= min(EVIDENCE, 0.5 * len(shot))
+    shown = np.median([sight.shown for sight in path.sights]) / 255
+    return shown >= SHOWN and sum(sight.score for sight in path.sights) >= min(EVIDENCE, 0.5 * len(shot))
 
 
 def _frontal(sight: _Sight) -> float:
@@ -245,48 +252,5 @@ def _sketch(path: _Path, dissolves: Sequence[Dissolve]) -> Sketch:
 
 def _mean(looks: Sequence[_Look]) -> Array | None:
     """(E,) float32, unit: the weighted mean of embeddings."""
-    total = sum(look.face.score * (0.1 + _frontal(look)) * look.size * embedding for look, embedding in looks)
+    total = sum(look.score * (0.1 + _frontal(look)) * look.size * embedding for look, embedding in looks)
     return np.asarray(total / max(float(np.linalg.norm(total)), 1e-9), np.float32) if looks else None
-
-
-def _track(number: int, path: _Path, sketch: Sketch) -> Track:
-    """A path made whole: between two sightings the nearer one lends its map of what is visible."""
-    start, count = sketch.start, sketch.stop - sketch.start
-    frames = np.array([sight.index - start for sight in path.sights])
-    mesh = steadied(np.stack([sight.face.mesh for sight in path.sights]), frames, count)
-    seen = np.zeros(count, np.bool_)
-    seen[frames] = True
-    lenders = [path.sights[int(np.abs(frames - i).argmin())].face for i in range(count)]
-    to_frame = [face.visible_to_frame if seen[i] else _carried(face, mesh[i]) for i, face in enumerate(lenders)]
-    visible = np.stack([face.visible for face in lenders])
-    embedding = np.zeros(1, np.float32) if sketch.embedding is None else sketch.embedding
-    return Track(number, 0, start, mesh, seen, embedding, visible, np.stack(to_frame))
-
-
-def _carried(face: Face, mesh: Array) -> Array:
-    """A face's map of what is visible, laid where its mesh has gone."""
-    moved = np.vstack([geometry.fit_similarity(face.mesh[:468], mesh[:468]), [0, 0, 1]])
-    return np.asarray((moved @ np.vstack([face.visible_to_frame, [0, 0, 1]]))[:2])
-
-
-def _uncovered(track: Track, tracks: Sequence[Track]) -> Track:
-    """The track, with nothing visible where it was filled in behind another face that was seen there."""
-    visible = track.visible.copy()
-    for other in tracks:
-        both = range(max(track.start, other.start), min(track.stop, other.stop))
-        hidden = track.start + np.flatnonzero(~track.seen)
-        for index in (index for index in hidden if index in both and other.seen[index - other.start]):
-            to_grid = geometry.invert(track.visible_to_frame[index - track.start])
-            hull = cv2.convexHull(geometry.apply(to_grid, other.mesh[index - other.start, :468, :2]))
-            cv2.fillConvexPoly(visible[index - track.start], np.rint(hull).astype(np.int32), 0)
-    return replace(track, visible=visible)
-
-
-def _bared(track: Track, bare: Mapping[int, Sequence[Face]]) -> Track:
-    """The track, with nothing visible where it was filled in and a frame is `bare` of any face."""
-    visible = track.visible.copy()
-    for index in track.start + np.flatnonzero(~track.seen):
-        box = geometry.bounds(track.mesh[index - track.start])
-        if any(overlap(box, face.box) > NEAR for face in bare.get(int(index), ())):
-            visible[index - track.start] = 0
-    return replace(track, visible=visible)

@@ -1,0 +1,118 @@
+"""Where a face was seen -> the frames of its track, made when they are asked for: filled in, steadied.
+
+A track may be as long as the clip; of it no more than a piece is ever held.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import Any
+
+import cv2
+import numpy as np
+
+from vidswap import geometry
+from vidswap.read import steady
+from vidswap.read.faces import overlap
+from vidswap.read.persons import Sketch
+from vidswap.types import Array, Face, Track
+
+KINDS = ("mesh", "seen", "visible", "visible_to_frame")  # arrays of a track with a row for each frame
+NEAR = 0.4  # overlap (IoU) from which what was looked at is where a face was filled in
+Reading = Callable[[int], Sequence[Face]]  # a frame's index -> the faces found there
+
+
+@dataclass(frozen=True, eq=False)
+class Course:
+    """A track whose frames [start, stop) are made when asked for. `frames` (n,) are those it was seen in, `piece` gives
+    the steady.PIECE frames from a multiple of that on, `beside` are the tracks of its shot, `read` gives the faces of a
+    frame."""
+
+    id: int
+    start: int
+    stop: int
+    frames: Array
+    piece: Callable[[int], Track]
+    beside: Sequence[Course]
+    read: Reading
+
+    def __len__(self) -> int:
+        return self.stop - self.start
+
+    def part(self, start: int, stop: int) -> Track:
+        """Its frames [start, stop), with nothing visible where it was filled in behind another face that was seen there,
+        or where nothing resembles a face."""
+        part = self._alone(start, stop)
+        hidden = (start + np.flatnonzero(~part.seen)).tolist()
+        if not hidden:
+            return part
+        visible = part.visible.copy()
+        for index in hidden:
+            row = index - start
+            for other in (other for other in self.beside if other.sees(index)):
+                to_grid = geometry.invert(part.visible_to_frame[row])
+                hull = cv2.convexHull(geometry.apply(to_grid, other._alone(index, index + 1).mesh[0, :468, :2]))
+                cv2.fillConvexPoly(visible[row], np.rint(hull).astype(np.int32), 0)
+            box = geometry.bounds(part.mesh[row])
+            if any(face.score == 0 and overlap(box, face.box) > NEAR for face in self.read(index)):
+                visible[row] = 0
+        return replace(part, visible=visible)
+
+    def sees(self, index: int) -> bool:
+        place = int(np.searchsorted(self.frames, index))
+        return place < len(self.frames) and bool(self.frames[place] == index)
+
+    def _alone(self, start: int, stop: int) -> Track:
+        edges = range((start - self.start) // steady.PIECE, (stop - 1 - self.start) // steady.PIECE + 1)
+        pieces = [self.piece(number * steady.PIECE) for number in edges]
+        parts = [each.part(max(start, each.start), min(stop, each.stop)) for each in pieces]
+        if len(parts) == 1:
+            return parts[0]
+        whole: dict[str, Any] = {kind: np.concatenate([getattr(part, kind) for part in parts]) for kind in KINDS}
+        return replace(parts[0], **whole)
+
+
+def course(number: int, sights: Array, read: Reading, sketch: Sketch, beside: Sequence[Course]) -> Course:
+    """The track `number` of a face that was seen in the frames, and at the places there, of `sights` (n, 2)."""
+    start, count = sketch.start, sketch.stop - sketch.start
+    frames = sights[:, 0] - start
+    embedding = np.zeros(1, np.float32) if sketch.embedding is None else sketch.embedding
+
+    def face(row: int) -> Face:
+        index, place = sights[row].tolist()
+        return read(index)[place]
+
+    def seen(low: int, high: int) -> tuple[Array, Array]:
+        rows = range(*np.searchsorted(frames, (low, high)))
+        return np.stack([face(row).mesh for row in rows]), frames[rows.start : rows.stop]
+
+    @lru_cache(1)
+    def piece(first: int) -> Track:
+        mesh = steady.piece(first, count, seen)
+        places = range(first, first + len(mesh))
+        rows = [int(np.searchsorted(frames, place)) for place in places]
+        lenders = [_nearest(frames, place, row) for place, row in zip(places, rows)]
+        known = frames[lenders] == np.array(places)
+        maps = list[tuple[Array, Array]]()
+        for lender, own, there in zip(lenders, mesh, known):
+            lent = face(lender)
+            maps.append((lent.visible, lent.visible_to_frame if there else _carried(lent, own)))
+        visible, to_frame = (np.stack(each) for each in zip(*maps))
+        return Track(number, 0, start + first, mesh, known, embedding, visible, to_frame)
+
+    return Course(number, start, sketch.stop, sights[:, 0], piece, beside, read)
+
+
+def _nearest(frames: Array, place: int, row: int) -> int:
+    """The row of the frame nearest to `place`, the earlier of two; `row` is that of the first that is not before it."""
+    if row == len(frames) or (row and place - frames[row - 1] <= frames[row] - place):
+        return row - 1
+    return row
+
+
+def _carried(face: Face, mesh: Array) -> Array:
+    """A face's map of what is visible, laid where its mesh has gone."""
+    moved = np.vstack([geometry.fit_similarity(face.mesh[:468], mesh[:468]), [0, 0, 1]])
+    return np.asarray((moved @ np.vstack([face.visible_to_frame, [0, 0, 1]]))[:2])
