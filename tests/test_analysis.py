@@ -321,6 +321,14 @@ def test_a_dissolve_from_one_person_to_another_shows_two(tmp_path):
         assert len(plan.shots) == 2
 
 
+def test_a_person_beside_their_mirror_image_is_one(tmp_path):
+    shown = [cv2.resize(frame.rgb, (384, 216)) for frame in clips.frames(clips.open_clip(CLIP), 0, 30)]
+    film = make_clip(tmp_path / "film.mp4", [np.hstack([rgb, rgb[:, ::-1]]) for rgb in shown], sound=False)
+    clip, reader = clips.open_clip(film), open_faces("embedded")
+    with analysis.planned(clip, Shot(0, 30), ReadSettings(), reader, Clock()) as plan:
+        assert [(track.person, len(track)) for track in plan.tracks] == [(0, 30), (0, 30)]
+
+
 def test_no_more_is_held_of_a_long_take_than_of_a_short_one(tmp_path, film_of_twenty, monkeypatch):
     """Neither faces nor their meshes, whatever the length of the one shot."""
     monkeypatch.setattr(steady, "PIECE", 64)
