@@ -42,8 +42,8 @@ class Course:
         return self.stop - self.start
 
     def part(self, start: int, stop: int) -> Track:
-        """Its frames [start, stop), with nothing visible where it was filled in behind another face that was seen there,
-        or where nothing resembles a face."""
+        """Its frames [start, stop), with nothing visible where it was filled in behind another face that was seen
+        there, or where nothing resembles a face."""
         part = self._alone(start, stop)
         hidden = (start + np.flatnonzero(~part.seen)).tolist()
         if not hidden:
@@ -81,8 +81,7 @@ def course(number: int, sights: Array, read: Reading, sketch: Sketch, beside: Se
     embedding = np.zeros(1, np.float32) if sketch.embedding is None else sketch.embedding
 
     def face(row: int) -> Face:
-        index, place = sights[row].tolist()
-        return read(index)[place]
+        return read(int(sights[row, 0]))[int(sights[row, 1])]
 
     def seen(low: int, high: int) -> tuple[Array, Array]:
         rows = range(*np.searchsorted(frames, (low, high)))
