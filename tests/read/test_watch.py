@@ -47,11 +47,14 @@ def number_of(mesh: Array) -> int:
 
 def face_at(number: int, roll: float = 0.0) -> Face:
     turn = np.array([[np.cos(roll), -np.sin(roll), 0], [np.sin(roll), np.cos(roll), 0], [0, 0, 1]])
-    mesh = geometry.posed(MEAN, (20.0, turn, np.array([100.0 * number, 50, 0])))
+    mesh = geometry.posed(MEAN, (20.0, turn, np.array([100.0 * number + EDGE, 50, 0])))
     return Face(geometry.bounds(mesh), mesh, 0.9, None, np.zeros((2, 2), np.uint8), np.zeros((2, 3)))
 
 
 Seen = tuple[list[list[Face]], Scripted]
+
+
+EDGE = 25  # pixels that the face 0 is from the picture's edge
 
 
 def watched(there: list[dict[int, int]], cuts: tuple[int, ...] = (), every: int = 4) -> Seen:
@@ -59,7 +62,7 @@ def watched(there: list[dict[int, int]], cuts: tuple[int, ...] = (), every: int 
 
     def shown() -> Iterator[tuple[int, Array, bool]]:
         for index, pixels in enumerate(there):
-            rgb = np.zeros((4, 4, 3), np.uint8)
+            rgb = np.zeros((100, 260, 3), np.uint8)
             for number, value in pixels.items():
                 rgb[0, number] = value
             rgb[1, 0] = index
@@ -89,6 +92,19 @@ def test_a_cut_is_looked_at_anew() -> None:
     assert reader.looks == [0, 4]
 
 
+def test_who_it_is_is_looked_at_when_a_face_has_come_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    edges, follow_known = iter([5] * 4 + [25] * 20), Scripted.follow
+
+    def follow(self: Scripted, rgb: Array, mesh: Array) -> Face | None:
+        monkeypatch.setattr("test_watch.EDGE", next(edges))
+        return follow_known(self, rgb, mesh)
+
+    monkeypatch.setattr(Scripted, "follow", follow)
+    monkeypatch.setattr("test_watch.EDGE", 5)
+    _, reader = watched([ONE] * 12, every=8)
+    assert reader.looks == [0, 5]
+
+
 def test_a_lost_face_is_looked_for_until_found_or_given_up() -> None:
     seen, reader = watched([ONE] * 3 + [NONE] * 2 + [ONE] * 3, every=20)
     assert reader.looks == [0, 3, 4, 5]
@@ -114,14 +130,26 @@ def test_a_face_is_followed_back_to_a_cut_and_no_further() -> None:
 
 
 def test_what_is_held_of_large_pictures_is_little(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(watching, "HELD", 2 * 4 * 4 * 3)
+    monkeypatch.setattr(watching, "HELD", 2 * 100 * 260 * 3)
     seen, _ = watched([NONE] + [{0: 200}] * 7 + [ONE], every=8)
     assert counts(seen) == [0] * 6 + [1] * 3
 
 
 def test_a_place_with_nothing_is_told_from_one_where_something_is_left() -> None:
     seen, _ = watched([ONE] * 2 + [NONE, {0: 100}, NONE] + [ONE] * 3)
-    assert [[face.score for face in found] for found in seen] == [[0.9]] * 2 + [[0.0], [], [0.0]] + [[0.9]] * 3
+    assert [{face.score for face in found} for found in seen] == [{0.9}] * 2 + [{0.0}, set(), {0.0}] + [{0.9}] * 3
+
+
+@pytest.mark.parametrize("over", [False, True])
+def test_where_a_face_went_over_the_edge_it_is_not_looked_for(over: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("test_watch.EDGE", 0 if over else 25)
+    seen, _ = watched([ONE] * 2 + [{0: 100}] * 5 + [ONE] * 2)
+    assert [[face.score for face in found] for found in seen[2:7]] == [[0.0] if over else []] * 5
+
+
+def test_a_place_is_bare_before_a_face_as_well() -> None:
+    seen, _ = watched([{}, {0: 100}, {}, {0: 200}, ONE])
+    assert [[face.score for face in found] for found in seen] == [[0.0], [], [0.0], [0.9], [0.9]]
 
 
 def test_a_face_that_is_long_gone_is_forgotten() -> None:

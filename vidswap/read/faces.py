@@ -171,7 +171,7 @@ class FaceReader:
         """The face of a detection in the turned picture, which `back` (2, 3) takes to `rgb`."""
         mean = self._mesh.mean
         face = self._settled(rgb, geometry.apply(back, placed(mean, box[:4], five)))
-        if face is None:
+        if face is None or within(face.mesh, rgb) < ENOUGH:
             return None
         size = geometry.face_pose(face.mesh, mean)[0]
         away = 0.0 if five is None else geometry.five_points(face.mesh) - geometry.apply(back, five)

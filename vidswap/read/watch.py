@@ -9,13 +9,15 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from vidswap import geometry
-from vidswap.read.faces import LYING, FaceReader, distinct, meets
+from vidswap.read.faces import LYING, FaceReader, distinct, meets, within
 from vidswap.read.tracks import GAP
 from vidswap.types import Array, Face
 
 HELD = 1 << 28  # bytes of pictures that are kept to follow faces back
 RARELY = 4  # looks, one of which is at the turned picture as well
 NOTHING = 0.02  # a score below which nothing resembles a face, not even through a blur or behind a hand
+WHOLE = 0.98  # part of a mesh that lies in the picture, of a face that its edge does not cut
+LEAVING = 0.6  # part of a mesh that lies in the picture, of a face that has left it when it is lost
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,23 +31,26 @@ class _Moment:
 @dataclass(eq=False)
 class _Gaze:
     """What is remembered from one picture of a shot to the next: `faces` of the last one; frames since the last `look`
-    and since a face was `lost` from sight; how many `looks` there were; the `turns` at which faces were found; where
-    those were that are `gone`, and since how many frames."""
+    and since a face was `lost` from sight; how many `looks` there were, and whether a face was `cut` by the picture's
+    edge at the last; the `turns` at which faces were found; where those were that are `gone`, and for how many
+    frames."""
 
     faces: Sequence[Face] = ()
     looked: int = 0
     lost: int = 0
     looks: int = 0
+    cut: bool = False
     turns: set[int] = field(default_factory=set)
     gone: list[tuple[Face, int]] = field(default_factory=list)
 
 
 def watch(frames: Iterable[tuple[int, Array, bool]], reader: FaceReader, every: int) -> Iterator[list[Face]]:
-    """The faces of each (index, rgb (H, W, 3), is there a cut before it), up to `every` frames later. Faces are looked
-    for anew at a cut, every `every` frames, and while one is missing that was there up to `every` frames ago; in
-    between they are followed, and a new one is followed back to where it came in. Embeddings come with each new look,
-    and are None on the other frames. A face of score 0 says that one was there a little before, and that now nothing
-    in its place resembles a face."""
+    """The faces of each (index, rgb (H, W, 3), is there a cut before it), up to `every` frames later.
+
+    Faces are looked for anew at a cut, every `every` frames, when those have come in that the picture's edge cut, and
+    while one is missing that was there up to `every` frames ago. In between they are followed, and a new one is
+    followed back to where it came in. Embeddings come with each new look, and are None on the other frames. A face of
+    score 0 says that one was there a little before or after, and that now nothing in its place resembles a face."""
     recent, gaze = deque[_Moment](), _Gaze(looked=every, lost=every)
     for _, rgb, is_cut in frames:
         if is_cut:
@@ -54,7 +59,8 @@ def watch(frames: Iterable[tuple[int, Array, bool]], reader: FaceReader, every: 
         new = _seen(gaze, rgb, reader, every)
         for face in new:
             _follow_back(face, recent, reader)
-        recent.append(_Moment(rgb, [*gaze.faces, *_bare(gaze, rgb, reader)]))
+        gaze.gone = [(face, age + 1) for face, age in gaze.gone if age < GAP and not _among(face, gaze.faces)]
+        recent.append(_Moment(rgb, [*gaze.faces, *_bare((face for face, _ in gaze.gone), rgb, reader)]))
         if len(recent) > max(1, min(every, HELD // rgb.nbytes)):
             yield recent.popleft().faces
     yield from (moment.faces for moment in recent)
@@ -67,7 +73,8 @@ def _seen(gaze: _Gaze, rgb: Array, reader: FaceReader, every: int) -> list[Face]
     gaze.gone += [(old, 0) for old, face in followed if face is None]
     gaze.lost = 0 if len(kept) < len(followed) else gaze.lost + 1
     gaze.looked += 1
-    if gaze.looked < every and gaze.lost >= every:
+    came_in = gaze.cut and not _is_cut(kept, rgb)  # who it is, is seen only now
+    if gaze.looked < every <= gaze.lost and not came_in:
         gaze.faces = distinct(kept)
         return []
     turns = LYING if gaze.looks % RARELY == 0 else sorted(gaze.turns)
@@ -75,28 +82,41 @@ def _seen(gaze: _Gaze, rgb: Array, reader: FaceReader, every: int) -> list[Face]
     gaze.turns |= {turn for turn in map(turn_of, faces) if turn}
     gaze.faces = [replace(face, embedding=reader.embed(rgb, face.mesh)) for face in faces]
     gaze.looked, gaze.looks, gaze.lost = 0, gaze.looks + 1, every if len(faces) > len(kept) else gaze.lost
+    gaze.cut = _is_cut(faces, rgb)
     return [known for face, known in zip(faces, gaze.faces) if not any(face is old for old in kept)]
 
 
 def _follow_back(face: Face, recent: Sequence[_Moment], reader: FaceReader) -> None:
-    """Add a face to the moments before, as far back as it is there and not known there yet."""
-    for moment in reversed(recent):
-        earlier = reader.follow(moment.rgb, face.mesh)
-        if earlier is None or _among(earlier, (known for known in moment.faces if known.score > 0)):
+    """Add a face to the moments before, as far back as it is there and not known there yet; and before that, where its
+    place is bare."""
+    earlier = deque(reversed(recent))
+    while earlier:
+        before = reader.follow(earlier[0].rgb, face.mesh)
+        if before is None or _among(before, earlier[0].faces):
+            break
+        face = before
+        earlier.popleft().faces.append(face)
+    for moment in earlier:
+        if _among(face, moment.faces):
             return
-        moment.faces.append(earlier)
-        face = earlier
+        moment.faces.extend(_bare([face], moment.rgb, reader))
 
 
-def _bare(gaze: _Gaze, rgb: Array, reader: FaceReader) -> list[Face]:
-    """Where faces were, and nothing resembles one now; those that are there again, or long gone, are forgotten."""
-    gaze.gone = [(face, age + 1) for face, age in gaze.gone if age < GAP and not _among(face, gaze.faces)]
-    bare = [face for face, _ in gaze.gone if reader.glance(rgb, face.mesh) < NOTHING]
+def _bare(gone: Iterable[Face], rgb: Array, reader: FaceReader) -> list[Face]:
+    """Those of the faces that are gone in whose places nothing resembles one, or which went over the picture's edge;
+    with score 0."""
+    bare = [face for face in gone if within(face.mesh, rgb) < LEAVING or reader.glance(rgb, face.mesh) < NOTHING]
     return [replace(face, score=0.0, embedding=None) for face in bare]
 
 
+def _is_cut(faces: Iterable[Face], rgb: Array) -> bool:
+    """Whether the picture's edge cuts any of the faces."""
+    return any(within(face.mesh, rgb) < WHOLE for face in faces)
+
+
 def _among(face: Face, others: Iterable[Face]) -> bool:
-    return any(meets(face.box, other.box) for other in others)
+    """Whether a face is one of those that are seen."""
+    return any(other.score > 0 and meets(face.box, other.box) for other in others)
 
 
 def turn_of(face: Face) -> int:
