@@ -21,6 +21,7 @@ from vidswap.files import whole
 LIMIT = 2_000_000_000  # bytes: some six hours of footage with one face
 ABANDONED = 86_400  # seconds after which a part that nobody finished is removed
 ENDING, PART = ".plan", ".part"
+TRIAL = ".trial"  # beside the entries: what was found out about the machine, a line each (swap/network.py)
 
 
 @dataclass(frozen=True)
@@ -70,10 +71,11 @@ class Cache:
         return sorted(_found(self.folder, ENDING), key=lambda entry: (-entry.used, entry.path))
 
     def clear(self) -> list[Entry]:
-        """Remove all entries, and what was left of unfinished ones; those that there were. Raises OutputError."""
+        """Remove all entries, what was left of unfinished ones, and trials of the machine: the entries that there were.
+        Raises OutputError."""
         gone = self.entries()
         try:
-            for entry in (*gone, *_found(self.folder, PART)):
+            for entry in (*gone, *_found(self.folder, PART), *_found(self.folder, TRIAL)):
                 entry.path.unlink(missing_ok=True)
         except OSError as error:
             raise OutputError(f"{self.folder} cannot be emptied ({error.strerror})", "check its permissions") from error

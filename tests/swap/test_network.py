@@ -13,6 +13,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from vidswap.cache import Cache
 from vidswap.settings import SwapSettings
 from vidswap.swap import embedded, network
 from vidswap.swap.engine import Fenced, open_engine
@@ -55,6 +56,13 @@ def test_a_trial_is_kept_for_the_next_process(tmp_path: Path, trials: list[Trial
     network._trial.cache_clear()  # as another process
     assert network.tried(folder).dtype == "float32"
     assert len(trials) == 1
+
+
+def test_an_emptied_cache_holds_no_trial(tmp_path: Path, trials: list[Trial]) -> None:
+    network.tried(tmp_path)
+    assert Cache(tmp_path).entries() == []
+    assert Cache(tmp_path).clear() == []
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b"{}", b'{"bfloat16": "quick"}', b"\xff"])
