@@ -49,8 +49,8 @@ class _Shapes:
 @dataclass(frozen=True)
 class Stretch:
     """A part of a film with a clock of its own: from its packet number `packet` of pictures on, in the order of the
-    file, `shift` seconds are added to all times, of sound as well, so that it follows the part before. `begins` and
-    `ends` are when the first and the last of its packets of pictures are decoded, seconds of its own clock."""
+    file, `shift` seconds are added to all times, of sound as well, so that it follows the part before. `begins` is
+    when its first picture is shown, `ends` when its last packet of pictures is decoded, seconds of its own clock."""
 
     packet: int
     shift: Fraction

@@ -208,6 +208,14 @@ def test_times_that_are_only_damage_start_no_clock(count, data):
     assert leaps(clock, 0.1) == ([], list(range(hit, hit + length)))
 
 
+def test_an_flv_behind_an_flv_is_told_of(tmp_path):
+    parts = [part(tmp_path / f"{number}.flv", unit=Fraction(1, 1000)) for number in range(2)]
+    whole = tmp_path / "joined.flv"
+    whole.write_bytes(b"".join(each.read_bytes() for each in parts))
+    assert open_clip(parts[0]).notes == ()
+    assert [note for note in open_clip(whole).notes if "another film" in note]
+
+
 # -- what else changes where films are joined -------------------------------------------------------------------------
 
 

@@ -76,7 +76,8 @@ def laid(parts: Sequence[tuple[int, int, int]], clock: Array, unit: Fraction, he
     these is shown and the last ends, in `unit` seconds of its clock; `clock` is when packets are decoded, seconds."""
     stops = [*(first for first, _, _ in parts[1:]), len(clock)]
     edges = [clock[first:stop][~np.isnan(clock[first:stop])] for (first, _, _), stop in zip(parts, stops)]
-    raw = [Stretch(first, Fraction(0), float(edge[0]), float(edge[-1])) for (first, _, _), edge in zip(parts, edges)]
+    raw = [Stretch(first, Fraction(0), float(begin * unit), float(edge[-1]))
+           for (first, begin, _), edge in zip(parts, edges)]  # fmt: skip
     ends = _sound_ends(raw, heard)
     shift, made = 0, [raw[0]]
     for (_, _, end), sound, (_, begin, _), each in zip(parts, ends, parts[1:], raw[1:]):

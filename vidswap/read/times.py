@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from array import array
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -92,7 +93,7 @@ def scan(container: Any, stream: Any, passing: Any = iter) -> Times:
     rate = borne_out(_halved(rate, times, unit) if found.second.any() else rate, pts, finer)
     return Times(pts, finer, int(last[1] * unit / finer), rate, by_decoding,
                  _key(found, stream, int(unit / finer)), _is_doubtful(found), stretches,
-                 () if stretches else _broken_off(found, stream))  # fmt: skip
+                 _unread(found, container, stream) if not stretches else ())  # fmt: skip
 
 
 def is_shown(stream: Any) -> Callable[[Any], bool]:
@@ -179,17 +180,31 @@ def _key(found: Scanned, stream: Any, finer: int) -> int | None:
     return known[0] * finer if known else None
 
 
-def _broken_off(found: Scanned, stream: Any) -> tuple[str, ...]:
-    """A line where the file's index, or an AVI's header, tells of more pictures than are there."""
-    first, reached = int(found.pts[found.pts != _UNTIMED].min()), int(max(found.pts.max(), found.dts.max()))
+def _unread(found: Scanned, container: Any, stream: Any) -> tuple[str, ...]:
+    """A line where the file's index, or an AVI's header, tells of more pictures than are there; or where a second film
+    lies behind an FLV's, at whose header FFmpeg ends."""
+    clock = np.where(found.pts == _UNTIMED, found.dts, found.pts)
+    first, reached = int(clock[clock != _UNTIMED].min()), int(max(found.pts.max(), found.dts.max()))
     told = [entry.timestamp for entry in list(stream.index_entries)[-1:]]
-    if stream.container.format.name == "avi":
+    if container.format.name == "avi":
         told.append(stream.frames - 2)
-    end = max(told, default=reached)
-    if end <= reached:
-        return ()
-    there, all_of_it = ((time - first) * float(stream.time_base) for time in (reached, end))
-    return (f"the file breaks off after {there:.1f} s; its index tells of {all_of_it:.1f} s",)
+    there, promised = ((time - first) * float(stream.time_base) for time in (reached, max([reached, *told])))
+    if promised > there:
+        return (f"the file breaks off after {there:.1f} s; its index tells of {promised:.1f} s",)
+    if container.format.name == "flv" and _has_another(path_of(container)):
+        return (f"behind the {there:.1f} s that are read the file holds another film: cut them apart to have both",)
+    return ()
+
+
+def _has_another(path: Path) -> bool:
+    """Whether an FLV's header lies anywhere behind the first: version, streams, and that it is nine bytes long."""
+    before = b""
+    with path.open("rb") as file:
+        while chunk := file.read(1 << 20):
+            if re.search(rb"FLV\x01[\x01\x04\x05]\0\0\0\x09\0\0\0\0", (before + chunk)[not before :]):
+                return True
+            before = chunk[-13:]
+    return False
 
 
 def _is_doubtful(found: Scanned) -> bool:
