@@ -3,6 +3,7 @@
 import shutil
 from pathlib import Path
 
+import av
 import pytest
 from footage import make_clip, moving
 from PIL import Image
@@ -11,7 +12,7 @@ from vidswap import cli, pipeline
 from vidswap.errors import EngineError, OutputError
 from vidswap.moment import moment
 from vidswap.settings import ReadSettings, Settings, SwapSettings, WriteSettings
-from vidswap.swap.engine import Needs
+from vidswap.swap.engine import Needs, open_engine
 from vidswap.weights import ROOT
 
 SAMPLES = Path(__file__).parents[1] / "samples"
@@ -89,6 +90,8 @@ def test_an_ending_that_is_added_is_said_and_so_is_a_folder(tmp_path):
     clip, face = SAMPLES / "clip.mp4", SAMPLES / "selfie.jpg"
     done = pipeline.swap_clip(clip, face, "self", tmp_path / "out", settings=Settings(read, SwapSettings("warp")))
     assert done.out == tmp_path / "out.mp4"
+    with av.open(str(done.out)) as made:
+        assert f"engine: warp {open_engine(SwapSettings('warp')).key};" in made.metadata["comment"]
     assert any("has no ending" in note and "out.mp4" in note for note in done.notes)
     (tmp_path / "folder").mkdir()
     with pytest.raises(OutputError, match="is a folder") as caught:

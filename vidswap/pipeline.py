@@ -112,7 +112,7 @@ def swap_clip(
     notes = [] if out == asked else [f"{asked} has no ending; the result is {out}, as the clip is"]
     with claimed(out, report=notes.append) as folder, planned(clip, span, settings.read, reader, clock) as plan:
         span, tracks = plan.span, choose(plan.tracks, settings.read.person)
-        tags = labels(identity, engine.name, __version__, settings.swap.seed)
+        tags = labels(identity, f"{engine.name} {engine.key}", __version__, settings.swap.seed)
         job = Job(clip, span, tracks, engine, identity, facts_of(plan, settings), tags)
         key, length = job.key(recipe, settings.write.segment), settings.write.segment
         with as_output_error(out):

@@ -15,7 +15,7 @@ def disclosure(version: str) -> str:
 
 def labels(identity: Identity, engine: str, version: str, seed: int | None = None) -> dict[str, str]:
     """Tags of the result's container. `comment` says all, because it is what mp4, mov and mkv all keep and players
-    show; the others repeat it by name where the container has room for them (mkv)."""
+    show; the others repeat it by name where the container has room for them (mkv). `engine` is its name and key."""
     consent = identity.consent
     facts = {
         "engine": engine,
