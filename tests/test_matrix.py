@@ -208,7 +208,7 @@ def lossless(codec: str) -> WriteSettings:
     return WriteSettings(codec, lossless=True, preset=None if codec == "ffv1" else "ultrafast", segment=7)
 
 
-FFV1 = lossless("ffv1")
+FFV1, MPEG = lossless("ffv1"), WriteSettings(segment=7)
 LATE = tuple(Fraction(2, 5) + PAL * i for i in range(30))
 PLAIN = {"options": {"preset": "ultrafast", "crf": "20", "bf": "0"}}
 TRIMMED = Film(sounds=TWO, texts=(Text("mov_text"),), chapters=True, timecode="01:00:00:05")
@@ -235,8 +235,10 @@ CASES = [
         texts=(Text("subrip", "ger", disposition=Disposition.forced), Text("ass"), Text("webvtt", "fre")),
         cover=True, font=True, chapters=True, timecode="10:00:00:00", tags={"title": "T", "director": "D"})),
     Case("ts with two sounds", ".ts", Film(sounds=(Sound("aac", "eng"), Sound("mp2", "ita")))),
-    Case("avi with B-frames", ".avi", Film(unit=PAL, sounds=sound("libmp3lame"), options={"bf": "2", "crf": "20"})),
-    Case("avi with PCM", ".avi", Film(**MPEG4, sounds=sound("pcm_s16le"), tags={"title": "A"})),
+    Case("avi with B-frames", ".avi", Film(unit=PAL, sounds=sound("libmp3lame"), options={"bf": "2", "crf": "20"}),
+         settings=FFV1),
+    Case("avi with PCM", ".avi", Film(**MPEG4, sounds=sound("pcm_s16le"), tags={"title": "A"}), settings=FFV1),
+    Case("avi by mpeg4", ".avi", Film(**MPEG4, sounds=sound("libmp3lame")), settings=MPEG, exact=False),
     Case("webm", ".webm", Film(**VP9, unit=MILLISECOND, sounds=(Sound("libopus", "eng", "T"),), chapters=True,
                                texts=(Text("webvtt", "ger"),), tags={"title": "w", "maker": "x"})),
     # from one container into another
@@ -251,7 +253,8 @@ CASES = [
     Case("mp4 into ts", ".mp4", Film(sounds=(Sound("aac", "eng"), Sound("ac3", "ita"))), ".ts"),
     Case("avi into mkv", ".avi", Film(**MPEG4, sounds=sound("libmp3lame", "pcm_s16le")), ".mkv"),
     Case("avi with B-frames into mp4", ".avi", Film(unit=PAL, options={"bf": "2", "crf": "20"}), ".mp4"),
-    Case("mkv into avi", ".mkv", Film(unit=MILLISECOND, sounds=sound("pcm_s16le", "flac")), ".avi", languages=False),
+    Case("mkv into avi", ".mkv", Film(unit=MILLISECOND, sounds=sound("pcm_s16le", "flac")), ".avi", languages=False,
+         settings=FFV1),
     Case("webm into mkv", ".webm", WEBM, ".mkv"),
     Case("webm into mp4", ".webm", WEBM, ".mp4"),
     Case("mkv into webm", ".mkv", Film(sounds=sound("libopus"), tags={"title": "t"}, **MKV), ".webm"),
@@ -271,7 +274,8 @@ CASES = [
          dispositions=False),
     Case("middle of a mov with PCM", ".mov", Film(sounds=sound("pcm_s16le", "pcm_s24le")), start=5, stop=17),
     Case("middle of a ts", ".ts", Film(sounds=sound("aac", "ac3")), start=12, stop=25),
-    Case("middle of an avi with PCM", ".avi", Film(**MPEG4, sounds=sound("pcm_s16le")), start=8, stop=20),
+    Case("middle of an avi with PCM", ".avi", Film(**MPEG4, sounds=sound("pcm_s16le")), start=8, stop=20,
+         settings=FFV1),
     Case("middle of a webm", ".webm", WEBM, start=6, stop=20),
     # time
     Case("uneven mp4", ".mp4", Film(times=UNEVEN, last=Fraction(1, 2), sounds=sound("aac"), **PLAIN)),

@@ -25,7 +25,6 @@ from vidswap.plan import Plan, Trail, save_plan
 from vidswap.read.clip import frames, open_clip
 from vidswap.read.faces import find_pack, open_faces
 from vidswap.read.identity import load_identity
-from vidswap.read.planar import film_maker, planar
 from vidswap.render import Job, Made, make, make_pictures, mean_face
 from vidswap.settings import Place, ReadSettings, Settings, WriteSettings, path_of
 from vidswap.swap.engine import Engine, fenced, open_engine
@@ -110,6 +109,7 @@ def swap_clip(
         if engine.needs.uploads:
             permit(agreed, REMOTE)
     notes = [] if out == asked else [f"{asked} has no ending; the result is {out}, as the clip is"]
+    notes += recipe.notes if recipe else ()
     with claimed(out, report=notes.append) as folder, planned(clip, span, settings.read, reader, clock) as plan:
         span, tracks = plan.span, choose(plan.tracks, settings.read.person)
         tags = labels(identity, f"{engine.name} {engine.key}", __version__, settings.swap.seed)
@@ -246,7 +246,7 @@ def checked(clip: Clip, span: Shot, out: Path, settings: WriteSettings) -> Recip
         return None
     check_writable(clip, out, settings.codec, span.start > 0)
     first = next(frames(clip, span.start, span.start + 1)).native
-    return recipe_of(clip, planar(first, film_maker()), out, settings)
+    return recipe_of(clip, first, out, settings)
 
 
 def choose(tracks: Sequence[Trail], person: str) -> list[Trail]:

@@ -25,7 +25,6 @@ from vidswap.keys import key_of
 from vidswap.plan import Trail, glimpsed
 from vidswap.read.clip import frames, shown
 from vidswap.read.crops import AROUND, cut, neutral_shape
-from vidswap.read.planar import film_maker, planar
 from vidswap.relay import Call, ahead, beside, relay
 from vidswap.swap.engine import Engine, Needs
 from vidswap.swap.windows import Window, windows
@@ -104,12 +103,11 @@ def make(job: Job, out: Path, recipe: Recipe, work: Work, clock: Clock) -> Made:
     repeated, painted = set[int](), set[int]()
 
     def fresh() -> Iterator[Picture]:
-        reformatter = film_maker()
         for frame, is_painted in pictures(job, previous, work, clock):
             if frame.index >= done:
                 repeated.update([frame.index] * frame.repeated)
                 painted.update([frame.index] * is_painted)
-                yield frame.index, planar(frame.native, reformatter)
+                yield frame.index, frame.native
 
     def write(line: Iterator[Picture]) -> None:
         with clock.stage("encode"):

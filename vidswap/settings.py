@@ -19,7 +19,7 @@ from typing import Any, Generic, TypeVar, overload
 from vidswap.errors import UsageError, shown
 from vidswap.moment import ALLOWED, Moment, Time, as_moment
 
-CODECS = ("h264", "hevc", "av1", "vp9", "prores", "ffv1")
+CODECS = ("h264", "hevc", "av1", "vp9", "prores", "ffv1", "mpeg4")
 PRESETS = ("ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow", "placebo")
 PEOPLE = "largest, all, or numbers shown by `vidswap cast`, such as 0 or 0,2"
 Place = str | os.PathLike[str]

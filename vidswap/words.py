@@ -120,7 +120,8 @@ def _engine_words(words: argparse.ArgumentParser) -> None:
              "default: 1 for embedded; warp has none")  # fmt: skip
     _setting(words, "swap.seed", "N", f"equal seeds give equal results: {setting('swap.seed').allowed}")
     _setting(words, "swap.smooth", "N", "steadiness over time: 0 (each frame alone) to 1")
-    _setting(words, "write.codec", "|".join(CODECS), "how a film is coded", "default: h264; vp9 in a webm")
+    _setting(words, "write.codec", "|".join(CODECS), "how a film is coded",
+             "default: h264; vp9 in a webm, mpeg4 in an avi")  # fmt: skip
     _setting(words, "write.crf", "N", "quality on the codec's own scale, 0 is best: to 51 for h264 and hevc, to 63 for "
              "av1 and vp9", "defaults, which look alike: h264 16, hevc 15, av1 8, vp9 12")  # fmt: skip
     _setting(words, "write.preset", "|".join((PRESETS[0], "...", PRESETS[-1])), "slower, smaller files",

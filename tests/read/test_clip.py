@@ -181,13 +181,18 @@ def test_raw_stream_whose_size_changes(tmp_path):
 
 
 def test_packed_pixels_become_planar(tmp_path):
-    """Codecs that keep RGB or one byte a palette entry are converted when they are read."""
-    kinds = (("a.mov", "png", "rgb24"), ("b.mov", "png", "ya8"), ("c.mov", "qtrle", "argb"), ("d.mkv", "ffv1", "bgr0"))
-    for name, codec, pix_fmt in kinds:
+    """What decoders yield packed becomes planes that can be painted on: with its depth, sampling and transparency."""
+    kinds = (
+        ("a.mov", "png", "rgb24", "gbrp"), ("b.mov", "png", "ya8", "gbrap"), ("c.mov", "qtrle", "argb", "gbrap"),
+        ("d.mkv", "ffv1", "bgr0", "gbrp"), ("e.mkv", "ffv1", "yuva444p", "yuva444p"),
+        ("f.mov", "png", "rgb48be", "gbrp16le"), ("g.mkv", "ffv1", "gbrap10le", "gbrap10le"),
+        ("h.mkv", "rawvideo", "yuyv422", "yuv422p"), ("i.mkv", "rawvideo", "nv12", "yuv420p"),
+    )  # fmt: skip
+    for name, codec, pix_fmt, wanted in kinds:
         choices = {"codec": codec, "pix_fmt": pix_fmt, "options": {}}
         path = make_clip(tmp_path / name, moving(3), unit=Fraction(1, 1000), sound=False, **choices)
         frame = list(frames(open_clip(path)))[2]
-        assert frame.native.format.name == "yuv420p"
+        assert frame.native.format.name == wanted
         assert np.abs(frame.rgb.mean(-1) - moving(3)[2].mean(-1)).mean() < 12
 
 

@@ -29,7 +29,8 @@ def choice(ending, made, **settings):
     (".mp4", samples("422", height=63), "h264 yuv422p"),
     (".mp4", samples("444", 9), "h264 yuv444p10le"),
     (".mkv", samples("420", 12), "hevc yuv420p12le"),
-    (".avi", samples("420", 12), "h264 yuv420p10le"),
+    (".avi", samples(), "mpeg4 yuv420p"),
+    (".avi", samples("420", 12), "ffv1 yuv420p12le"),
     (".webm", samples(), "vp9 yuv420p"),
     (".webm", samples(bits=10), "av1 yuv420p10le"),
     (".webm", samples("444", bits=10), "vp9 yuv444p"),
@@ -60,7 +61,8 @@ def test_a_chosen_codec_gets_samples_that_hold_all(ending, codec, made, wanted):
     (".mp4", "h264", samples("420", 12), "h264 cannot keep .*12 bits", "hevc"),
     (".mp4", "hevc", samples(fields=True), "hevc cannot keep .*interlaced", "h264"),
     (".mkv", "hevc", samples(width=8), "hevc cannot keep .*8 x 64", "h264"),
-    (".avi", "h264", samples("420", 12), "h264 cannot keep", "ffv1"),
+    (".avi", "h264", samples(), ".avi takes no h264", "ffv1, mpeg4"),
+    (".avi", "mpeg4", samples("420", 12), "mpeg4 cannot keep", "ffv1"),
 ])  # fmt: skip
 def test_a_codec_that_cannot_is_refused_and_another_named(ending, codec, made, said, hint):
     with pytest.raises(OutputError, match=said) as caught:
@@ -81,7 +83,7 @@ def test_what_a_codec_cannot_be_told_is_a_usage_error(settings, said):
     assert caught.value.hint
 
 
-@pytest.mark.parametrize("settings", [{"codec": "mpeg4"}, {"preset": "8"}, {"crf": 64}, {"crf": 3, "lossless": True}])
+@pytest.mark.parametrize("settings", [{"codec": "xvid"}, {"preset": "8"}, {"crf": 64}, {"crf": 3, "lossless": True}])
 def test_words_that_no_codec_has_are_refused_at_once(settings):
     with pytest.raises(UsageError):
         WriteSettings(**settings)
@@ -98,3 +100,4 @@ def test_quality_and_speed_reach_each_encoder():
     assert told("av1", preset="slow")["preset"] == "6"
     assert told("vp9", crf=30)["crf"] == "30"
     assert "crf" not in told("ffv1")
+    assert told("mpeg4", crf=5)["global_quality"] == str(5 * 118)

@@ -17,7 +17,7 @@ from vidswap.write.containers import KINDS, kind_of, named, takes, taking, time_
     (".mkv", "h264 av1 ffv1 prores subrip ass webvtt flac wavpack", "mov_text nonsense"),
     (".webm", "vp9 av1 opus vorbis webvtt", "h264 aac subrip"),
     (".ts", "h264 hevc aac mp3 ac3 opus dvb_subtitle", "vp9 av1 flac pcm_s16le subrip mov_text"),
-    (".avi", "h264 ffv1 mp3 ac3 pcm_s16le", "hevc opus alac subrip mov_text"),
+    (".avi", "mpeg4 ffv1 mp3 ac3 pcm_s16le", "h264 hevc opus alac subrip mov_text"),
 ])  # fmt: skip
 def test_containers_take_what_players_expect(ending, yes, no):
     muxer = KINDS[ending].muxer

@@ -4,8 +4,8 @@ The times of a Clip come from a scan of the packets, without decoding; the pictu
 clip has as many frames as its file has packets, whatever the header claims and whatever is damaged: a frame that
 cannot be decoded repeats the one before it, and says so.
 
-Every `Frame.native` is planar YUV, planar RGB or grey of 8 to 16 bits, in stored orientation; palettes, packed and
-semi-planar pictures are converted here, so that no later stage meets them.
+Every `Frame.native` is planar YUV, planar RGB or grey of 8 to 16 bits, in stored orientation, with its transparency;
+palettes, packed and semi-planar pictures are converted here, so that no later stage meets them.
 """
 
 from __future__ import annotations
@@ -26,11 +26,12 @@ from av.video.reformatter import VideoReformatter
 
 from vidswap.errors import InputError
 from vidswap.media.clocks import on_one_clock, told
+from vidswap.media.colour import matrix_of
 from vidswap.media.headers import Headers
 from vidswap.media.packets import packets, refuse_unreadable
 from vidswap.media.source import MOST_PIXELS, codec_of, film_of, is_playlist, opened, others_of
 from vidswap.read import stills
-from vidswap.read.planar import Fitter, colour_of, planar
+from vidswap.read.planar import Fitter, colour_of, editable, planar
 from vidswap.read.times import Times, is_shown, scan
 from vidswap.read.view import Cropper, View, turn_of
 from vidswap.types import Array, Clip, Frame
@@ -188,6 +189,7 @@ def _placed(clip: Clip, start: int, stop: int, threads: str = "AUTO") -> Iterato
         ratio = Fraction(stream.time_base) / clip.time_base
         target = None if clip.counted or start == 0 else int(clip.pts[start] / int(ratio))
         reformatter, fitter = VideoReformatter(), Fitter(clip.width, clip.height)
+        matrix = matrix_of(clip.width, clip.height)
         index = -1
         for native in _from(container, stream, clip, target):
             if native is None:
@@ -203,7 +205,7 @@ def _placed(clip: Clip, start: int, stop: int, threads: str = "AUTO") -> Iterato
             if index >= stop:
                 return
             if index >= start:
-                yield index, fitter.fit(planar(native, reformatter))
+                yield index, fitter.fit(editable(native, reformatter, matrix))
 
 
 def _from(container: Any, stream: Any, clip: Clip, target: int | None) -> Iterator[Any]:

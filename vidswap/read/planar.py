@@ -8,11 +8,10 @@ from typing import Any
 from av.filter import Graph
 from av.video.reformatter import VideoReformatter
 
+from vidswap.media.colour import BT709, FULL, LIMITED, UNTAGGED, matrix_of
 from vidswap.read.view import EXACT
 
-BT709, UNTAGGED, BT601, LIMITED = 1, 2, 6, 1  # FFmpeg's numbers of matrices, and of a range
 _FLAGS = "flags=bicubic+accurate_rnd+full_chroma_int+full_chroma_inp"
-_HD_LINES = 720  # from here on an untagged picture is BT.709; FFmpeg alone would take it for BT.601
 
 
 def film_maker() -> VideoReformatter:
@@ -25,10 +24,46 @@ def colour_of(native: Any) -> tuple[int, int, int, int]:
     return native.colorspace, native.color_range, native.color_primaries, native.color_trc
 
 
+def editable(native: Any, reformatter: VideoReformatter, matrix: int) -> Any:
+    """A decoder's frame as planes that can be painted on, `matrix` being that of what is untagged: YUV or grey itself;
+    packed YUV with its sampling and depth; RGB as planar RGB of its depth, with its transparency."""
+    form = native.format
+    if is_planar_yuv(form):
+        if form.name.startswith("yuvj") and native.color_range == LIMITED:  # FFmpeg keeps the name where ranges change
+            plain = reformatter.reformat(native, format=form.name.replace("yuvj", "yuv"), src_color_range=FULL,
+                                         dst_color_range=FULL, threads=1)  # fmt: skip
+            plain.color_range, plain.colorspace = LIMITED, native.colorspace
+            plain.pts, plain.time_base, plain.duration = native.pts, native.time_base, native.duration
+            native = plain
+        if native.colorspace == UNTAGGED and matrix == BT709:
+            native.colorspace = BT709
+        return native
+    bits = next(deep for deep in (8, 10, 12, 16, 32) if deep >= form.components[0].bits)
+    deep = "" if bits == 8 else f"{min(bits, 16)}le"
+    clear = "a" if any(part.is_alpha for part in form.components) else ""
+    if form.is_rgb or form.has_palette or len(form.components) == 2:  # grey with transparency
+        to = f"gbr{clear}p{deep}"
+        made = reformatter.reformat(native, format=to, interpolation=EXACT, threads=1)
+    else:
+        to = f"yuv{clear}{_sampling(form)}p{deep}"
+        made = reformatter.reformat(native, format=to, interpolation=EXACT, dst_colorspace=matrix,
+                                    dst_color_range="MPEG", threads=1)  # fmt: skip
+        made.colorspace, made.color_range = matrix, LIMITED
+    made.pts, made.time_base, made.duration = native.pts, native.time_base, native.duration
+    return made
+
+
+def _sampling(form: Any) -> str:
+    one, *colours = form.components
+    if not colours:  # black and white
+        return "420"
+    return "444" if colours[0].width == one.width else "422" if colours[0].height == one.height else "420"
+
+
 def planar(native: Any, reformatter: VideoReformatter) -> Any:
     """The frame itself, tagged, if it is planar YUV or grey; else converted: 4:2:0 for players, 4:4:4 if its size is
     odd, because x264 takes no odd 4:2:0."""
-    matrix = BT709 if native.height >= _HD_LINES else BT601
+    matrix = matrix_of(native.width, native.height)
     if is_planar_yuv(native.format):
         if native.colorspace == UNTAGGED and matrix == BT709:
             native.colorspace = BT709

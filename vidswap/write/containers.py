@@ -50,7 +50,7 @@ KINDS = {
         Container(".mkv", "matroska", unit=Fraction(1, 1000), fonts=True, chapters=True),
         Container(".webm", "webm", codec="vp9", unit=Fraction(1, 1000), chapters=True),
         Container(".ts", "mpegts", unit=Fraction(1, 90000)),
-        Container(".avi", "avi", ordered=True),
+        Container(".avi", "avi", codec="mpeg4", ordered=True),
     )
 }
 # What transport streams carry by their standards (ISO 13818-1, ATSC, DVB, SMPTE 302M, opus in ts).
@@ -59,7 +59,9 @@ _TRANSPORTED = frozenset(
      "truehd", "opus", "s302m", "dvb_subtitle", "dvb_teletext", "hdmv_pgs_subtitle")
 )  # fmt: skip
 # What a muxer says it takes, and then refuses when it is to write the header.
-_REFUSED = frozenset(("mov", codec) for codec in ("opus", "flac", "truehd", "av1", "vp9", "vp8"))
+_REFUSED = frozenset((*(("mov", codec) for codec in ("opus", "flac", "truehd", "av1", "vp9", "vp8")),
+                      # taken, but shown late: no times of display, and decoders cannot tell that none are needed
+                      *(("avi", codec) for codec in ("h264", "hevc"))))  # fmt: skip
 _FINEST = 1000  # ticks a second of an AVI: each tick without a picture costs 8 bytes of its index and an empty chunk
 
 

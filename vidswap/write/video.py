@@ -14,18 +14,17 @@ from av.codec.context import Flags
 from av.video.reformatter import Interpolation, VideoReformatter
 
 from vidswap.errors import OutputError
+from vidswap.media.colour import BT601, FILM625, FULL, LIMITED, RGB, UNTAGGED, matrix_of
 from vidswap.media.sidedata import display_matrix, side_data
 from vidswap.media.source import film_of
 from vidswap.settings import WriteSettings
 from vidswap.types import Clip
 from vidswap.write import passthrough
-from vidswap.write.codecs import Samples, chosen, options_of
+from vidswap.write.codecs import Samples, chosen, lost_in, options_of
 from vidswap.write.containers import kind_of, time_base
 from vidswap.write.fields import BOTTOM_FIRST, TOP_FIRST, Ordered, told_whole
 from vidswap.write.tags import tags as own_tags
 
-_LIMITED = 1  # FFmpeg's number of that range
-_NO_MATRIX = {0, 2}  # its numbers of RGB's, and of an untold one
 # Without these flags swscale's rounding alone costs 1.5 dB after encoding.
 _EXACT = (
     Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT | Interpolation.FULL_CHR_H_INP
@@ -41,7 +40,7 @@ class Recipe:
     times, `aspect` the shape of a pixel, `matrix` how players turn or mirror them (nine numbers), `fields` in
     which order two make a picture (FFmpeg's number; 0: they are whole), `ordered` no B-frames, `headers` the container
     keeps what describes the stream, `tag` what it calls the codec where that is a choice, `tags` the track's own (its
-    language, its title). `library`: whose bytes they are."""
+    language, its title). `library`: whose bytes they are. `notes`: what of the pictures is lost, a line each."""
 
     encoder: str
     options: Mapping[str, str]
@@ -59,6 +58,12 @@ class Recipe:
     tag: str | None
     tags: Mapping[str, str]
     library: str
+    notes: tuple[str, ...] = ()
+
+    @property
+    def is_rgb(self) -> bool:
+        """Whether the samples are red, green and blue."""
+        return bool(av.VideoFormat(self.format).is_rgb)
 
 
 def recipe_of(clip: Clip, native: Any, out: Path, settings: WriteSettings) -> Recipe:
@@ -71,16 +76,19 @@ def recipe_of(clip: Clip, native: Any, out: Path, settings: WriteSettings) -> Re
         order = int(stream.codec_context.field_order) if stream else 0
     samples = _samples(native, clip.interlaced)
     codec, form = chosen(kind, samples, settings)
+    is_rgb = av.VideoFormat(form).is_rgb
     fields = max(order, TOP_FIRST) if samples.fields else 0
     told = [*_steady(codec.encoder), *_light(native, codec.encoder), *_order(fields, codec.encoder)]
     recipe = Recipe(
-        encoder=codec.encoder, options=options_of(codec, samples, settings, told), format=form,
+        encoder="libx264rgb" if is_rgb and codec.name == "h264" else codec.encoder,
+        options=options_of(codec, samples, settings, told), format=form,
         width=native.width, height=native.height,
         rate=min(clip.rate.limit_denominator(1001), codec.fastest),
         unit=time_base(kind, clip.pts, clip.time_base, clip.rate),
-        colour=_limited(clip.colour) if codec.limited else clip.colour, aspect=aspect, matrix=display_matrix(native),
+        colour=_colour(clip, codec.limited, is_rgb), aspect=aspect, matrix=display_matrix(native),
         fields=fields, ordered=kind.ordered, headers=kind.muxer not in ("mpegts", "avi"),
         tag="hvc1" if kind.is_mp4 and codec.name == "hevc" else None, tags=tags, library=av.__version__,
+        notes=lost_in(codec, form, samples, settings.lossless),
     )  # fmt: skip
     try:
         encoder(recipe)
@@ -150,18 +158,28 @@ def encoded(context: Any, native: Any) -> Iterator[Any]:
 
 
 def _fitted(native: Any, recipe: Recipe, reformatter: VideoReformatter) -> Any:
-    """A picture in the recipe's format; its matrix stays where it is the clip's, or either tells none; its range where
-    the codec knows both."""
-    matrix, ours = native.colorspace, recipe.colour[0]
-    changed = matrix != ours and not {matrix, ours} & _NO_MATRIX
-    if native.format.name == recipe.format and recipe.colour[1] in (native.color_range, 0) and not changed:
+    """A picture in the recipe's format, matrix and range, whatever its own are: in some films they change."""
+    if native.format.is_rgb:
+        if recipe.is_rgb:
+            return reformatter.reformat(native, format=recipe.format, interpolation=_EXACT, threads=1)
+        matrix, reach = recipe.colour[0], recipe.colour[1] or LIMITED
+        return reformatter.reformat(native, format=recipe.format, interpolation=_EXACT, dst_colorspace=matrix,
+                                    dst_color_range=reach, threads=1)  # fmt: skip
+    source, wanted = native.color_range or LIMITED, recipe.colour[1] or LIMITED
+    other = _matrix(native.colorspace, recipe) != _matrix(recipe.colour[0], recipe)
+    if native.format.name == recipe.format and source == wanted and not other:
         return native
-    source = native.color_range or _LIMITED
     return reformatter.reformat(
-        native, format=recipe.format, interpolation=_EXACT, src_color_range=source,
-        dst_color_range=recipe.colour[1] or source, threads=1,
-        **{"src_colorspace": matrix, "dst_colorspace": ours} if changed else {},
+        native, format=recipe.format, interpolation=_EXACT, src_color_range=source, dst_color_range=wanted, threads=1,
+        dst_colorspace=_matrix(recipe.colour[0], recipe) if other and not recipe.is_rgb else None,
     )  # fmt: skip
+
+
+def _matrix(matrix: int, recipe: Recipe) -> int:
+    """A matrix as PyAV takes it, which knows BT.601 by one of its numbers alone; what is untagged has the clip's."""
+    known = next((each for each in (matrix, recipe.colour[0]) if each != UNTAGGED), None)
+    known = matrix_of(recipe.width, recipe.height) if known is None else known
+    return FILM625 if known == BT601 else known
 
 
 def _samples(native: Any, interlaced: bool) -> Samples:
@@ -172,7 +190,8 @@ def _samples(native: Any, interlaced: bool) -> Samples:
         sampling = "444" if wide else "422" if tall else "420"
     full = str(native.format.name).startswith("yuvj")
     fields = interlaced or bool(native.interlaced_frame)
-    return Samples(sampling, parts[0].bits, full, fields, native.width, native.height)
+    clear = any(part.is_alpha for part in parts)
+    return Samples(sampling, parts[0].bits, full, fields, native.width, native.height, native.format.is_rgb, clear)
 
 
 def _steady(encoder: str) -> list[str]:
@@ -212,5 +231,6 @@ def _display(values: Sequence[Fraction], whole: bool) -> str:
     return "".join(f"{name}{pair}" for name, pair in pairs.items()) + f"L({most},{least})"
 
 
-def _limited(colour: tuple[int, int, int, int]) -> tuple[int, int, int, int]:
-    return colour[0], _LIMITED, colour[2], colour[3]
+def _colour(clip: Clip, limited: bool, is_rgb: bool) -> tuple[int, int, int, int]:
+    matrix, reach, primaries, light = clip.colour
+    return (RGB, FULL, primaries, light) if is_rgb else (matrix, LIMITED if limited else reach, primaries, light)
