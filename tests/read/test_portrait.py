@@ -86,6 +86,19 @@ def test_a_face_from_brows_to_chin_is_refused(tmp_path, reader):
         taken(close, tmp_path / "close.png", reader)
 
 
+def test_parts_of_a_face_larger_than_the_photo_are_no_face(face):
+    """The detector lays a small face into a large one, of which little is seen; with room, it finds the large."""
+    small, large = at(face, 200, 200, 0.5, 110), at(face, -300, -300, 2.0)
+
+    class Misled(Seeing):
+        def detect(self, rgb: Array) -> list[Face]:
+            room = (rgb.shape[0] - SHAPE[0]) / 2
+            return [at(large, room, room, 1)] if room else [small]
+
+    with pytest.raises(IdentityError, match="cut off at the"):
+        portrait(RGB, "a.jpg", Misled())
+
+
 def test_a_face_near_the_edge_is_whole(tmp_path, reader, face):
     x0, y0, x1, y1 = face.box.astype(int)
     made = taken(RGB[y0 - 8 : y1 + 8, x0 - 8 : x1 + 8], tmp_path / "tight.png", reader)

@@ -14,6 +14,8 @@ from vidswap.errors import IdentityError
 from vidswap.read.features import MOUTH, visibility
 from vidswap.types import Array, Face
 
+CLEAR = 0.84  # of a face that is seen; where it is less, parts of a larger one may have been taken for a face
+CLEARER = 0.08  # ... which is the right one where so much more of it is seen
 ALONE = 3.0  # a face this many times the area of the next is the one that is meant
 GHOST = 0.6  # a second face of which less is seen, of what is seen of the best, is none: a neck, a fold, a print
 MOST_OUTSIDE = 0.1  # of a face's points
@@ -45,9 +47,10 @@ def portrait(rgb: Array, name: str, reader: Reader) -> Portrait:
         rgb, notes = np.ascontiguousarray(np.rot90(rgb, turn)), (f"{name} lies {_TURNS[turn]}; it was turned",)
         face = _only(_faces(reader.detect(rgb)), name)
     refuse_cut(face.mesh, rgb.shape, name)
-    if _near_edge(face.mesh, rgb.shape):  # what lies outside is guessed better with some room
+    if _near_edge(face.mesh, rgb.shape) or seen(face) < CLEAR:  # what lies outside is found better with some room
         for other in _faces(_with_room(rgb, reader))[:1]:
             refuse_cut(other.mesh, rgb.shape, name)
+            face = other if seen(other) > seen(face) + CLEARER else face
     return Portrait(rgb, face, notes)
 
 
