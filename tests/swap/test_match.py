@@ -36,6 +36,20 @@ def test_the_light_becomes_the_actors(face, drawing, cast):
     assert after < 0.25 * before
 
 
+@pytest.mark.parametrize("share", [0.05, 0.15, 0.3])
+def test_in_the_dark_no_face_glows(paint, mesh, drawing, share):
+    """The actor in a frame that is all but black: the selfie is as dark, eyes, lips and colours too."""
+    face = paint(mesh, SIZE, SKIN, GROUND)
+    actor = np.rint(face * share).astype(np.uint8)
+    how = match.Tone(contrast=1.1, colour=1.1)
+    lit = match.relight(face, actor, drawing, match.LightSettings(), how)
+    inside = drawing_mask(drawing)
+    assert lit[inside].mean() < 1.35 * actor[inside].mean() + 2
+    assert np.percentile(lit[inside].max(-1), 99) < 1.5 * np.percentile(actor[inside].max(-1), 99) + 6
+    spread = np.ptp(lit[inside], axis=-1).mean()
+    assert spread < 1.6 * np.ptp(actor[inside].astype(float), axis=-1).mean() + 4
+
+
 def drawing_mask(drawing):
     skin = cv2.resize((drawing.part == 0).astype(np.uint8), (SIZE, SIZE))
     return cv2.erode(skin, np.ones((9, 9))) > 0

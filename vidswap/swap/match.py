@@ -16,6 +16,8 @@ LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 LOST_ON_THE_WAY = 1.08  # detail that the way back into the frame costs
 CONTRAST, COLOUR = (0.6, 1.15), (0.35, 1.1)
 BLURS = (0.0, 0.45, 0.7, 1.0, 1.5, 2.0)
+DARKEST = 0.6  # of the selfie's light, down to which detail is scaled as the light is ...
+DARK = 0.45  # ... but in a scene with less than this all over, which dims all
 SMALL = 128  # light is matched at this side: it has no detail
 
 
@@ -87,7 +89,8 @@ def relight(face: Array, actor: Array, drawing: Drawing, settings: LightSettings
     Luma: low frequencies are the actor's; detail is scaled as the light is (shading multiplies), within limits, and the
     rest of the step is added. Chroma: matched at `narrow` everywhere, since coloured light on a selfie is finer than
     shading; finer still, it would be the actor's blush and lipstick. Eyes keep more of their own contrast, half of what
-    the light would take: they are who it is, and in a face that is small or looks down they would drown."""
+    the light would take: they are who it is, and in a face that is small or looks down they would drown. In a scene so
+    dark that this would glow, all of it is dimmed along."""
     skin = cv2.resize((drawing.part == 0).astype(np.float32), (SMALL, SMALL), interpolation=cv2.INTER_AREA)
     own, light = (_ycc(cv2.resize(p, (SMALL, SMALL), interpolation=cv2.INTER_AREA)) for p in (face, actor))
     depth = cv2.distanceTransform((skin > 0.5).astype(np.uint8), cv2.DIST_L2, 3)
@@ -97,12 +100,15 @@ def relight(face: Array, actor: Array, drawing: Drawing, settings: LightSettings
     low[..., :1], wanted[..., :1] = (
         rim * p[..., :1] + (1 - rim) * _low(q[..., :1], skin, wide) for p, q in ((low, own), (wanted, light))
     )
-    share = settings.inside + (1 - settings.inside) * rim
+    level = float(((wanted[..., 0] + 8) * skin).sum() / max(float(((low[..., 0] + 8) * skin).sum()), 1.0))
+    dim = min(1.0, level / DARK)
+    inside = settings.inside if dim == 1 else 1 - (1 - settings.inside) * dim
+    share = inside + (1 - inside) * rim
     wanted[..., :1] = low[..., :1] + (wanted[..., :1] - low[..., :1]) * share
-    shade = np.clip((wanted[..., :1] + 8) / (low[..., :1] + 8), 0.6, 1.5)
+    shade = np.clip((wanted[..., :1] + 8) / (low[..., :1] + 8), DARKEST * dim, 1.5)
     gain = shade * how.contrast
-    gain += eyes_share(drawing, SMALL)[..., None] * np.maximum((1 + shade) / 2 - gain, 0)
-    gain = np.concatenate([gain, np.full_like(low[..., 1:], how.colour)], -1)
+    gain += eyes_share(drawing, SMALL)[..., None] * np.maximum((dim + shade) / 2 - gain, 0)
+    gain = np.concatenate([gain, np.full_like(low[..., 1:], how.colour * dim)], -1)
     shift = wanted - gain * low
     size = (drawing.size, drawing.size)
     lit = _ycc(face) * cv2.resize(gain, size) + cv2.resize(shift, size)
