@@ -19,7 +19,7 @@ from test_fuzz import changes
 from vidswap import plan as plans
 from vidswap.errors import InputError, UsageError
 from vidswap.plan import PIECE, open_plan, packed, title, unpacked
-from vidswap.types import Shot, Track
+from vidswap.types import PER_FRAME, Shot, Track
 
 FACTS = {"source": "ab12", "size": [640, 360, 200], "span": [10, 110], "models": {"mesh": "cd"}, "settings": {},
          "versions": {"vidswap": "0.1.0", "tracks": 1}}  # fmt: skip
@@ -47,7 +47,7 @@ def path(tmp_path) -> Path:
 
 def same(one: Track, other: Track) -> bool:
     assert (one.id, one.person, one.start) == (other.id, other.person, other.start)
-    return all(np.array_equal(getattr(one, kind), getattr(other, kind)) for kind in (*plans.KINDS, "embedding"))
+    return all(np.array_equal(getattr(one, kind), getattr(other, kind)) for kind in (*PER_FRAME, "embedding"))
 
 
 def read(path: Path) -> list[Track]:

@@ -31,7 +31,6 @@ from vidswap.write import encode
 from vidswap.write.cast import portrait
 from vidswap.write.picture import write_picture
 
-HEIGHTS = (480, 720, 1080)
 ROUNDS = 2  # plain transcode and render take turns; the best of each counts: others work on the machine too
 SHORT = Moment(Fraction(2))  # seconds of the shorter of two runs whose memory is compared
 # A face of the clip, put onto the face it is: it stays on this machine, and goes with the folder it was put in.

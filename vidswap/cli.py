@@ -115,9 +115,9 @@ def _swap(options: argparse.Namespace) -> None:
         tell(f"warning: {in_flags(note)}")
     if options.json:
         return say_json({"out": str(done.out), "sheet": options.sheet and str(options.sheet), "frames": done.frames,
-                            "resumed": done.resumed, "repeated": done.repeated, "swapped": done.swapped,
-                            "persons": done.persons, "engine": settings.swap.engine, "licence": done.licence,
-                            "notes": done.notes, "seconds": round(done.seconds, 2)})  # fmt: skip
+                         "resumed": done.resumed, "repeated": done.repeated, "swapped": done.swapped,
+                         "persons": done.persons, "engine": settings.swap.engine, "licence": done.licence,
+                         "notes": done.notes, "seconds": round(done.seconds, 2)})  # fmt: skip
     found = f", {done.resumed} were there already" if done.resumed else ""
     say(f"{done.out}: {done.swapped} of {done.frames} frames have the new face{found}; {done.seconds:.1f} s")
     if options.sheet:
@@ -146,7 +146,7 @@ def _plan(options: argparse.Namespace) -> None:
     if options.json:
         return say_json(asdict(made))
     say(f"{made.out}: {made.frames} frames, shots: {made.shots}, persons: {len(made.persons)}, "
-          f"tracks: {made.tracks}; {made.bytes / 1e6:.1f} MB")  # fmt: skip
+        f"tracks: {made.tracks}; {made.bytes / 1e6:.1f} MB")  # fmt: skip
 
 
 def _cache(options: argparse.Namespace) -> None:
@@ -159,7 +159,7 @@ def _cache(options: argparse.Namespace) -> None:
     total = sum(entry.bytes for entry in entries)
     if options.json:
         return say_json({"folder": folder, "bytes": total, "limit": LIMIT, "cleared": options.action == "clear",
-                            "entries": [asdict(entry) for entry in entries]})  # fmt: skip
+                         "entries": [asdict(entry) for entry in entries]})  # fmt: skip
     if options.action == "list" and entries:
         from vidswap.plan import title
 

@@ -13,6 +13,7 @@ from types import MappingProxyType
 from vidswap.errors import InstallError
 
 PACKAGES = MappingProxyType({"cv2": "opencv-python-headless", "PIL": "pillow", "google": "protobuf"})  # other names
+MORE = "`vidswap doctor` says what else is amiss"
 _PLACE = re.compile(r"[/\\](?:site|dist)-packages[/\\](\w+)")
 
 
@@ -40,9 +41,6 @@ def explained(error: ImportError | OSError) -> InstallError:
         return InstallError(f"OpenCV cannot be loaded: {reason}", f"{headless()}; no desktop or root is needed for it")
     return InstallError(f"the library {library} cannot be loaded: {reason}",
                         f"pip install --force-reinstall --no-deps {package}; {MORE}")  # fmt: skip
-
-
-MORE = "`vidswap doctor` says what else is amiss"
 
 
 def headless() -> str:

@@ -26,7 +26,7 @@ import numpy as np
 
 from vidswap.errors import InputError, UsageError
 from vidswap.files import as_output_error, whole
-from vidswap.types import MESH_POINTS, Array, Parted, Shot, Track
+from vidswap.types import MESH_POINTS, PER_FRAME, Array, Parted, Shot, Track, joined
 
 FORMAT = 1
 PIECE = 32  # frames of a track that are packed together
@@ -41,7 +41,6 @@ DAMAGED = (  # all that zipfile, json and numpy raise over bytes that are not th
     zipfile.BadZipFile, zlib.error, struct.error, OSError, EOFError, ValueError, RuntimeError, OverflowError,
 )  # fmt: skip
 ANEW = "make it anew: vidswap plan CLIP -o FILE"
-KINDS = ("mesh", "seen", "visible", "visible_to_frame")  # arrays of a track with a row for each frame
 _DATE = (1980, 1, 1, 0, 0, 0)  # equal plans are equal files
 
 Facts = Mapping[str, Any]  # what a plan depends on: "source", "size", "span", "models", "settings", "versions"
@@ -130,7 +129,7 @@ class Draft:
             piece = track.part(start, min(start + PIECE, track.stop))
             self._grid = piece.visible.shape[1]
             _put(self._archive, f"mesh-{row}-{number}", packed(piece.mesh))
-            for kind in KINDS[1:]:
+            for kind in PER_FRAME[1:]:
                 _put(self._archive, f"{kind}-{row}-{number}", getattr(piece, kind))
         self._spans.append((track.id, track.start, track.stop))
 
@@ -189,17 +188,9 @@ def glimpsed(track: Track | Trail, most: int) -> Track:
     for start in range(track.start, track.stop, PIECE):
         piece = track.part(start, min(start + PIECE, track.stop))
         rows = slice((track.start - start) % step, None, step)
-        taken: dict[str, Any] = {kind: getattr(piece, kind)[rows].copy() for kind in KINDS}  # the rest may go
+        taken: dict[str, Any] = {kind: getattr(piece, kind)[rows].copy() for kind in PER_FRAME}  # the rest may go
         pieces.append(replace(piece, **taken))
     return joined(pieces)
-
-
-def joined(pieces: Sequence[Track]) -> Track:
-    """Pieces of one track that follow one another, as one."""
-    if len(pieces) == 1:
-        return pieces[0]
-    whole: dict[str, Any] = {kind: np.concatenate([getattr(piece, kind) for piece in pieces]) for kind in KINDS}
-    return replace(pieces[0], **whole)
 
 
 def packed(mesh: Array) -> Array:
@@ -239,7 +230,7 @@ def _read(path: Path, archive: zipfile.ZipFile) -> Plan:
     if grid > GRID_MOST or width > EMBEDDING_MOST or long > FACES_MOST * len(span):
         raise ValueError("it is too large")
     pieces = sum(-(-(stop - start) // PIECE) for *_, start, stop in rows)
-    if len(archive.infolist()) != 2 + len(KINDS) * pieces:  # before anything is made of what the header claims
+    if len(archive.infolist()) != 2 + len(PER_FRAME) * pieces:  # before anything is made of what the header claims
         raise ValueError("parts are missing")
     parts = _parts(rows, grid, width)
     _check(archive, parts)
@@ -266,7 +257,7 @@ def _pieces(archive: zipfile.ZipFile, parts: Parts) -> Callable[[int, int], tupl
     @lru_cache(KEPT)
     def read(row: int, index: int) -> tuple[Array, ...]:
         with _fence(Path(str(archive.filename))):
-            mesh, seen, visible, to_frame = (_array(archive, f"{kind}-{row}-{index}", parts) for kind in KINDS)
+            mesh, seen, visible, to_frame = (_array(archive, f"{kind}-{row}-{index}", parts) for kind in PER_FRAME)
             return _plausible(unpacked(mesh, len(seen)), to_frame), seen, visible, to_frame
 
     return read

@@ -8,7 +8,7 @@ stages leave the bytes of what they are handed alone.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields, replace
 from datetime import date
 from fractions import Fraction
@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 Array = NDArray[Any]
 MESH_POINTS = 478
+PER_FRAME = ("mesh", "seen", "visible", "visible_to_frame")  # arrays of a track with a row for each frame
 
 
 def _check(owner: object, name: str, dtype: type, shape: tuple[int | None, ...]) -> None:
@@ -221,8 +222,15 @@ class Track(_Shapes):
     def part(self, start: int, stop: int) -> Track:
         """Its frames [start, stop)."""
         rows = slice(start - self.start, stop - self.start)
-        kinds = ("mesh", "seen", "visible", "visible_to_frame")
-        return replace(self, start=start, **{kind: getattr(self, kind)[rows] for kind in kinds})
+        return replace(self, start=start, **{name: getattr(self, name)[rows] for name in PER_FRAME})
+
+
+def joined(pieces: Sequence[Track]) -> Track:
+    """Pieces of one track that follow one another, as one."""
+    if len(pieces) == 1:
+        return pieces[0]
+    whole: dict[str, Any] = {name: np.concatenate([getattr(piece, name) for piece in pieces]) for name in PER_FRAME}
+    return replace(pieces[0], **whole)
 
 
 class Parted(Protocol):

@@ -81,5 +81,3 @@ def test_strangers_who_move_as_one_are_two():
 def test_of_a_moment_nothing_is_said():
     shown = performance(1, LEAST - 1)
     assert doubles(shown, shown) == []
-
-

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 import vidswap
 from vidswap import geometry
-from vidswap.read.steady import steadied
+from vidswap.read.steady import PIECE, piece
 
 MEAN = np.load(Path(vidswap.__file__).parent / "models" / "embedded" / "face.npz")["mean"].astype(np.float64)
 EYE = 100.0  # distance of the outer eye corners in these tests, pixels
@@ -45,6 +45,16 @@ def lids(meshes):
 
 def jitter(meshes):
     return np.sqrt((np.diff(meshes, 2, axis=0) ** 2).mean())
+
+
+def steadied(meshes, frames, count):
+    """All frames of a track, piece by piece, from the meshes that were seen in `frames`."""
+
+    def seen(low, high):
+        inside = (frames >= low) & (frames < high)
+        return meshes[inside], frames[inside]
+
+    return np.concatenate([piece(start, count, seen) for start in range(0, count, PIECE)])
 
 
 def whole(meshes):

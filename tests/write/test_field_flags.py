@@ -75,5 +75,3 @@ def test_prores_takes_all_for_fields_where_some_are(tmp_path):
     pictures = ((frame.index, frame.native) for frame in frames(clip))
     encode(clip, pictures, out, WriteSettings(codec="prores"), {})
     assert set(flags(out)) == {True}
-
-

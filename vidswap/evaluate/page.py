@@ -13,11 +13,12 @@ from vidswap.files import as_output_error, write_whole
 
 WIDE, TALL = 640, 96  # of a graph, pixels
 INKS = ("#2f6fde", "#d9622b")
+NONE, ANY = -1e9, 1e9  # no least value, no greatest
 
 
 @dataclass(frozen=True)
 class Line:
-    """What a figure means, from where to where it is good, and what is wrong where it is lower, or higher."""
+    """What a figure means, from `low` to `high` it is good, and what is `wrong` where it is lower, or higher."""
 
     key: str
     name: str
@@ -27,7 +28,7 @@ class Line:
     words: str
 
     def verdict(self, value: float) -> str:
-        """"good", or what is wrong; "" where a figure is neither."""
+        """What is wrong, or "good"; "" where a figure is neither."""
         if self.low == NONE and self.high == ANY:
             return ""
         return self.wrong[0] if value < self.low else self.wrong[1] if value > self.high else "good"
@@ -39,7 +40,6 @@ class Line:
         return f"at least {self.low:g}" if self.high == ANY else f"{self.low:g} to {self.high:g}"
 
 
-NONE, ANY = -1e9, 1e9
 LINES = (
     Line("identity", "Likeness to the photo", 0.6, ANY, ("hardly the person", ""), "Cosine between the new face and "
          "the photo, as the face recogniser sees them: 1 is the same picture; one pair of strangers in twenty gets "

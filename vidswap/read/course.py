@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import Any
 
 import cv2
 import numpy as np
@@ -17,9 +16,8 @@ from vidswap import geometry
 from vidswap.read import steady
 from vidswap.read.faces import overlap
 from vidswap.read.persons import Sketch
-from vidswap.types import Array, Face, Track
+from vidswap.types import Array, Face, Track, joined
 
-KINDS = ("mesh", "seen", "visible", "visible_to_frame")  # arrays of a track with a row for each frame
 NEAR = 0.4  # overlap (IoU) from which what was looked at is where a face was filled in
 Reading = Callable[[int], Sequence[Face]]  # a frame's index -> the faces found there
 
@@ -67,11 +65,7 @@ class Course:
     def _alone(self, start: int, stop: int) -> Track:
         edges = range((start - self.start) // steady.PIECE, (stop - 1 - self.start) // steady.PIECE + 1)
         pieces = [self.piece(number * steady.PIECE) for number in edges]
-        parts = [each.part(max(start, each.start), min(stop, each.stop)) for each in pieces]
-        if len(parts) == 1:
-            return parts[0]
-        whole: dict[str, Any] = {kind: np.concatenate([getattr(part, kind) for part in parts]) for kind in KINDS}
-        return replace(parts[0], **whole)
+        return joined([each.part(max(start, each.start), min(stop, each.stop)) for each in pieces])
 
 
 def course(number: int, sights: Array, read: Reading, sketch: Sketch, beside: Sequence[Course]) -> Course:

@@ -42,20 +42,9 @@ class _Poses:
         return np.asarray(turned * self.scale[:, None, None] + self.shift[:, None])
 
 
-def steadied(meshes: Array, frames: Array, count: int) -> Array:
-    """(count, 478, 3) float32 from the (n, 478, 3) `meshes` seen in `frames` (n,), which run from 0 to count - 1: the
-    frames between are interpolated, all are steadied. Long tracks are taken in overlapping pieces, to save memory."""
-
-    def seen(low: int, high: int) -> tuple[Array, Array]:
-        inside = (frames >= low) & (frames < high)
-        return meshes[inside], frames[inside]
-
-    return np.concatenate([piece(start, count, seen) for start in range(0, count, PIECE)])
-
-
 def piece(start: int, count: int, seen: Callable[[int, int], tuple[Array, Array]]) -> Array:
-    """The frames [start, start + PIECE) of a track of `count`, steadied, float32; `seen` gives the meshes, and the
-    frames they were seen in, of a part [low, high) of the track."""
+    """(T, 478, 3) float32: the frames [start, start + PIECE) of a track of `count`, filled in and steadied; `seen`
+    gives the meshes (n, 478, 3), and the frames (n,) they were seen in, of a part [low, high) of the track."""
     low, high = max(start - MARGIN, 0), min(start + PIECE + MARGIN, count)
     meshes, frames = seen(low, high)
     return np.asarray(_steadied(meshes, frames - low, high - low)[start - low :][:PIECE], np.float32)

@@ -68,7 +68,6 @@ class View:
             picture = cv2.resize(picture, self.square, interpolation=cv2.INTER_CUBIC)
         return np.ascontiguousarray(_turned(np.asarray(picture, np.uint8), self.turn))
 
-
     @property
     def is_plain(self) -> bool:
         """Whether pictures are seen as they are stored."""

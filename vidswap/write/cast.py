@@ -49,4 +49,3 @@ def cast_sheet(rows: Sequence[Row]) -> Array:
         for left, picture in zip(range(TEXT, page.shape[1], step), row.portraits):
             page[top : top + SIDE, left : left + SIDE] = picture
     return page
-

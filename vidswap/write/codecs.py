@@ -232,4 +232,3 @@ def _is_cut(sampling: str, samples: Samples) -> bool:
     """Whether colours so sampled would leave half a sample over at the edge."""
     across, down = sampling in ("420", "422"), sampling == "420"
     return bool((across and samples.width % 2) or (down and samples.height % 2))
-
