@@ -63,8 +63,7 @@ ALLOWED = {
 TORCH = {"swap.sampler", "swap.embedded", "swap.network", "train"}
 FENCES = {
     "av": {"media", "read.clip", "read.planar", "read.sound", "read.stills", "read.view", "write.containers",
-           "write.encode", "write.fields", "write.passthrough", "write.refusals", "write.streams", "write.subtitles",
-           "write.video"},
+           "write.encode", "write.passthrough", "write.refusals", "write.streams", "write.subtitles", "write.video"},
     "PIL": {"read.photo", "read.stills", "write.stills"},
     "pillow_heif": {"read.photo"},
     "onnxruntime": {"read.faces"},

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import struct
-from itertools import pairwise
 from typing import Any
 
-from av.filter import Graph
 from av.sidedata.sidedata import Type
+
+from vidswap.media.filters import filtered
 
 _NAMED = len(list(Type))  # the first kind that PyAV has no name for: its names have no gaps
 _KINDS = range(_NAMED, _NAMED + 16)
@@ -31,11 +31,4 @@ def display_matrix(native: Any) -> tuple[int, ...] | None:
 
 
 def _without_unnamed(native: Any) -> Any:
-    graph = Graph()
-    shape = f"video_size={native.width}x{native.height}:pix_fmt={native.format.name}:time_base=1/1000"
-    removed = [graph.add("sidedata", f"mode=delete:type={kind}") for kind in _KINDS]
-    for one, other in pairwise([graph.add("buffer", shape), *removed, graph.add("buffersink")]):
-        one.link_to(other)
-    graph.configure()
-    graph.push(native)
-    return graph.pull()
+    return filtered(native, *(("sidedata", f"mode=delete:type={kind}") for kind in _KINDS))

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
 from typing import Any
 
-from av.filter import Graph
 from av.video.reformatter import VideoReformatter
 
 from vidswap.media.colour import BT709, FULL, LIMITED, UNTAGGED, matrix_of
-from vidswap.read.view import EXACT
+from vidswap.media.filters import EXACT, EXACT_WORDS, Chain, Filter
 
-_FLAGS = "flags=bicubic+accurate_rnd+full_chroma_int+full_chroma_inp"
+_RANGES = {LIMITED: ":in_range=limited:out_range=limited", FULL: ":in_range=full:out_range=full"}  # as `scale` says it
 
 
 def film_maker() -> VideoReformatter:
@@ -78,37 +76,21 @@ def planar(native: Any, reformatter: VideoReformatter) -> Any:
 
 
 class Fitter:
-    """Brings pictures of other sizes to one, as players do: whole, in their own shape, black around where it differs.
-    It keeps its filter for the next picture of the same kind."""
+    """Brings pictures of other sizes to one, as players do: whole, in their own shape, black around them."""
 
     def __init__(self, width: int, height: int) -> None:
         self._size = width, height
-        self._kind: tuple[object, ...] | None = None
+        self._chain = Chain(self._filters)
 
     def fit(self, native: Any) -> Any:
         """The picture itself where it has the size."""
-        if (native.width, native.height) == self._size:
-            return native
-        kind = (native.width, native.height, native.format.name, native.colorspace, native.color_range)
-        if kind != self._kind:
-            self._graph, self._kind = self._made(native), kind
-        self._graph.push(native)
-        return self._graph.pull()
+        return native if (native.width, native.height) == self._size else self._chain.through(native)
 
-    def _made(self, native: Any) -> Graph:
-        graph, (width, height) = Graph(), self._size
-        graph.threads = 1
-        shape = f"video_size={native.width}x{native.height}:pix_fmt={native.format.name}:time_base=1/1000"
-        ranges = {1: ":in_range=limited:out_range=limited", 2: ":in_range=full:out_range=full"}
-        wanted = f"{width}:{height}:force_original_aspect_ratio=decrease:force_divisible_by={1 + (width > 2)}:{_FLAGS}"
-        chain = (
-            graph.add("buffer", shape), graph.add("scale", wanted + ranges.get(native.color_range, "")),
-            graph.add("pad", f"{width}:{height}:-1:-1"), graph.add("buffersink"),
-        )  # fmt: skip
-        for one, other in pairwise(chain):
-            one.link_to(other)
-        graph.configure()
-        return graph
+    def _filters(self, native: Any) -> list[Filter]:
+        width, height = self._size
+        kept = _RANGES.get(native.color_range, "")
+        whole = f"force_original_aspect_ratio=decrease:force_divisible_by={1 + (width > 2)}"
+        return [("scale", f"{width}:{height}:{whole}:{EXACT_WORDS}{kept}"), ("pad", f"{width}:{height}:-1:-1")]
 
 
 def sized(native: Any, width: int, height: int, reformatter: VideoReformatter) -> Any:

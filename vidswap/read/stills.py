@@ -26,12 +26,13 @@ from PIL.TiffImagePlugin import TiffImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
 from vidswap.errors import InputError
+from vidswap.files import PICTURES
+from vidswap.media.colour import FULL
+from vidswap.media.source import MOST_PIXELS
 from vidswap.read.planar import colour_of, planar
 from vidswap.types import Array, Clip
 
-ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")  # of the files of a sequence
 KINDS = "give a png, jpg, webp, bmp, tiff or gif file, or a folder of such pictures of one size"
-MOST_PIXELS = 1 << 26
 MOST_FRAMES = 100_000
 RATE = Fraction(25)  # of a sequence, where nobody says; a still is shown for one such frame
 UNIT = Fraction(1, 1000)  # of an animation's times
@@ -101,7 +102,7 @@ def native_of(pixels: Array) -> Any:
     for plane, channel in zip(native.planes, (1, 2, 0, 3) if channels.shape[2] > 1 else (0,), strict=False):
         rows = np.frombuffer(plane, pixels.dtype).reshape(height, -1)
         rows[:, :width] = channels[..., channel]
-    native.color_range, native.time_base = 2, UNIT  # pictures use the full range
+    native.color_range, native.time_base = FULL, UNIT
     return native
 
 
@@ -123,7 +124,7 @@ def _clip(path: Path, kind: str, files: tuple[Path, ...], lengths: list[int], un
 
 def _sequence(folder: Path) -> tuple[Path, ...]:
     try:
-        found = [file for file in folder.iterdir() if file.suffix.lower() in ENDINGS and not file.name.startswith(".")]
+        found = [file for file in folder.iterdir() if file.suffix.lower() in PICTURES and not file.name.startswith(".")]
     except OSError as error:
         raise InputError(f"{folder} cannot be read ({error.strerror})", "check its permissions") from error
     if not found:

@@ -4,23 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from fractions import Fraction
-from itertools import pairwise
 from typing import Any
 
 import cv2
 import numpy as np
-from av.filter import Graph
-from av.filter.context import FilterContext
-from av.video.reformatter import Interpolation, VideoReformatter
+from av.video.reformatter import VideoReformatter
 
 from vidswap import hdr
+from vidswap.media.filters import EXACT, Chain
 from vidswap.media.sidedata import display_matrix
 from vidswap.types import Array
 
-# Without these flags swscale's rounding alone costs 1.5 dB after encoding.
-EXACT = (
-    Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT | Interpolation.FULL_CHR_H_INP
-)
 _BLOCK, _APRON = 16, 8  # pixels
 _SQUARE, _LONGEST = Fraction(1, 50), 4  # shapes of a pixel that are taken for square, and for a mistake
 UPRIGHT = ((1, 0), (0, 1))
@@ -89,34 +83,18 @@ class View:
 
 
 class Cropper:
-    """Takes boxes out of pictures. It keeps its filter for the next picture of the same kind: to make one costs as much
-    as to use it a hundred times."""
+    """Takes boxes out of pictures."""
 
     def __init__(self) -> None:
-        self._kind: tuple[object, ...] | None = None
+        self._chain = Chain(lambda _: [("crop", "exact=1")])
 
     def crop(self, native: Any, box: Box) -> Any:
         """A box of a picture, without copying it: unlike a copy, it keeps where chroma is sited."""
-        kind = (native.width, native.height, native.format.name, native.colorspace, native.color_range)
-        if kind != self._kind:
-            self._graph, self._crop = _crop_filter(native)
-            self._kind = kind
+        (crop,) = self._chain.made_for(native)
         x0, y0, x1, y1 = box
         for name, value in zip("whxy", (x1 - x0, y1 - y0, x0, y0)):
-            self._crop.process_command(name, str(value))
-        self._graph.push(native)
-        return self._graph.pull()
-
-
-def _crop_filter(native: Any) -> tuple[Graph, FilterContext]:
-    """A graph for pictures like this one, and the filter in it that is told what to cut out."""
-    graph = Graph()
-    shape = f"video_size={native.width}x{native.height}:pix_fmt={native.format.name}:time_base=1/1000"
-    ends = graph.add("buffer", shape), graph.add("crop", "exact=1"), graph.add("buffersink")
-    for one, other in pairwise(ends):
-        one.link_to(other)
-    graph.configure()
-    return graph, ends[1]
+            crop.process_command(name, str(value))
+        return self._chain.through(native)
 
 
 def _turned(picture: Array, turn: Turn) -> Array:

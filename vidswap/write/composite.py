@@ -15,6 +15,7 @@ import cv2
 import numpy as np
 
 from vidswap import hdr
+from vidswap.media.colour import FULL
 from vidswap.types import Array, Frame, Swapped
 
 Layer = tuple[Swapped, int]
@@ -23,7 +24,6 @@ Box = tuple[int, int, int, int]  # x0 y0 x1 y1, exclusive ends
 # Kr and Kb of the luma weights, by FFmpeg's number of the matrix (ITU-R BT.709, BT.601, BT.2020; SMPTE 240M; FCC).
 _LUMA = {1: (0.2126, 0.0722), 4: (0.30, 0.11), 7: (0.212, 0.087), 9: (0.2627, 0.0593), 10: (0.2627, 0.0593)}
 _LUMA_601 = (0.299, 0.114)
-_FULL_RANGE = 2
 _SHOWS = 1 / 255  # an alpha of less changes no level of 8 bits, but for rounding
 _SHRINK = 0.8  # below this zoom a crop is first shrunk by areas, or the warp would skip pixels
 
@@ -180,7 +180,7 @@ def yuv_matrix(native: Any) -> Array:
     rows = np.stack([luma, (np.eye(3)[2] - luma) / (2 - 2 * blue), (np.eye(3)[0] - luma) / (2 - 2 * red)]) / 255
     bits = native.format.components[0].bits
     unit = 1 << (bits - 8)
-    if native.color_range == _FULL_RANGE or native.format.name.startswith("yuvj"):
+    if native.color_range == FULL or native.format.name.startswith("yuvj"):
         scale, offset = np.full(3, (1 << bits) - 1.0), np.array([0.0, 128.0, 128.0]) * unit
     else:
         scale, offset = np.array([219.0, 224.0, 224.0]) * unit, np.array([16.0, 128.0, 128.0]) * unit

@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from itertools import pairwise
 from typing import Any
 
-from av.filter import Graph
+from vidswap.media.filters import Chain
 
 BOTTOM_FIRST = (3, 4)  # FFmpeg's numbers of the orders of fields
 TOP_FIRST = 2  # the first of them: 0 is unknown, 1 that there are none
@@ -24,31 +23,18 @@ class Ordered:
     pictures that still wait in it would get the new one."""
 
     def __init__(self, order: int) -> None:
-        self._mode = "bff" if order in BOTTOM_FIRST else "tff"
-        self._kind: tuple[object, ...] | None = None
+        mode = "bff" if order in BOTTOM_FIRST else "tff"
+        self._chain = Chain(lambda _: [("setfield", f"mode={mode}")])
 
     def ordered(self, native: Any) -> Any:
         """The picture; `opaque` of it says whether it is whole: [True]."""
         whole = not native.interlaced_frame
         if whole:
-            kind = (native.width, native.height, native.format.name)
-            if kind != self._kind:
-                self._graph, self._kind = self._made(native), kind
             times = native.pts, native.duration, native.time_base
-            self._graph.push(native)
-            native = self._graph.pull()
+            native = self._chain.through(native)
             native.pts, native.duration, native.time_base = times
         native.opaque = [whole]  # a list of its own: PyAV keeps them by identity, and forgets it with its first owner
         return native
-
-    def _made(self, native: Any) -> Graph:
-        graph = Graph()
-        shape = f"video_size={native.width}x{native.height}:pix_fmt={native.format.name}:time_base=1/1000"
-        ends = graph.add("buffer", shape), graph.add("setfield", f"mode={self._mode}"), graph.add("buffersink")
-        for one, other in pairwise(ends):
-            one.link_to(other)
-        graph.configure()
-        return graph
 
 
 def told_whole(packets: Iterable[Any]) -> Iterator[Any]:

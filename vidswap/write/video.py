@@ -11,10 +11,11 @@ from typing import Any
 
 import av
 from av.codec.context import Flags
-from av.video.reformatter import Interpolation, VideoReformatter
+from av.video.reformatter import VideoReformatter
 
 from vidswap.errors import OutputError
 from vidswap.media.colour import BT601, FILM625, FULL, LIMITED, RGB, UNTAGGED, matrix_of
+from vidswap.media.filters import EXACT
 from vidswap.media.sidedata import display_matrix, side_data
 from vidswap.media.source import film_of
 from vidswap.settings import WriteSettings
@@ -25,10 +26,6 @@ from vidswap.write.containers import kind_of, time_base
 from vidswap.write.fields import BOTTOM_FIRST, TOP_FIRST, Ordered, told_whole
 from vidswap.write.tags import tags as own_tags
 
-# Without these flags swscale's rounding alone costs 1.5 dB after encoding.
-_EXACT = (
-    Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT | Interpolation.FULL_CHR_H_INP
-)
 _PROCESSOR = Path("/proc/cpuinfo")
 
 Picture = tuple[int, Any]  # index in the clip, av.VideoFrame
@@ -161,16 +158,16 @@ def _fitted(native: Any, recipe: Recipe, reformatter: VideoReformatter) -> Any:
     """A picture in the recipe's format, matrix and range, whatever its own are: in some films they change."""
     if native.format.is_rgb:
         if recipe.is_rgb:
-            return reformatter.reformat(native, format=recipe.format, interpolation=_EXACT, threads=1)
+            return reformatter.reformat(native, format=recipe.format, interpolation=EXACT, threads=1)
         matrix, reach = recipe.colour[0], recipe.colour[1] or LIMITED
-        return reformatter.reformat(native, format=recipe.format, interpolation=_EXACT, dst_colorspace=matrix,
+        return reformatter.reformat(native, format=recipe.format, interpolation=EXACT, dst_colorspace=matrix,
                                     dst_color_range=reach, threads=1)  # fmt: skip
     source, wanted = native.color_range or LIMITED, recipe.colour[1] or LIMITED
     other = _matrix(native.colorspace, recipe) != _matrix(recipe.colour[0], recipe)
     if native.format.name == recipe.format and source == wanted and not other:
         return native
     return reformatter.reformat(
-        native, format=recipe.format, interpolation=_EXACT, src_color_range=source, dst_color_range=wanted, threads=1,
+        native, format=recipe.format, interpolation=EXACT, src_color_range=source, dst_color_range=wanted, threads=1,
         dst_colorspace=_matrix(recipe.colour[0], recipe) if other and not recipe.is_rgb else None,
     )  # fmt: skip
 
