@@ -148,12 +148,18 @@ def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write(tmp_path_factory.mktemp("clips") / "original.mkv")
 
 
+def grained(picture: np.ndarray) -> np.ndarray:
+    """With the detail that a photo in focus has."""
+    noise = np.random.default_rng(0).normal(0, 12, (*picture.shape[:2], 1))
+    return np.where(picture.any(-1, keepdims=True), np.clip(picture + noise, 0, 255), 0).astype(np.uint8)
+
+
 @pytest.fixture(scope="module")
 def photo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("photo") / "red.png"
     picture = np.zeros((300, 300, 3), np.uint8)
     picture[60:260, 60:240] = (60, 90, 200)  # BGR
-    cv2.imwrite(str(path), picture)
+    cv2.imwrite(str(path), grained(picture))
     return path
 
 
@@ -397,7 +403,7 @@ def test_nobody_tells_where_closed_eyes_look() -> None:
 @pytest.mark.parametrize(("skin", "told"), [((150, 100, 80), None), ((235, 215, 205), "paled skin")])
 def test_paled_skin_is_called_so(skin: tuple[int, int, int], told: str | None, tmp_path: Path, spoilt: Spoilt) -> None:
     photo = tmp_path / "brown.png"
-    cv2.imwrite(str(photo), np.full((300, 300, 3), (80, 100, 150), np.uint8))  # BGR
+    cv2.imwrite(str(photo), grained(np.full((300, 300, 3), (80, 100, 150), np.uint8)))  # BGR
 
     def painted(_index: int, picture: np.ndarray, area: np.ndarray) -> np.ndarray:
         return np.where(area[..., None], np.array(skin, np.uint8), picture)

@@ -35,8 +35,8 @@ def reader() -> FaceReader:
 
 @pytest.fixture(scope="module")
 def around_the_cut(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Ten frames before the sample's cut and ten after it."""
-    pictures = [frame.rgb for frame in frames(open_clip(CLIP), CUT - 10, CUT + 10)]
+    """Twenty frames before the sample's cut and twenty after it."""
+    pictures = [frame.rgb for frame in frames(open_clip(CLIP), CUT - 20, CUT + 20)]
     return make_clip(tmp_path_factory.mktemp("cut") / "cut.mp4", pictures)
 
 
@@ -55,10 +55,10 @@ def two_people(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_shots_and_people_are_found_around_a_cut(around_the_cut: Path, tmp_path: Path) -> None:
     made = plan_clip(around_the_cut, tmp_path / "cut.plan")
-    assert (made.frames, made.shots, made.tracks, made.persons) == (20, 2, 2, (0,))
+    assert (made.frames, made.shots, made.tracks, made.persons) == (40, 2, 2, (0,))
     with open_plan(made.out) as plan:
-        assert [(shot.start, shot.stop) for shot in plan.shots] == [(0, 10), (10, 20)]
-        assert [(track.start, track.stop, track.person) for track in plan.tracks] == [(0, 10, 0), (10, 20, 0)]
+        assert [(shot.start, shot.stop) for shot in plan.shots] == [(0, 20), (20, 40)]
+        assert [(track.start, track.stop, track.person) for track in plan.tracks] == [(0, 20, 0), (20, 40, 0)]
         whole = [track.part(track.start, track.stop) for track in plan.tracks]
     assert all(track.seen.all() for track in whole)
     clip = open_clip(around_the_cut)
@@ -175,9 +175,9 @@ def test_ctrl_c_during_the_analysis_is_one_line_and_130(tmp_path: Path) -> None:
 
 def test_times_of_a_swapped_part_are_those_of_the_clip(around_the_cut: Path, tmp_path: Path) -> None:
     swap_clip(around_the_cut, SELFIE, "self", tmp_path / "out.mp4",
-              settings=Settings(ReadSettings(start=moment("6f"), end=moment("14f")), WARP))  # fmt: skip
+              settings=Settings(ReadSettings(start=moment("16f"), end=moment("24f")), WARP))  # fmt: skip
     before, after = open_clip(around_the_cut), open_clip(tmp_path / "out.mp4")
-    wanted = (before.pts[6:14] - before.pts[6]).tolist()
+    wanted = (before.pts[16:24] - before.pts[16]).tolist()
     assert [time * after.time_base for time in (after.pts - after.pts[0]).tolist()] == [
         time * before.time_base for time in wanted
     ]
