@@ -302,3 +302,27 @@ except KeyboardInterrupt:
     running.send_signal(number)
     said = running.communicate(timeout=5)[1]
     assert (running.returncode, said) == (128 + number, "")
+
+
+@pytest.mark.parametrize("after", [False, True])
+def test_a_signal_around_the_start_of_a_thread_does_not_hang(monkeypatch, after):
+    """Where it comes before the thread is started nobody would answer; where it comes just after, somebody does."""
+    started, worked = [], threading.Event()
+
+    def start(run: Callable[[], None], _: tuple[()]) -> None:
+        if after:
+            started.append(threading.Thread(target=run))
+            started[0].start()
+        raise KeyboardInterrupt
+
+    def items() -> Iterator[int]:
+        worked.set()
+        yield from range(100)
+
+    monkeypatch.setattr("vidswap.relay.start_new_thread", start)
+    with pytest.raises(KeyboardInterrupt), ahead(items(), 2):
+        pass
+    for thread in started:
+        thread.join(5)
+        assert not thread.is_alive()
+    assert after or not worked.is_set()

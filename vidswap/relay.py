@@ -152,26 +152,34 @@ def _beside(work: Callable[[], None], line: _Line[Item]) -> Iterator[None]:
     """`work` in another thread. When the context is left the line is closed, and the thread has ended.
 
     No threading.Thread: a signal amid its start or its disposal, which are written in Python, is lost or leaves it half
-    started. Here a thread has started, or has not, and an answer comes in either case.
+    started. Where a signal keeps us from knowing whether the thread was started, one of the two sides takes the only
+    `chance`: the thread, which then answers when it has ended, or we, and one that comes late has nothing to do.
     """
-    ended: SimpleQueue[None] = SimpleQueue()
+    chance, ended, launched = [True], SimpleQueue[None](), False
 
     def run() -> None:
-        try:
-            work()
-        finally:
-            ended.put(None)
+        if _taken(chance):
+            try:
+                work()
+            finally:
+                ended.put(None)
 
     try:
-        try:
-            start_new_thread(run, ())
-        except RuntimeError:  # the system has no room for another thread
-            ended.put(None)
-            raise
+        start_new_thread(run, ())
+        launched = True
         yield
     finally:
         line.close()
-        ended.get()
+        if launched or not _taken(chance):
+            ended.get()
+
+
+def _taken(chance: list[bool]) -> bool:
+    """Whether the only item was there to be taken: true for one of any number of threads."""
+    try:
+        return chance.pop()
+    except IndexError:
+        return False
 
 
 def _pulled(items: Iterable[Item]) -> Generator[Item, None, None]:
