@@ -51,7 +51,7 @@ ALLOWED = {
     "write": SHARED | {"write"},
     "train": SHARED | {"train", *STAGES},
     "trust": {"errors", "types"},
-    "evaluate": SHARED | {"evaluate", "read"},  # the second journey: two clips are read and compared
+    "evaluate": SHARED | {"clock", "evaluate", "read"},  # the second journey: two clips are read and compared
     "analysis": SHARED | {"cache", "clock", "plan", "read", "relay"},  # the first half of the journey
     "render": SHARED | {"clock", "plan", "relay", *STAGES},  # the second half
     "pipeline": SHARED | {"analysis", "clock", "evaluate", "plan", "render", "trust", *STAGES},

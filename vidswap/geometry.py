@@ -40,6 +40,13 @@ def bounds(mesh: Array) -> Array:
     return np.concatenate([mesh[:, :2].min(0), mesh[:, :2].max(0)]).astype(np.float32)
 
 
+def quarters(mesh: Array) -> int:
+    """By how many quarters, 0 to 3, a picture must be turned against the clock to make its face (478, 3) upright."""
+    left, right = five_points(mesh)[:2]
+    x, y = right - left
+    return round(float(np.arctan2(y, x)) / (np.pi / 2)) % 4
+
+
 def fit_similarity(source: Array, target: Array) -> Array:
     """The (2, 3) float64 similarity that takes `source` (K, 2) to `target` (K, 2) with least squares (Umeyama 1991)."""
     scale, rotation, shift = fit_pose(source[:, :2], target[:, :2])

@@ -10,7 +10,7 @@ import pytest
 from vidswap import geometry
 from vidswap.read import watch as watching
 from vidswap.read.faces import LYING
-from vidswap.read.watch import turn_of, watch
+from vidswap.read.watch import watch
 from vidswap.types import Array, Face
 
 MEAN = np.load(geometry.__file__.replace("geometry.py", "models/embedded/face.npz"))["mean"]
@@ -170,4 +170,4 @@ def test_the_way_that_faces_lie_is_looked_at_for_the_rest_of_the_shot(monkeypatc
 
 @pytest.mark.parametrize("degrees", [0, 40, 50, 90, 180, 220, 230, 270, 300, 350])
 def test_the_turn_that_makes_a_face_upright(degrees: int) -> None:
-    assert turn_of(face_at(0, np.radians(degrees))) == round(degrees / 90) % 4
+    assert geometry.quarters(face_at(0, np.radians(degrees)).mesh) == round(degrees / 90) % 4

@@ -15,9 +15,9 @@ import numpy as np
 
 from vidswap.read.clip import frames
 from vidswap.read.sound import Sound
-from vidswap.types import Array, Clip
+from vidswap.types import Array, Clip, Shot
 
-Span = tuple[Fraction, Fraction | None]  # seconds of a clip's clock; to None: to its end
+Seconds = tuple[Fraction, Fraction | None]  # from when to when on a clip's clock; to None: to its end
 _SMALL = 48  # side of the pictures that are compared
 _TOLD_BY = 5  # first pictures of the part that are looked for
 _ALIKE = 0.5  # grey levels by which pictures that look alike may differ: then the sound decides between them
@@ -26,7 +26,7 @@ _NEAR = Fraction(1, 50)  # seconds around where they should be
 
 
 @dataclass(frozen=True)
-class Heard:
+class SoundMatch:
     """How a clip's sound came through: "same", "changed", "missing" (it had some), or "none" (it has none); `shift` is
     the clip's clock less that of the other one by it, seconds; None where it cannot tell."""
 
@@ -34,56 +34,50 @@ class Heard:
     shift: Fraction | None = None
 
 
-@dataclass(frozen=True)
-class Part:
-    """Frames [first, first + count) of a clip, of which another one was made."""
-
-    first: int
-    count: int
-
-
-def part_of(before: Clip, after: Clip, sound: tuple[Sequence[Sound], Sequence[Sound]]) -> Part:
-    """The part of the clip `before` that `after` shows: where its first pictures look most like it; of pictures that
+def part_of(before: Clip, after: Clip, sound: tuple[Sequence[Sound], Sequence[Sound]]) -> Shot:
+    """The frames of the clip `before` that `after` shows: where its first pictures look most like it; of pictures that
     look alike the one at which the same sound is heard. `sound` is that of both."""
     count = min(len(before), len(after))
     if len(before) <= len(after):
-        return Part(0, count)
+        return Shot(0, count)
     differences = _differences(before, after)
     likely = np.flatnonzero(differences <= differences.min() + _ALIKE)
     ways = [shift for one, other in zip(*sound) for shift in _shifts(one, other)]
     if not ways:
-        return Part(int(differences.argmin()), count)
+        start = int(differences.argmin())
+        return Shot(start, start + count)
 
     def off(index: int) -> Fraction:
         apart = _time(before, index) - _time(after, 0)
         return min(abs(apart - shift) for shift in ways)
 
-    return Part(min(likely.tolist(), key=off), count)
+    start = min(likely.tolist(), key=off)
+    return Shot(start, start + count)
 
 
-def span_of(before: Clip, after: Clip, part: Part) -> tuple[Span, Fraction]:
+def seconds_of(before: Clip, after: Clip, part: Shot) -> tuple[Seconds, Fraction]:
     """From when to when a part lasts, and the clock of `before` less that of `after`, as their pictures tell it."""
-    start, stop = _time(before, part.first), part.first + part.count
-    end = _time(before, stop) if stop < len(before) else None
+    start = _time(before, part.start)
+    end = _time(before, part.stop) if part.stop < len(before) else None
     return (start, end), start - _time(after, 0)
 
 
-def compare_sound(before: Sequence[Sound], after: Sequence[Sound], span: Span, shift: Fraction) -> Heard:
+def compare_sound(before: Sequence[Sound], after: Sequence[Sound], span: Seconds, shift: Fraction) -> SoundMatch:
     """Whether all streams of `after` are those of `before`, in its order, packet by packet or (PCM) sample by sample,
     for as long as the pictures last: over `span`; `shift` is what the pictures tell of the two clocks."""
     if not before or not after:
-        return Heard("none" if not before and not after else "missing" if before else "changed")
+        return SoundMatch("none" if not before and not after else "missing" if before else "changed")
     if len(before) != len(after):
-        return Heard("changed")
+        return SoundMatch("changed")
     found = [_heard(one, other, span, shift) for one, other in zip(before, after)]
-    return found[0] if all(each.word == "same" for each in found) else Heard("changed")
+    return found[0] if all(each.word == "same" for each in found) else SoundMatch("changed")
 
 
-def timing(before: Clip, after: Clip, part: Part, shift: Fraction | None) -> float:
+def timing(before: Clip, after: Clip, part: Shot, shift: Fraction | None) -> float:
     """The largest difference of the times at which two clips show the same frame, in milliseconds: by the clock of
     their sound, where `shift` tells it; else counted from their first common frame."""
-    apart = _time(before, part.first) - _time(after, 0) if shift is None else shift
-    starts = before.pts[part.first : part.first + part.count].tolist(), after.pts[: part.count].tolist()
+    apart = _time(before, part.start) - _time(after, 0) if shift is None else shift
+    starts = before.pts[part.start : part.stop].tolist(), after.pts[: len(part)].tolist()
     return float(max(abs(a * before.time_base - b * after.time_base - apart) for a, b in zip(*starts)) * 1000)
 
 
@@ -109,17 +103,17 @@ def _time(clip: Clip, index: int) -> Fraction:
     return int(clip.pts[index]) * clip.time_base
 
 
-def _heard(one: Sound, other: Sound, span: Span, shift: Fraction) -> Heard:
+def _heard(one: Sound, other: Sound, span: Seconds, shift: Fraction) -> SoundMatch:
     if one.sample:
         return _heard_samples(one, other, span, shift)
     ways = {_shift(one, other, place): place for place in _places(one, other)}
     if not ways:
-        return Heard("changed")
+        return SoundMatch("changed")
     nearest = min(ways, key=lambda way: abs(way - shift))
     place, (start, end) = ways[nearest], span
     wanted = [i for i, time in enumerate(one.times) if _is_within(one, i, int(time) * one.unit, start, end)]
     whole = not wanted or (place <= wanted[0] and wanted[-1] < place + len(other.digests))
-    return Heard("same", nearest) if whole else Heard("changed")
+    return SoundMatch("same", nearest) if whole else SoundMatch("changed")
 
 
 def _is_within(sound: Sound, packet: int, begin: Fraction, start: Fraction, end: Fraction | None) -> bool:
@@ -143,33 +137,27 @@ def _places(one: Sound, other: Sound) -> list[int]:
     """Where all packets of `other` follow one another among those of `one`."""
     if not len(other.digests):
         return []
-    whole, part, width = one.digests.tobytes(), other.digests.tobytes(), one.digests.itemsize
-    found, at = [], whole.find(part)
-    while at >= 0:
-        if at % width == 0:
-            found.append(at // width)
-        at = whole.find(part, at + 1)
-    return found
+    return _all(one.digests.tobytes(), other.digests.tobytes(), one.digests.itemsize)
 
 
-def _heard_samples(one: Sound, other: Sound, span: Span, shift: Fraction) -> Heard:
+def _heard_samples(one: Sound, other: Sound, span: Seconds, shift: Fraction) -> SoundMatch:
     """PCM, whose packets other containers cut elsewhere: byte by byte, from where its first ones are found again."""
     if other.sample != one.sample or not len(other.times):
-        return Heard("changed")
+        return SoundMatch("changed")
     head, near = _bytes(other, 0, _HEAD), round(_NEAR * one.rate)
     expected = round((other.seconds(0) + shift - one.seconds(0)) * one.rate)
     begin = max(0, expected - near)
     around = _bytes(one, begin, len(head) + 2 * near * one.sample)
-    starts = [begin + at // one.sample for at in _all(around, head) if at % one.sample == 0]
+    starts = [begin + place for place in _all(around, head, one.sample)]
     start = min(starts, key=lambda sample: abs(sample - expected), default=None)
     length = None if start is None else _continued(one, start, other)
     if start is None or length is None:
-        return Heard("changed")
+        return SoundMatch("changed")
     first = one.seconds(0) + Fraction(start, one.rate)
     slack = max(one.unit, other.unit, Fraction(2, one.rate))
     whole = first <= max(span[0], one.seconds(0)) + slack
     whole = whole and first + Fraction(length, one.rate) >= min(one.end, span[1] or one.end) - slack
-    return Heard("same", first - other.seconds(0)) if whole else Heard("changed")
+    return SoundMatch("same", first - other.seconds(0)) if whole else SoundMatch("changed")
 
 
 def _bytes(sound: Sound, first: int, most: int) -> bytes:
@@ -182,10 +170,12 @@ def _bytes(sound: Sound, first: int, most: int) -> bytes:
     return bytes(found[:most])
 
 
-def _all(whole: bytes, part: bytes) -> list[int]:
-    found, at = [], whole.find(part)
+def _all(whole: bytes, part: bytes, width: int) -> list[int]:
+    """All places at which `part` lies in `whole`, counted in items of `width` bytes."""
+    found, at = list[int](), whole.find(part)
     while at >= 0:
-        found.append(at)
+        if at % width == 0:
+            found.append(at // width)
         at = whole.find(part, at + 1)
     return found
 

@@ -15,14 +15,16 @@ import cv2
 import numpy as np
 
 from vidswap import geometry
+from vidswap.clock import Report, quiet
 from vidswap.errors import InputError, NoFaceError
 from vidswap.evaluate import measures
-from vidswap.evaluate.align import compare_sound, part_of, span_of, timing
+from vidswap.evaluate.align import compare_sound, part_of, seconds_of, timing
+from vidswap.read.boxes import area
 from vidswap.read.clip import frames, open_clip
 from vidswap.read.identity import load_identity
 from vidswap.read.shots import Cuts
 from vidswap.read.sound import sounds
-from vidswap.types import Array, Clip, Consent, Face, Identity
+from vidswap.types import Array, Clip, Consent, Face, Identity, Shot
 from vidswap.weights import path_to
 
 DETECT_EVERY = 8  # frames between detections while the face is followed
@@ -32,7 +34,6 @@ OTHER_SKIN = 8.0  # dE between the cheeks of actor and photo, from which on it c
 SWAPPED = 3.0  # grey levels by which a face must differ to be the one that was swapped
 # Nothing is made of the face and nothing kept but figures, so nobody is asked; and nobody is said to have been.
 MEASURED = Consent("whoever the photos show", ("evaluate",), record="none: measured, not swapped")
-Told = Callable[[str, int, int], None]  # stage, done, total
 Series = Mapping[str, tuple[tuple[float, float], ...]]
 
 
@@ -75,7 +76,7 @@ class Evaluation:
         return {"frames": list(self.frames), "faces": self.faces, "lost": self.lost, **rounded, "sound": self.sound}
 
 
-def evaluate(original: Path, swapped: Path, photos: Path, reader: Reader, told: Told | None = None) -> Evaluation:
+def evaluate(original: Path, swapped: Path, photos: Path, reader: Reader, report: Report = quiet) -> Evaluation:
     """Compare a clip with its swap and with the photos (file or folder) of who should be in it. A swap of a part of the
     clip is compared with that part.
 
@@ -87,23 +88,21 @@ def evaluate(original: Path, swapped: Path, photos: Path, reader: Reader, told: 
     wanted = load_identity(photos, MEASURED, reader)
     heard_in = sounds(original, before.stretches), sounds(swapped, after.stretches)
     part = part_of(before, after, heard_in)
-    first, count = part.first, part.count
-    kept = np.linspace(first, first + count - 1, STRIPS + 2).round()[1:-1].astype(int)
+    kept = np.linspace(part.start, part.stop - 1, STRIPS + 2).round()[1:-1].astype(int)
     watched = _Watch(reader, wanted, before, frozenset(kept.tolist()))
-    for done, (index, a, b) in enumerate(_side_by_side(before, after, first, count), 1):
+    for done, (index, a, b) in enumerate(_side_by_side(before, after, part), 1):
         watched.see(index, a, b)
-        if told:
-            told("evaluation", done, count)
+        report("evaluation", done, len(part))
     if not watched.faces:
         raise NoFaceError("nobody's face was found in the original clip", "a face should be at least 40 pixels wide")
-    heard = compare_sound(*heard_in, *span_of(before, after, part))
+    heard = compare_sound(*heard_in, *seconds_of(before, after, part))
     figures = {**watched.figures(), "timing_ms": timing(before, after, part, heard.shift)}
     lengths, moments = (len(before), len(after)), tuple(watched.moments)
     return Evaluation(lengths, watched.faces, watched.lost, figures, heard.word, watched.curves(), moments)
 
 
-def _side_by_side(before: Clip, after: Clip, first: int, count: int) -> Iterator[tuple[int, Array, Array]]:
-    for a, b in zip(frames(before, first, first + count), frames(after, 0, count), strict=True):
+def _side_by_side(before: Clip, after: Clip, part: Shot) -> Iterator[tuple[int, Array, Array]]:
+    for a, b in zip(frames(before, part.start, part.stop), frames(after, 0, len(part)), strict=True):
         yield a.index, a.rgb, b.rgb
 
 
@@ -246,7 +245,7 @@ def swapped_face(found: Sequence[Face], before: Array, after: Array, known: Arra
         return float(cv2.absdiff(before[rows, columns], after[rows, columns]).mean())
 
     most = max(found, key=change)
-    return most if change(most) >= SWAPPED else max(found, key=lambda face: float(np.prod(face.box[2:] - face.box[:2])))
+    return most if change(most) >= SWAPPED else max(found, key=lambda face: area(face.box))
 
 
 def moment(second: float, before: Array, after: Array, mesh: Array) -> Moment:

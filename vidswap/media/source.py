@@ -1,7 +1,8 @@
-"""The one door to a film's file, and which of its streams is the film."""
+"""The one door to a film's file, which of its streams is the film, and how its sound is packed."""
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,8 @@ FORMATS = (
 )  # fmt: skip
 _DOOR = {"format_whitelist": ",".join(FORMATS), "protocol_whitelist": "file", "max_pixels": str(MOST_PIXELS)}
 _PLAYLISTS = (b"ffconcat", b"#extm3u", b"<?xml", b"<mpd", b"<smil", b"[playlist]", b"v=0")
+_PCM = re.compile(r"pcm_(?:[suf](8|16|24|32|64)(?:le|be)?|alaw|mulaw)")
+_BARE, _CHECKED = 7, 9  # bytes of an ADTS header without and with a checksum
 _THUMBNAIL = Disposition.attached_pic | Disposition.timed_thumbnails | Disposition.still_image
 
 
@@ -70,6 +73,24 @@ def is_cover(stream: Any) -> bool:
 def codec_of(stream: Any) -> str:
     """FFmpeg's name of a stream's codec, whatever decodes it; "" where nothing does."""
     return str(stream.codec_context.codec.canonical_name) if stream.codec_context else ""
+
+
+def sample_bytes(stream: Any) -> int:
+    """Bytes of one sample of all channels of PCM sound, 0 for all that is not PCM."""
+    found = _PCM.fullmatch(codec_of(stream)) if stream.type == "audio" else None
+    return int(found[1] or 8) // 8 * stream.codec_context.layout.nb_channels if found else 0
+
+
+def header_bytes(packet: Any) -> int | None:
+    """Bytes of the header (ADTS, ISO 13818-7) that a transport stream's AAC has before what other containers hold of a
+    packet; 0 for all else, None where it is lost."""
+    stream = packet.stream
+    if stream.container.format.name != "mpegts" or stream.type != "audio" or codec_of(stream) != "aac":
+        return 0
+    head = bytes(memoryview(packet)[:2])
+    if len(head) < 2 or head[0] != 0xFF or head[1] & 0xF0 != 0xF0:
+        return None
+    return _BARE if head[1] & 1 else _CHECKED
 
 
 def _those(streams: list[Any], wanted: Any) -> list[Any]:

@@ -14,7 +14,7 @@ import numpy as np
 
 from vidswap import geometry
 from vidswap.read import steady
-from vidswap.read.faces import overlap
+from vidswap.read.boxes import overlap
 from vidswap.read.persons import Sketch
 from vidswap.types import Array, Face, Track, joined
 

@@ -16,7 +16,7 @@ from itertools import islice
 import cv2
 import numpy as np
 
-from vidswap.read.shots import detail_of
+from vidswap.read.shots import correlation, detail_of
 from vidswap.types import Array
 
 LENGTHS = (6, 8, 12, 16, 24, 32, 48)  # frames between the two pictures compared: .2 to 1.6 s at 30 a second
@@ -78,7 +78,7 @@ class Dissolves:
         """Keep the dissolve between the first and the last of `span`, which ends with frame `index`, if there is one
         and its ends are less alike than those of the one that is kept."""
         first, last = span[0], span[-1]
-        alike = _correlation(first, last)
+        alike = correlation(first, last)
         if alike >= (self._best[0] if self._best else APART) or min(first.var(), last.var()) < BLANK:
             return
         share = next((share for share, holds in WAYS if holds(first, span[len(span) // 2], last)), None)
@@ -105,7 +105,7 @@ def _is_blend(first: Array, between: Array, last: Array) -> bool:
     plain = (1 - share) * first.var() + share * last.var()
     summed = ((1 - share) * first + share * last).var()
     flatter = plain - between.var() > FLATTER * (plain - summed)
-    return _amid(share) and flatter and min(_correlation(first, between), _correlation(between, last)) > BOTH
+    return _amid(share) and flatter and min(correlation(first, between), correlation(between, last)) > BOTH
 
 
 def _parts(first: Array, between: Array, last: Array) -> tuple[float, float]:
@@ -128,11 +128,6 @@ def _is_wipe(first: Array, between: Array, last: Array) -> bool:
 
 def _amid(share: float) -> bool:
     return 0.2 < share < 0.8
-
-
-def _correlation(a: Array, b: Array) -> float:
-    """Of two pictures of details, -1 to 1."""
-    return float((a * b).mean() / max(float(a.std() * b.std()), 1e-6))
 
 
 WAYS = ((_blend, _is_blend), (_wipe, _is_wipe))

@@ -7,7 +7,7 @@ its models are opened one by one instead, for the processor.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -24,6 +24,7 @@ from skimage.transform import estimate_transform
 
 from vidswap import geometry, weights
 from vidswap.errors import ModelError
+from vidswap.read.boxes import SAME, area, distinct, inside, meets, overlap, within
 from vidswap.read.features import Net, Refiner, cut, refiner
 from vidswap.types import Array, Face
 
@@ -31,7 +32,6 @@ CLOSE_SIDE, DETECT_SIDE = 256, 640  # the longer side of what the detector sees:
 CLOSE = 0.3  # a close face's side, of the picture's longer one; at 256 pixels smaller ones are less sure than at 640
 SURE, SURE_EMBEDDED = 0.5, 0.6  # a detection's least score: insightface's own choice, and ours for our pack
 IS_FACE = 0.5  # the mesh model's least score: its word decides
-SAME = 0.45  # boxes that overlap more (IoU) are one face
 ENOUGH = 0.3  # part of a mesh that must lie in the picture: of less of a face nothing is known
 LYING = (1, 2, 3)  # quarters by which a picture is turned against the clock, to find faces that lie or hang in it
 # Of upright faces none has its mesh farther from the detector's five points than AGREE, in distances of the outer eye
@@ -331,44 +331,3 @@ def boxed(transform: Array, box: Array) -> Array:
     """Where a box (4 or more,) goes that is turned by quarters: (4,)."""
     corners = geometry.apply(transform, box[:4].reshape(2, 2))
     return np.concatenate([corners.min(0), corners.max(0)])
-
-
-def area(box: Array) -> float:
-    """Of a box (4 or more,)."""
-    return float(np.prod(np.maximum(box[2:4] - box[:2], 0)))
-
-
-def shared(a: Array, b: Array) -> float:
-    """The area that two boxes (4 or more,) have in common."""
-    return area(np.concatenate([np.maximum(a[:2], b[:2]), np.minimum(a[2:4], b[2:4])]))
-
-
-def overlap(a: Array, b: Array) -> float:
-    """Intersection over union of two boxes (4,), 0 to 1."""
-    both = shared(a, b)
-    return both / max(area(a) + area(b) - both, 1e-9)
-
-
-def inside(box: Array, other: Array) -> bool:
-    """Whether most of a box (4 or more,) lies in another."""
-    return shared(box, other) > 0.6 * area(box)
-
-
-def within(mesh: Array, rgb: Array) -> float:
-    """Which part of a mesh's points lie in a picture, 0 to 1."""
-    points, limits = mesh[:468, :2], np.array(rgb.shape[1::-1]) - 1
-    return float(((points >= 0) & (points <= limits)).all(1).mean())
-
-
-def meets(box: Array, other: Array) -> bool:
-    """Whether two boxes may be of one face that is seen in two ways."""
-    return overlap(box, other) > 0.3 or inside(box, other) or inside(other, box)
-
-
-def distinct(faces: Iterable[Face]) -> list[Face]:
-    """The faces without those that overlap one named before."""
-    kept: list[Face] = []
-    for face in faces:
-        if all(overlap(face.box, other.box) < SAME for other in kept):
-            kept.append(face)
-    return kept

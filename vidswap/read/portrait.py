@@ -11,6 +11,7 @@ import numpy as np
 
 from vidswap import geometry
 from vidswap.errors import IdentityError
+from vidswap.read.boxes import area
 from vidswap.read.features import MOUTH, visibility
 from vidswap.types import Array, Face
 
@@ -43,7 +44,7 @@ def portrait(rgb: Array, name: str, reader: Reader) -> Portrait:
     """The one face in a photo, or the one by far the largest; the photo is turned where the face lies or hangs in it.
     Raises IdentityError: no face, several, or one that the photo's edge cuts."""
     face, notes = _only(_faces(reader.detect(rgb)) or _faces(_with_room(rgb, reader)), name), tuple[str, ...]()
-    if turn := quarters(face.mesh):
+    if turn := geometry.quarters(face.mesh):
         rgb, notes = np.ascontiguousarray(np.rot90(rgb, turn)), (f"{name} lies {_TURNS[turn]}; it was turned",)
         face = _only(_faces(reader.detect(rgb)), name)
     refuse_cut(face.mesh, rgb.shape, name)
@@ -57,12 +58,6 @@ def portrait(rgb: Array, name: str, reader: Reader) -> Portrait:
 def seen(face: Face) -> float:
     """How much of a face is seen, 0 to 1."""
     return float(visibility(face)[:468].mean())
-
-
-def quarters(mesh: Array) -> int:
-    """By how many quarter turns to the left a picture makes a face in it upright, 0 to 3."""
-    x, y = mesh[263, :2] - mesh[33, :2]
-    return round(float(np.degrees(np.arctan2(y, x))) / 90) % 4
 
 
 def refuse_cut(mesh: Array, shape: tuple[int, ...], name: str) -> None:
@@ -83,21 +78,16 @@ def refuse_cut(mesh: Array, shape: tuple[int, ...], name: str) -> None:
 def _faces(faces: Sequence[Face]) -> list[Face]:
     """The largest first, without those that are none beside the one that is seen best."""
     best = max((seen(face) for face in faces), default=0.0)
-    return sorted((face for face in faces if seen(face) >= GHOST * best), key=lambda face: -_area(face))
+    return sorted((face for face in faces if seen(face) >= GHOST * best), key=lambda face: -area(face.box))
 
 
 def _only(faces: Sequence[Face], name: str) -> Face:
     """The one face, or the one by far the largest."""
     if not faces:
         raise IdentityError(f"no face in {name}", "use a sharp, well-lit photo of one face looking at the camera")
-    if len(faces) > 1 and _area(faces[0]) <= ALONE * _area(faces[1]):
+    if len(faces) > 1 and area(faces[0].box) <= ALONE * area(faces[1].box):
         raise IdentityError(f"{len(faces)} faces in {name}", "crop the photo to the face that is meant")
     return faces[0]
-
-
-def _area(face: Face) -> float:
-    width, height = face.box[2:] - face.box[:2]
-    return float(width * height)
 
 
 def _near_edge(mesh: Array, shape: tuple[int, ...]) -> bool:

@@ -39,7 +39,7 @@ class Cuts:
             self._doubt = before is not None
             return False
         self._detail = detail
-        cut = self._doubt and before is not None and _likeness(detail, before) < _ALIKE
+        cut = self._doubt and before is not None and correlation(detail, before) < _ALIKE
         self._doubt = False
         return cut
 
@@ -57,6 +57,6 @@ def detail_of(small: Array) -> Array:
     return np.asarray(cv2.GaussianBlur(grey, (0, 0), 2) - cv2.GaussianBlur(grey, (0, 0), 8), np.float32)
 
 
-def _likeness(a: Array, b: Array) -> float:
-    """Correlation of two pictures of detail, -1 to 1."""
+def correlation(a: Array, b: Array) -> float:
+    """Of two pictures of detail, -1 to 1."""
     return float((a * b).mean() / max(float(a.std() * b.std()), 1e-6))

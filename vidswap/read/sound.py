@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,13 +16,11 @@ import numpy as np
 from vidswap.errors import InputError
 from vidswap.media.clocks import on_one_clock
 from vidswap.media.packets import packets
-from vidswap.media.source import film_of, opened
+from vidswap.media.source import film_of, header_bytes, opened, sample_bytes
 from vidswap.read.stills import is_pictures
 from vidswap.types import Array, Stretch
 
-_PCM = re.compile(r"pcm_(?:[suf](8|16|24|32|64)(?:le|be)?|alaw|mulaw)")
 _DIGEST = 16  # bytes of a sha256 that are kept
-_BARE, _CHECKED = 7, 9  # bytes of an ADTS header without and with a checksum (ISO 13818-7)
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,22 +77,17 @@ def sounds(path: Path, stretches: Sequence[Stretch] = ()) -> list[Sound]:
 
 def _sound(path: Path, stream: Any, found: list[tuple[int, bytes, int]]) -> Sound:
     context, unit = stream.codec_context, Fraction(stream.time_base)
-    pcm = _PCM.fullmatch(context.name)
-    sample = int(pcm[1] or 8) // 8 * context.layout.nb_channels if pcm else 0
     times = np.array([time for time, _, _ in found], np.int64)
     digests = np.array([digest for _, digest, _ in found], f"V{_DIGEST}")
     end = max((time + length for time, _, length in found), default=0) * unit
-    return Sound(path, stream.index, context.name, unit, times, digests, sample, context.sample_rate, Fraction(end))
+    sample, rate = sample_bytes(stream), context.sample_rate
+    return Sound(path, stream.index, context.name, unit, times, digests, sample, rate, Fraction(end))
 
 
 def _payload(packet: Any) -> bytes:
-    """What a packet holds, without its ADTS header; nothing of one that lost it."""
-    content = bytes(packet)
-    if packet.stream.codec_context.name != "aac" or packet.stream.container.format.name != "mpegts" or not content:
-        return content
-    if len(content) < _CHECKED or content[0] != 0xFF or content[1] & 0xF0 != 0xF0:
-        return b""
-    return content[_BARE if content[1] & 1 else _CHECKED :]
+    """What a packet holds, without its header; nothing of one that lost it."""
+    head = header_bytes(packet)
+    return b"" if head is None else bytes(packet)[head:]
 
 
 @contextmanager

@@ -6,10 +6,9 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
-import numpy as np
-
 from vidswap import geometry
-from vidswap.read.faces import LYING, FaceReader, distinct, meets, within
+from vidswap.read.boxes import distinct, meets, within
+from vidswap.read.faces import LYING, FaceReader
 from vidswap.read.tracks import GAP
 from vidswap.types import Array, Face
 
@@ -21,8 +20,8 @@ LEAVING = 0.6  # part of a mesh that lies in the picture, of a face that has lef
 
 
 @dataclass(frozen=True, eq=False)
-class _Moment:
-    """A picture and the faces in it, to which those are added that are followed back to it."""
+class _Picture:
+    """A picture (H, W, 3) and the faces in it, to which those are added that are followed back to it."""
 
     rgb: Array
     faces: list[Face]
@@ -51,19 +50,19 @@ def watch(frames: Iterable[tuple[int, Array, bool]], reader: FaceReader, every: 
     while one is missing that was there up to `every` frames ago. In between they are followed, and a new one is
     followed back to where it came in. Embeddings come with each new look, and are None on the other frames. A face of
     score 0 says that one was there a little before or after, and that now nothing in its place resembles a face."""
-    recent, gaze = deque[_Moment](), _Gaze(looked=every, lost=every)
+    recent, gaze = deque[_Picture](), _Gaze(looked=every, lost=every)
     for _, rgb, is_cut in frames:
         if is_cut:
-            yield from (moment.faces for moment in recent)
+            yield from (picture.faces for picture in recent)
             recent, gaze = deque(), _Gaze(looked=every, lost=every)
         new = _seen(gaze, rgb, reader, every)
         for face in new:
             _follow_back(face, recent, reader)
         gaze.gone = [(face, age + 1) for face, age in gaze.gone if age < GAP and not _among(face, gaze.faces)]
-        recent.append(_Moment(rgb, [*gaze.faces, *_bare((face for face, _ in gaze.gone), rgb, reader)]))
+        recent.append(_Picture(rgb, [*gaze.faces, *_bare((face for face, _ in gaze.gone), rgb, reader)]))
         if len(recent) > max(1, min(every, HELD // rgb.nbytes)):
             yield recent.popleft().faces
-    yield from (moment.faces for moment in recent)
+    yield from (picture.faces for picture in recent)
 
 
 def _seen(gaze: _Gaze, rgb: Array, reader: FaceReader, every: int) -> list[Face]:
@@ -79,15 +78,15 @@ def _seen(gaze: _Gaze, rgb: Array, reader: FaceReader, every: int) -> list[Face]
         return []
     turns = LYING if gaze.looks % RARELY == 0 else sorted(gaze.turns)
     faces = distinct([*kept, *reader.detect(rgb, turns, kept)])
-    gaze.turns |= {turn for turn in map(turn_of, faces) if turn}
+    gaze.turns |= {turn for face in faces if (turn := geometry.quarters(face.mesh))}
     gaze.faces = [replace(face, embedding=reader.embed(rgb, face.mesh)) for face in faces]
     gaze.looked, gaze.looks, gaze.lost = 0, gaze.looks + 1, every if len(faces) > len(kept) else gaze.lost
     gaze.cut = _is_cut(faces, rgb)
     return [known for face, known in zip(faces, gaze.faces) if not any(face is old for old in kept)]
 
 
-def _follow_back(face: Face, recent: Sequence[_Moment], reader: FaceReader) -> None:
-    """Add a face to the moments before, as far back as it is there and not known there yet; and before that, where its
+def _follow_back(face: Face, recent: Sequence[_Picture], reader: FaceReader) -> None:
+    """Add a face to the pictures before, as far back as it is there and not known there yet; and before that, where its
     place is bare."""
     earlier = deque(reversed(recent))
     while earlier:
@@ -96,10 +95,10 @@ def _follow_back(face: Face, recent: Sequence[_Moment], reader: FaceReader) -> N
             break
         face = before
         earlier.popleft().faces.append(face)
-    for moment in earlier:
-        if _among(face, moment.faces):
+    for picture in earlier:
+        if _among(face, picture.faces):
             return
-        moment.faces.extend(_bare([face], moment.rgb, reader))
+        picture.faces.extend(_bare([face], picture.rgb, reader))
 
 
 def _bare(gone: Iterable[Face], rgb: Array, reader: FaceReader) -> list[Face]:
@@ -117,10 +116,3 @@ def _is_cut(faces: Iterable[Face], rgb: Array) -> bool:
 def _among(face: Face, others: Iterable[Face]) -> bool:
     """Whether a face is one of those that are seen."""
     return any(other.score > 0 and meets(face.box, other.box) for other in others)
-
-
-def turn_of(face: Face) -> int:
-    """By how many quarters (0 to 3) a picture must be turned against the clock to make the face most nearly upright."""
-    left, right = geometry.five_points(face.mesh)[:2]
-    x, y = right - left
-    return round(float(np.arctan2(y, x)) / (np.pi / 2)) % 4

@@ -22,19 +22,11 @@ from vidswap.errors import OutputError
 from vidswap.media import source as media
 from vidswap.media.clocks import on_one_clock
 from vidswap.media.packets import packets
-from vidswap.media.source import codec_of, film_of, is_cover, path_of
+from vidswap.media.source import codec_of, film_of, header_bytes, is_cover, path_of, sample_bytes
 from vidswap.types import Clip, Stretch
 from vidswap.write import subtitles
 from vidswap.write.containers import KINDS, Container, takes
-from vidswap.write.streams import (
-    is_carried,
-    is_damaged,
-    is_mp4,
-    sample_bytes,
-    seconds,
-    start_of,
-    told,
-)
+from vidswap.write.streams import is_carried, is_mp4, seconds, start_of, told
 from vidswap.write.tags import Cut, chapters, counted, is_countable, labelled, later, needs_all_names, tags, timecode_of
 
 # Edit lists count in the movie's unit: at the default 1/1000 s the sound would start up to 1 ms off.
@@ -214,7 +206,8 @@ def _moved(found: Iterable[Any], tracks: Tracks, cut: Cut) -> Iterator[Any]:
 
 def _is_nothing(packet: Any) -> bool:
     end_marker = packet.size == 0 and packet.pts is None and packet.dts is None
-    return end_marker or is_damaged(packet) or (packet.stream.type == "subtitle" and subtitles.is_filler(packet))
+    is_filler = packet.stream.type == "subtitle" and subtitles.is_filler(packet)
+    return end_marker or is_filler or header_bytes(packet) is None
 
 
 def _is_hidden(packet: Any, target: Any, cut: Cut) -> bool:

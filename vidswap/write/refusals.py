@@ -11,12 +11,12 @@ from typing import Any
 import av
 
 from vidswap.errors import OutputError
-from vidswap.media.source import codec_of, film_of, is_cover, others_of, path_of
+from vidswap.media.source import codec_of, film_of, is_cover, others_of, path_of, sample_bytes
 from vidswap.types import Clip, Stretch
 from vidswap.write import subtitles
 from vidswap.write.containers import KINDS, Container, takes
 from vidswap.write.passthrough import carried, copied_streams, describe, muxing, opened
-from vidswap.write.streams import is_carried, is_lost, sample_bytes, start_of
+from vidswap.write.streams import is_carried, is_lost, start_of
 from vidswap.write.streams import told as in_words
 from vidswap.write.tags import Cut
 

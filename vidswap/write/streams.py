@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from fractions import Fraction
 from typing import Any
 
 from vidswap.media.source import codec_of, is_cover
 from vidswap.write.containers import taking
-
-_PCM = re.compile(r"pcm_(?:[suf](8|16|24|32|64)(?:le|be)?|alaw|mulaw)")
 
 
 def told(stream: Any) -> str:
@@ -37,24 +34,9 @@ def is_lost(stream: Any) -> bool:
     return bool(stream.type == "subtitle" and not taking([codec_of(stream)]))
 
 
-def is_damaged(packet: Any) -> bool:
-    """Whether a packet of a transport stream's AAC lost its header (ADTS, ISO 13818-7), which other containers read."""
-    stream = packet.stream
-    if stream.container.format.name != "mpegts" or stream.type != "audio" or codec_of(stream) != "aac":
-        return False
-    head = bytes(memoryview(packet)[:2])
-    return len(head) < 2 or head[0] != 0xFF or head[1] & 0xF0 != 0xF0
-
-
 def is_mp4(container: Any) -> bool:
     """Whether an open file, read or written, is an mp4 or a mov: has edit lists, so that times before 0 are hidden."""
     return container.format.name.startswith("mov,") or container.format.name in ("mp4", "mov")
-
-
-def sample_bytes(stream: Any) -> int:
-    """Bytes of one sample of all channels of PCM sound, 0 for all that is not PCM."""
-    found = _PCM.fullmatch(codec_of(stream)) if stream.type == "audio" else None
-    return int(found[1] or 8) // 8 * stream.codec_context.layout.nb_channels if found else 0
 
 
 def seconds(packet: Any) -> Fraction:
