@@ -17,6 +17,7 @@ from vidswap import cli, errors, pipeline
 SAMPLES = Path(__file__).parents[1] / "samples"
 CLIP, SELFIE = SAMPLES / "clip.mp4", SAMPLES / "selfie.jpg"
 # A job in the background ignores Ctrl-C, and so would what it starts: hear it again.
+HANGUP = getattr(signal, "SIGHUP", signal.SIGTERM)
 LISTENING = (
     "import signal, sys; from vidswap.cli import main;"
     "signal.signal(signal.SIGINT, signal.default_int_handler); sys.exit(main(sys.argv[1:]))"
@@ -79,7 +80,7 @@ def test_exit_codes_are_distinct():
     kinds = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, errors.VidswapError)]
     codes = [kind.code for kind in kinds]
     assert len(set(codes)) == len(codes) == 10
-    assert not {0, cli.INTERRUPTED, cli.TERMINATED} & set(codes)
+    assert not {0, *(128 + number for number in cli.STOPPING)} & set(codes)
 
 
 @pytest.mark.parametrize("words", [
@@ -162,7 +163,7 @@ def test_person_who_is_not_in_the_clip(capsys, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (HANGUP, 129)])
 def test_stopped_in_the_middle_what_was_swapped_is_kept_and_no_part_of_a_result(tmp_path, number, code):
     words = [sys.executable, "-c", LISTENING, *swap(tmp_path, "--consent", "self")]
     running = subprocess.Popen(words, stderr=subprocess.PIPE, text=True)
@@ -176,7 +177,7 @@ def test_stopped_in_the_middle_what_was_swapped_is_kept_and_no_part_of_a_result(
 
 
 @pytest.mark.parametrize(("error", "code"), [
-    (errors.OutputError("the disk is full", "free some space"), 7), (KeyboardInterrupt(), 130), (cli.Terminated(), 143),
+    (errors.OutputError("the disk is full", "free some space"), 7), (KeyboardInterrupt(), 130), (cli.Stopped(), 143),
 ])  # fmt: skip
 def test_a_render_that_stops_says_from_where_it_goes_on(capsys, tmp_path, monkeypatch, error, code):
     def swap_clip(*_words, **_more):
@@ -187,6 +188,47 @@ def test_a_render_that_stops_says_from_where_it_goes_on(capsys, tmp_path, monkey
     assert cli.main(swap(tmp_path, "--consent", "self")) == code
     said = str(error) or "stopped"
     assert capsys.readouterr().err == f"vidswap: {said}; the same command goes on from frame 480\n"
+
+
+def test_who_presses_ctrl_c_again_at_once_loses_no_work(capsys, tmp_path, monkeypatch):
+    def swap_clip(*_words, **_more):
+        try:
+            signal.raise_signal(signal.SIGINT)
+        except KeyboardInterrupt as error:
+            signal.raise_signal(signal.SIGINT)
+            error.add_note("the same command goes on from frame 480")
+            raise
+
+    monkeypatch.setattr(pipeline, "swap_clip", swap_clip)
+    assert cli.main(swap(tmp_path, "--consent", "self")) == 130
+    assert capsys.readouterr().err == "vidswap: stopped; the same command goes on from frame 480\n"
+    monkeypatch.setattr(cli, "PATIENCE", -1.0)
+    assert cli.main(swap(tmp_path, "--consent", "self")) == 130
+    assert capsys.readouterr().err == "vidswap: stopped; nothing was written\n", "but who waits is heard again"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there a terminal that is closed sends no signal")
+def test_nohup_stays_in_force(monkeypatch):
+    heard = list[object]()
+    before = signal.signal(HANGUP, signal.SIG_IGN)
+    monkeypatch.setattr(cli, "COMMANDS", {"models": lambda _options: heard.append(signal.getsignal(HANGUP))})
+    try:
+        assert cli.main(["models"]) == 0
+    finally:
+        signal.signal(HANGUP, before)
+    assert heard == [signal.SIG_IGN]
+
+
+@pytest.mark.parametrize("words", [
+    ["swap", "", "--face", "x", "-o", "x"], ["swap", "x", "--face", "", "-o", "x"],
+    ["swap", "x", "--face", "x", "-o", ""],
+    ["cast", "", "-o", "x.png"], ["plan", "x", "-o", ""], ["evaluate", "x", "", "--face", "x"], ["bench", ""],
+    ["train", "mesh", "--data", ""],
+])  # fmt: skip
+def test_an_empty_variable_of_a_shell_is_not_the_folder_one_is_in(capsys, tmp_path, monkeypatch, words):
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(words) == errors.UsageError.code
+    assert capsys.readouterr().err == "vidswap: a path is empty (give that of a file or a folder)\n"
 
 
 def test_bars_only_where_somebody_looks(capsys, tmp_path, monkeypatch):

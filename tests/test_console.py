@@ -86,10 +86,15 @@ def test_control_characters_are_written_out(capsys, tmp_path):
 def test_plain_words_are_the_same_and_all_are_printable(words):
     shown = plain(words)
     assert shown.encode().decode() == shown
-    assert not any(ord(letter) < 32 and letter != "\n" for letter in shown)
+    assert not any(ord(letter) < 32 for letter in shown)
     assert plain(shown) == shown
     if words.isprintable():
         assert shown == words
+
+
+def test_a_name_begins_no_line(capsys):
+    console.say("a\nout.mp4: all is well", "b")
+    assert capsys.readouterr().out == "a\\nout.mp4: all is well\nb\n"
 
 
 def test_what_is_said_into_nothing_is_told_or_dropped(monkeypatch):

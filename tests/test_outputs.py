@@ -1,5 +1,8 @@
 """What a person's words name is never written over: their only photo, the clip, their consent, another result."""
 
+import errno
+import io
+import os
 import shutil
 from pathlib import Path
 
@@ -9,7 +12,7 @@ from footage import make_clip, moving
 from PIL import Image
 
 from vidswap import cli, pipeline
-from vidswap.errors import EngineError, OutputError
+from vidswap.errors import EngineError, ModelError, OutputError, UsageError
 from vidswap.moment import moment
 from vidswap.settings import ReadSettings, Settings, SwapSettings, WriteSettings
 from vidswap.swap.engine import Needs, open_engine
@@ -58,6 +61,53 @@ def test_no_input_and_no_other_output_is_written_over(home, capsys, monkeypatch,
     said = capsys.readouterr().err
     assert any(each in said for each in (" itself ", "cannot be both", "the next time")), said
     assert {path: path.read_bytes() for path in home.rglob("*") if path.is_file()} == before
+
+
+@pytest.mark.parametrize("words", [
+    [*SWAP, "-o", "."], [*SWAP, "-o", "photos/.."], [*SWAP, "-o", "/"], [*SWAP, "-o", "n" * 300 + ".mp4"],
+    [*SWAP, "-o", "pipe.mp4"], [*SWAP, "-o", "pipe"], [*SWAP, "-o", "o.mp4", "--sheet", "n" * 300 + ".png"],
+    ["plan", "clip.mp4", "-o", "pipe.mp4"], ["cast", "still.png", "-o", "n" * 300 + ".png"],
+    ["swap", "seq", *FACE, "-o", "."],
+], ids=lambda words: " ".join(words)[:60])  # fmt: skip
+def test_what_can_be_no_file_is_refused_before_the_work(home, capsys, monkeypatch, words):
+    if not hasattr(os, "mkfifo"):
+        pytest.skip("no pipes have names here")
+    os.mkfifo("pipe.mp4")
+    os.mkfifo("pipe")
+    monkeypatch.setattr(pipeline, "open_faces", lambda *_: pytest.fail("it was begun"))
+    there = set(home.rglob("*"))
+    assert cli.main(words) == OutputError.code
+    assert capsys.readouterr().err.count("\n") == 1
+    assert set(home.rglob("*")) == there
+    assert Path("pipe.mp4").is_fifo()
+
+
+def test_a_word_that_can_be_no_path_is_told_as_one(home):
+    with pytest.raises(UsageError, match="consent is"):
+        pipeline.swap_clip("clip.mp4", "me.png", "\0", "out.mp4")
+    for pack in ("n" * 300, "~nobody-of-this-name"):
+        with pytest.raises(ModelError, match="no face pack is called"):
+            pipeline.cast_clip("clip.mp4", "out.png", settings=Settings(ReadSettings(face_pack=pack)))
+
+
+@pytest.mark.parametrize("name", ["clip.mp4", "me.png", "a.plan"])
+def test_what_somebody_may_not_read_is_not_called_damaged(home, capsys, monkeypatch, name):
+    def closed(path, *words, **more):
+        if str(path).endswith(name):
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return opened(path, *words, **more)
+
+    shutil.copy(SAMPLES / "selfie.jpg", "me.png")
+    opened = io.open
+    monkeypatch.setattr(io, "open", closed)
+    monkeypatch.setattr("builtins.open", closed)
+    if name == "clip.mp4":
+        known = Path.stat
+        monkeypatch.setattr(Path, "stat", lambda path, **more: (closed if path.name == name else known)(path, **more))
+    assert cli.main([*SWAP, "--plan", "a.plan", "-o", "out.mp4"]) in (3, 4)
+    said = capsys.readouterr().err
+    assert "Permission denied" in said
+    assert said.endswith("(check its name and its permissions)\n"), said
 
 
 def test_a_consent_record_is_not_written_over(home, capsys):

@@ -266,7 +266,7 @@ def table(bench: Bench) -> str:
                      f"{stage.seconds / busy:>8.0%}{stage.memory / 1e6:>7.0f} MB")  # fmt: skip
     lines += [
         f"{run.frames} frames in {run.seconds:.2f} s: {run.frames / run.seconds:.2f} fps, "
-        f"{run.duration / run.seconds:.3f} of real time; the stages overlap by {busy - run.seconds:.1f} s",
+        f"{run.duration / run.seconds:.3f} of real time; the stages overlap by {max(0.0, busy - run.seconds):.1f} s",
         "on " + ", ".join(each for each in (bench.processor, bench.numbers) if each),
         f"face: {bench.consent.subject}; consent: {bench.consent.record}",
         f"at most {run.peak / 1e6:.0f} MB, {bench.short.peak / 1e6:.0f} MB for its first {bench.short.frames} frames",

@@ -17,10 +17,9 @@ from contextlib import contextmanager
 from dataclasses import asdict, fields, replace
 from importlib import import_module
 from inspect import signature
-from math import isfinite
+from math import inf, isfinite
 from pathlib import Path
 from types import FrameType, MappingProxyType
-from typing import NoReturn
 
 import vidswap
 from vidswap import weights
@@ -32,7 +31,8 @@ from vidswap.processor import cores
 from vidswap.settings import SECTIONS, Settings, SwapSettings
 from vidswap.words import completion, in_flags, parser
 
-INTERRUPTED, TERMINATED = 130, 143
+STOPPING = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK") if hasattr(signal, name))
+PATIENCE = 3.0  # seconds after a signal in which others are not heard: what is kept is being put on the disk
 MAKING = ("swap", "cast", "plan", "train")  # commands whose result is a file: with that, they are done
 OURS = MappingProxyType({  # this process is ours, and no other module may set what holds for all of a process
     "HF_HUB_OFFLINE": "1", "HF_HUB_DISABLE_TELEMETRY": "1", "NO_ALBUMENTATIONS_UPDATE": "1",
@@ -46,25 +46,25 @@ OURS = MappingProxyType({  # this process is ours, and no other module may set w
 def main(words: Sequence[str] | None = None) -> int:
     """Run one command; the exit code is that of errors.py, 0 where all went well."""
     set_up()
-    try:
-        return _run(parser().parse_args(words))
-    except VidswapError as error:  # a wrong word
-        return _fail(in_flags(str(error)), error.code)
-    finally:  # argparse ends --help by leaving
-        hang_up()
+    with _stopped_by_signals():
+        try:
+            return _run(parser().parse_args(words))
+        except VidswapError as error:  # a wrong word
+            return _fail(in_flags(str(error)), error.code)
+        finally:  # argparse ends --help by leaving
+            hang_up()
 
 
 def _run(options: argparse.Namespace) -> int:
     try:
-        with _hearing_sigterm():
-            os.environ.update(_environment(options.command))
-            COMMANDS[options.command](options)
-            arrived()
+        os.environ.update(_environment(options.command))
+        COMMANDS[options.command](options)
+        arrived()
     except VidswapError as error:
         return _fail("; ".join([in_flags(str(error)), *_notes(error)]), error.code)
     except KeyboardInterrupt as stop:
         told = _notes(stop) or ["nothing was written"]
-        return _fail("; ".join(["stopped", *told]), TERMINATED if isinstance(stop, Terminated) else INTERRUPTED)
+        return _fail("; ".join(["stopped", *told]), 128 + getattr(stop, "number", signal.SIGINT))
     except Unheard as error:
         if not error.gone:
             tell(f"what was found out cannot be printed ({error})")
@@ -82,16 +82,29 @@ def _environment(command: str) -> dict[str, str]:
 
 
 @contextmanager
-def _hearing_sigterm() -> Iterator[None]:
-    """Meanwhile SIGTERM unwinds as Ctrl-C does, if this is the thread that hears signals."""
+def _stopped_by_signals() -> Iterator[None]:
+    """Meanwhile Ctrl-C, SIGTERM and a terminal that is closed raise Stopped, if this is the thread that hears signals;
+    not those that whoever started us (`nohup`) has us pass over. Who presses Ctrl-C again at once loses no work."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = signal.signal(signal.SIGTERM, _terminate)
+    heard = -inf
+
+    def stop(number: int, _frame: FrameType | None) -> None:
+        nonlocal heard
+        if time.monotonic() - heard > PATIENCE:
+            heard = time.monotonic()
+            raise Stopped(number)
+
+    before = {number: signal.getsignal(number) for number in STOPPING}
+    taken = {number: then for number, then in before.items() if then in (signal.SIG_DFL, signal.default_int_handler)}
+    for number in taken:
+        signal.signal(number, stop)
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before or signal.SIG_DFL)
+        for number, then in taken.items():
+            signal.signal(number, then)
 
 
 def _settings(options: argparse.Namespace) -> Settings:
@@ -206,7 +219,7 @@ def _models(options: argparse.Namespace) -> None:
         return say_json({name: asdict(model) for name, model in known.items()})
     for model in known.values():
         use = "commercial use allowed" if model.commercial else "no commercial use"
-        say(f"{model.name}: {model.purpose}\n  {model.licence}, {use}; {model.source}")
+        say(f"{model.name}: {model.purpose}", f"  {model.licence}, {use}; {model.source}")
         for file in model.files:
             say(f"  {file.sha256}  {file.bytes:>9,}  {file.path}")
     total = sum(model.bytes for model in known.values())
@@ -223,7 +236,7 @@ def _bench(options: argparse.Namespace) -> None:
                       settings=settings, heights=options.heights, report=report)  # fmt: skip
     if options.json:
         return say_json(found.figures())
-    say(table(found))
+    say(*table(found).splitlines())
 
 
 def _train(options: argparse.Namespace) -> None:
@@ -289,7 +302,7 @@ def _doctor(options: argparse.Namespace) -> None:
 def _completion(options: argparse.Namespace) -> None:
     with loading():
         script = completion(options.shell)
-    say(script)
+    say(*script.splitlines())
 
 
 @contextmanager
@@ -312,12 +325,12 @@ def _notes(error: BaseException) -> list[str]:
     return getattr(error, "__notes__", [])
 
 
-class Terminated(KeyboardInterrupt):
-    """SIGTERM: unwinds like Ctrl-C, so that no part of a result is left."""
+class Stopped(KeyboardInterrupt):
+    """By the signal `number`: unwinds like Ctrl-C, so that no part of a result is left. The exit code is 128 more."""
 
-
-def _terminate(_number: int, _frame: FrameType | None) -> NoReturn:
-    raise Terminated
+    def __init__(self, number: int = signal.SIGTERM) -> None:
+        super().__init__()
+        self.number = number
 
 
 COMMANDS = MappingProxyType({

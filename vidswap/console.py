@@ -42,7 +42,7 @@ def set_up() -> None:
 
 
 def say(*lines: object) -> None:
-    """Print lines where results go. Raises Unheard."""
+    """Print lines where results go; a name with an end of line in it begins none. Raises Unheard."""
     _print("\n".join(plain(str(line)) for line in lines))
 
 
@@ -81,7 +81,7 @@ def plain(words: str) -> str:
 
 
 def _is_plain(letter: str) -> bool:
-    return letter == "\n" or not (unicodedata.category(letter) in _OBEYED or letter in _TURNING)
+    return not (unicodedata.category(letter) in _OBEYED or letter in _TURNING)
 
 
 def _print(words: str) -> None:

@@ -117,12 +117,12 @@ def _cache(folder: Path | None) -> str:
 
 
 def _disk(cache: Path | None) -> str:
-    places = {"here": Path.cwd(), **({"the cache": cache} if cache else {})}
+    places = {"in this folder": Path.cwd(), **({"in the cache's": cache} if cache else {})}
     told = []
     for name, place in places.items():
         there = next(folder for folder in (place, *place.parents) if folder.exists())
         free = shutil.disk_usage(there).free
-        told.append(f"{free / GB:.1f} GB free at {name}" + (" (FEW)" if free < NEEDED else ""))
+        told.append(f"{free / GB:.1f} GB free {name}" + (" (FEW)" if free < NEEDED else ""))
     return ", ".join(told)
 
 

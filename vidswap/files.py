@@ -126,17 +126,39 @@ def refuse_clash(outputs: Sequence[Named], inputs: Sequence[Named]) -> None:
     spellings, or letters that only differ in case. An input that is a folder stands for the files in it; a new picture
     there is refused too, it would be taken for one of them the next time."""
     for place, (what, out) in enumerate(outputs):
-        for other, path in outputs[:place]:
-            if _mark(out) == _mark(path) or _spelled(out) == _spelled(path):
-                raise OutputError(f"{out} cannot be both {other} and {what}", "give one of them another name")
-        for other, path in inputs:
-            if _mark(out) in map(_mark, [path, *_files_in(path)]):
-                raise OutputError(f"{out} is {other} itself", f"give {what} another name")
-            if out.is_dir() and Path(os.path.realpath(out)) in Path(os.path.realpath(path)).parents:
-                raise OutputError(f"{path}, {other}, lies in {out}, which is made anew", f"give {what} another name")
-            if out.suffix.lower() in PICTURES and path.is_dir() and _mark(out.parent) == _mark(path):
-                message = f"{out} lies in the folder of {other}, and would be taken for a part of it the next time"
-                raise OutputError(message, "choose another folder")
+        with as_output_error(out):
+            _refuse_devices(out)
+            _refuse_outputs(what, out, outputs[:place])
+            _refuse_inputs(what, out, inputs)
+
+
+def _refuse_devices(out: Path) -> None:
+    """A device or a pipe would be replaced by a file, and whoever listens to it hear nothing."""
+    if out.exists() and not (out.is_file() or out.is_dir()):
+        raise OutputError(f"{out} is a device, or a pipe", "give the path of a file")
+
+
+def _refuse_outputs(what: str, out: Path, outputs: Sequence[Named]) -> None:
+    for other, path in outputs:
+        if _mark(out) == _mark(path) or _spelled(out) == _spelled(path):
+            raise OutputError(f"{out} cannot be both {other} and {what}", "give one of them another name")
+
+
+def _refuse_inputs(what: str, out: Path, inputs: Sequence[Named]) -> None:
+    for other, path in inputs:
+        if _mark(out) in map(_mark, [path, *_files_in(path)]):
+            raise OutputError(f"{out} is {other} itself", f"give {what} another name")
+        if out.is_dir() and Path(os.path.realpath(out)) in Path(os.path.realpath(path)).parents:
+            raise OutputError(f"{path}, {other}, lies in {out}, which is made anew", f"give {what} another name")
+        if out.suffix.lower() in PICTURES and _is_folder(path) and _mark(out.parent) == _mark(path):
+            message = f"{out} lies in the folder of {other}, and would be taken for a part of it the next time"
+            raise OutputError(message, "choose another folder")
+
+
+def _is_folder(path: Path) -> bool:
+    with suppress(OSError):
+        return path.is_dir()
+    return False
 
 
 def _files_in(path: Path) -> list[Path]:

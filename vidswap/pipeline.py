@@ -92,7 +92,7 @@ def swap_clip(
     `engine` swaps in place of the one that `settings` name. Raises the errors of errors.py, and no others."""
     clock = Clock(report)
     source, photos, out = path_of("source", source), path_of("photos", photos), path_of("out", out)
-    consent = consent if isinstance(consent, str | Consent) else str(path_of("consent", consent))
+    consent = consent if isinstance(consent, Consent) else str(path_of("consent", consent))
     with clock.stage("open"):
         clip = open_clip(source, settings.read.rate)
         span, asked, out = span_of(clip, settings.read), out, named(out, clip)

@@ -377,5 +377,7 @@ def _fence(path: Path) -> Iterator[None]:
         yield
     except FileNotFoundError as error:
         raise InputError(f"there is no plan {path}", ANEW) from error
+    except PermissionError as error:
+        raise InputError(f"{path} cannot be read ({error.strerror})", "check its name and its permissions") from error
     except DAMAGED as error:
         raise InputError(f"{path} is no plan, or damaged ({error})", ANEW) from error

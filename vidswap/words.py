@@ -66,7 +66,7 @@ def completion(shell: str) -> str:
     top = parser()
     for command in _commands(top).values():
         for action in command._actions:
-            if action.type is Path or action.dest in ("plan", "sheet", "face_pack"):
+            if action.type is _place or action.dest in ("plan", "sheet", "face_pack"):
                 action.complete = shtab.FILE  # type: ignore[attr-defined]
     return str(shtab.complete(top, shell))
 
@@ -84,10 +84,10 @@ class Parser(argparse.ArgumentParser):
 
 
 def _swap_words(words: argparse.ArgumentParser) -> None:
-    words.add_argument("clip", type=Path, metavar="CLIP", help="the film clip")
-    words.add_argument("--face", type=Path, required=True, metavar="PHOTO", help="a photo, or a folder of photos")
+    words.add_argument("clip", type=_place, metavar="CLIP", help="the film clip")
+    words.add_argument("--face", type=_place, required=True, metavar="PHOTO", help="a photo, or a folder of photos")
     words.add_argument("--consent", metavar="self|FILE", help="'self', or a TOML record: subject, uses, until")
-    words.add_argument("-o", "--out", type=Path, required=True, metavar="OUT", help="the result, e.g. out.mp4")
+    words.add_argument("-o", "--out", type=_place, required=True, metavar="OUT", help="the result, e.g. out.mp4")
     _setting(words, "write.sheet", "PNG", "also write a before/after picture", "default: none")
     words.add_argument("--json", action="store_true", help="print one JSON object")
     words.add_argument("--no-resume", dest="resume", action="store_false",
@@ -130,15 +130,16 @@ def _engine_words(words: argparse.ArgumentParser) -> None:
 
 
 def _cast_words(words: argparse.ArgumentParser) -> None:
-    words.add_argument("clip", type=Path, metavar="CLIP")
-    words.add_argument("-o", "--out", type=Path, required=True, metavar="PNG", help="a picture: one row a person")
+    words.add_argument("clip", type=_place, metavar="CLIP")
+    words.add_argument("-o", "--out", type=_place, required=True, metavar="PNG", help="a picture: one row a person")
     words.add_argument("--json", action="store_true", help="print one JSON object")
     _read_words(words)
 
 
 def _plan_words(words: argparse.ArgumentParser) -> None:
-    words.add_argument("clip", type=Path, metavar="CLIP")
-    words.add_argument("-o", "--out", type=Path, required=True, metavar="FILE", help="e.g. clip.plan; for swap --plan")
+    words.add_argument("clip", type=_place, metavar="CLIP")
+    words.add_argument("-o", "--out", type=_place, required=True, metavar="FILE",
+                       help="e.g. clip.plan; for swap --plan")  # fmt: skip
     words.add_argument("--json", action="store_true", help="print one JSON object")
     _read_words(words)
 
@@ -149,10 +150,10 @@ def _cache_words(words: argparse.ArgumentParser) -> None:
 
 
 def _evaluate_words(words: argparse.ArgumentParser) -> None:
-    words.add_argument("clip", type=Path, metavar="CLIP", help="the original")
-    words.add_argument("out", type=Path, metavar="OUT", help="the swapped clip")
-    words.add_argument("--face", type=Path, required=True, metavar="PHOTO", help="who should be in it")
-    words.add_argument("--html", type=Path, metavar="FILE", help="also write a report")
+    words.add_argument("clip", type=_place, metavar="CLIP", help="the original")
+    words.add_argument("out", type=_place, metavar="OUT", help="the swapped clip")
+    words.add_argument("--face", type=_place, required=True, metavar="PHOTO", help="who should be in it")
+    words.add_argument("--html", type=_place, metavar="FILE", help="also write a report")
     words.add_argument("--json", action="store_true", help="print one JSON object")
     _setting(words, "read.face_pack", "NAME|DIR", "models that read faces: a pack's name, or a folder")
 
@@ -164,8 +165,8 @@ def _models_words(words: argparse.ArgumentParser) -> None:
 
 
 def _bench_words(words: argparse.ArgumentParser) -> None:
-    words.add_argument("clip", type=Path, metavar="CLIP")
-    words.add_argument("--face", type=Path, metavar="PHOTO",
+    words.add_argument("clip", type=_place, metavar="CLIP")
+    words.add_argument("--face", type=_place, metavar="PHOTO",
                        help="a photo, or a folder of photos (default: a face of the clip itself)")  # fmt: skip
     words.add_argument("--consent", metavar="self|FILE", help="of whom the photo shows, as for swap")
     words.add_argument("--heights", type=_height, nargs="*", default=[480, 720, 1080], metavar="N",
@@ -186,13 +187,20 @@ def _completion_words(words: argparse.ArgumentParser) -> None:
 
 def _train_words(words: argparse.ArgumentParser) -> None:
     words.add_argument("model", choices=("shape", "detector", "mesh", "features", "recognizer", "swapper"))
-    words.add_argument("--data", type=Path, required=True, metavar="DIR", help="pictures, labels.npz, topology.npz")
-    words.add_argument("--out", type=Path, default=weights.ROOT / "embedded", metavar="DIR",
+    words.add_argument("--data", type=_place, required=True, metavar="DIR", help="pictures, labels.npz, topology.npz")
+    words.add_argument("--out", type=_place, default=weights.ROOT / "embedded", metavar="DIR",
                        help="where the model goes (default: in place)")  # fmt: skip
-    words.add_argument("--scenes", type=Path, metavar="DIR", help="pictures without a face (default: none)")
+    words.add_argument("--scenes", type=_place, metavar="DIR", help="pictures without a face (default: none)")
     _setting(words, "swap.seed", "N", f"equal seeds give equal models: {setting('swap.seed').allowed}")
     words.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE",
                        help="a longer or shorter plan: steps=... (default: the trainer's own)")  # fmt: skip
+
+
+def _place(words: str) -> Path:
+    """A path; one of no letters would be the folder that one is in, and is what an empty variable of a shell leaves."""
+    if not words:
+        raise UsageError("a path is empty", "give that of a file or a folder")
+    return Path(words)
 
 
 def _height(words: str) -> int:

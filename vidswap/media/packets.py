@@ -32,7 +32,8 @@ def refuse_unreadable(path: Path) -> None:
     except (FileNotFoundError, NotADirectoryError) as error:
         raise InputError(f"there is no file {path}", "check the path of the clip") from error
     except (OSError, ValueError) as error:  # ValueError: no possible path
-        raise InputError(f"{path} cannot be read ({getattr(error, 'strerror', error)})", _FAILING) from error
+        hint = "check its name and its permissions" if isinstance(error, PermissionError | ValueError) else _FAILING
+        raise InputError(f"{path} cannot be read ({getattr(error, 'strerror', error)})", hint) from error
     kind = _KINDS.get(stat.S_IFMT(found.st_mode))
     if kind:
         hint = "a clip is read several times: save it as a file first, `cat > clip.ts`, and give that"

@@ -7,6 +7,7 @@ its models are opened one by one instead, for the processor.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -272,8 +273,8 @@ def find_pack(pack: str) -> Path:
     """The folder of a pack's .onnx files. Raises ModelError where there is none; never asks the network."""
     if pack == "embedded":
         return {weights.path_to(name).parent for name in ("detector", "recognizer")}.pop()
-    named = INSIGHTFACE_HOME.expanduser() / pack
-    folder = next((place for place in (Path(pack).expanduser(), named) if place.is_dir()), None)
+    named = Path(os.path.expanduser(INSIGHTFACE_HOME)) / pack  # of os.path: these raise for no name
+    folder = next((place for place in (Path(os.path.expanduser(pack)), named) if os.path.isdir(place)), None)
     if folder is None:
         hint = f"use embedded, a folder with .onnx files, or unpack insightface's {pack} into {named}"
         raise ModelError(f"no face pack is called '{pack}'", hint)

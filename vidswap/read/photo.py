@@ -102,7 +102,7 @@ def _bytes(path: Path) -> bytes:
             raw = file.read(MAX_BYTES + 1)
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)
-        raise IdentityError(f"cannot read the photo {path}: {reason}", HINT) from error
+        raise IdentityError(f"cannot read the photo {path}: {reason}", "check its name and its permissions") from error
     if len(raw) > MAX_BYTES:
         raise IdentityError(f"{path.name} is larger than {MAX_BYTES >> 20} MB", HINT)
     return raw

@@ -75,7 +75,9 @@ def kind_of(out: Path) -> Container:
 
 def named(out: Path, clip: Clip) -> Path:
     """The result's path: where it has no ending, with that of the clip, which is a film; .mp4 where the clip's is none
-    of ours (a raw stream's)."""
+    of ours (a raw stream's). Raises OutputError for a path that names nothing ("", ".", "..")."""
+    if out.name in ("", ".."):
+        raise OutputError(f"the result has no name, it is {str(out)!r}", "give the path of a file, or of a new folder")
     if out.suffix or out.is_dir() or clip.files:
         return out
     ending = clip.path.suffix.lower()
