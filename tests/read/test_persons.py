@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vidswap.read.persons import SAME, Sketch, persons_of
+from vidswap.read.persons import HANDOVER, SAME, Sketch, persons_of
 
 
 def unit(vector):
@@ -22,7 +22,9 @@ def plainly(sketches):
     """Groups are joined, the pair with the greatest mean likeness first, as long as it is enough: cubic."""
 
     def alike(a, b):
-        if a.start < b.stop and b.start < a.stop:
+        shared = min(a.stop, b.stop) - max(a.start, b.start)
+        handed = (a.start < b.start) == (a.stop < b.stop) and a.start != b.start and a.stop != b.stop
+        if shared > 0 and not (handed and shared <= min(HANDOVER, (a.stop - a.start) / 2, (b.stop - b.start) / 2)):
             return -1e9
         return max((float(one @ other) for one in a.views for other in b.views), default=0.0)
 
@@ -66,9 +68,18 @@ def test_likeness_of_strangers_in_one_light_joins_nobody():
 
 def test_on_screen_together_are_two_but_for_doubles():
     one = np.array([1.0, 0])
-    both = [sketch(0, 10, one), sketch(5, 15, one), sketch(20, 30, one)]
+    both = [sketch(0, 10, one), sketch(2, 10, one), sketch(20, 30, one)]
     assert len(set(persons_of(both))) == 2
     assert persons_of(both, doubles=[(1, 0)]) == [0, 0, 0]
+
+
+@pytest.mark.parametrize(
+    ("second", "persons"),
+    [((45, 90), [0, 0]), ((37, 90), [0, 1]), ((45, 49), [0, 1]), ((45, 52), [0, 1]), ((0, 8), [0, 1])],
+    ids=["takes over", "is there too long", "is within", "is hardly there alone", "begins with it"],
+)
+def test_one_person_on_both_sides_of_a_dissolve_or_a_slide_is_one(second, persons):
+    assert persons_of([sketch(0, 50, np.eye(4)[0]), sketch(*second, np.eye(4)[0])]) == persons
 
 
 @pytest.mark.parametrize("count", [0, 1])

@@ -234,6 +234,18 @@ def test_a_face_that_turns_into_anothers_unseen_is_another_track(shares):
     assert tracks[1].start == tracks[0].stop
 
 
+def test_who_is_led_to_by_a_dissolve_has_one_track_from_there_on():
+    looks = [face(100 + 20 * (i > 20), who=None if i % 8 else int(i > 20)) for i in range(60)]
+    tracks = find_tracks([Shot(0, 60)], [[look] for look in looks], 0, [Dissolve(15, 19, 23)])
+    assert [(track.start, track.stop, track.person) for track in tracks] == [(0, 21, 1), (21, 60, 0)]
+
+
+def test_between_two_looks_a_face_stays_with_the_track_that_had_it_last():
+    looks = [[face(100, who=None if i % 8 else int(i >= 16))] for i in range(48)]
+    tracks = find_tracks([Shot(0, 48)], looks, 0)
+    assert [(track.start, track.stop, track.seen.all()) for track in tracks] == [(0, 16, True), (16, 48, True)]
+
+
 def test_looks_that_differ_for_a_moment_are_no_turn():
     shares = np.zeros(120)
     shares[40:60] = 1  # a hand before the face, a head that turns away: two or three looks

@@ -171,3 +171,31 @@ def test_the_way_that_faces_lie_is_looked_at_for_the_rest_of_the_shot(monkeypatc
 @pytest.mark.parametrize("degrees", [0, 40, 50, 90, 180, 220, 230, 270, 300, 350])
 def test_the_turn_that_makes_a_face_upright(degrees: int) -> None:
     assert geometry.quarters(face_at(0, np.radians(degrees)).mesh) == round(degrees / 90) % 4
+
+
+def boxed(number: int, side: float) -> Face:
+    """A face in the middle of a picture of 480 pixels, of a size."""
+    mesh = geometry.posed(MEAN, (side, np.eye(3), np.array([200.0 + number, 240, 0])))
+    return Face(geometry.bounds(mesh), mesh, 0.9, None, np.zeros((2, 2), np.uint8), np.zeros((2, 3)))
+
+
+class Led(Scripted):
+    """A small face that, when it has dissolved (pixel 0), is followed on within a large one; that one is seen then, and
+    can be followed back for as long as it is there (pixel 1)."""
+
+    def detect(self, rgb: Array, turns: Collection[int], known: Sequence[Face]) -> list[Face]:
+        return [boxed(number, side) for number, side in ((0, 30.0), (1, 90.0)) if rgb[0, number, 0] == 255]
+
+    def follow(self, rgb: Array, mesh: Array) -> Face | None:
+        small = np.ptp(mesh[:, 0]) < 100
+        return boxed(0, 30.0) if small else boxed(1, 90.0) if rgb[0, 1, 0] else None
+
+
+def test_a_part_of_a_face_that_a_dissolve_led_to_is_none() -> None:
+    pictures = [np.zeros((480, 480, 3), np.uint8) for _ in range(24)]
+    for i, picture in enumerate(pictures):
+        picture[0, int(i >= 12)] = 255
+    found = list(watch(((i, picture, False) for i, picture in enumerate(pictures)), Led(), 8))  # type: ignore[arg-type]
+    sizes = [[round(float(np.ptp(face.mesh[:, 0]))) for face in faces] for faces in found]
+    small, large = sizes[0][0], sizes[-1][0]
+    assert sizes == [[small]] * 12 + [[large]] * 12

@@ -18,6 +18,7 @@ from vidswap.types import Array
 VIEWS = 4  # of a track, in order of time
 SAME = 0.8  # likeness from which two tracks are one person's
 TOGETHER = 1e9  # distance of what is on screen at once; so great that no mean with it is small
+HANDOVER = 12  # frames of a dissolve or a slide in which one person is seen in both scenes
 BLOCK = 512  # tracks compared with all others at once
 
 
@@ -44,7 +45,8 @@ def persons_of(sketches: Sequence[Sketch], doubles: Collection[tuple[int, int]] 
     """A person's number for each track; 0 is the person with most time on screen times size.
 
     Groups are joined, the most alike first, while the mean likeness of their tracks is at least SAME (UPGMA; Sokal and
-    Michener 1958); never two that are on screen together, but for `doubles`, pairs (i, j) of one person shown twice."""
+    Michener 1958); never two that are on screen together, but for one that
+    takes over from the other, and `doubles`, pairs (i, j) of one person shown twice."""
     if len(sketches) < 2:
         return [0] * len(sketches)
     distances = _distances(sketches)
@@ -80,11 +82,20 @@ def _distances(sketches: Sequence[Sketch]) -> Array:
         for one, other in product(views, views):
             np.maximum(alike, one[rows] @ other[low:].T, out=alike)
         apart = np.maximum(1 - alike, 0).astype(np.float64)
-        apart[(starts[rows, None] < stops[low:]) & (starts[low:] < stops[rows, None])] = TOGETHER
+        apart[_together(starts[rows, None], stops[rows, None], starts[low:], stops[low:])] = TOGETHER
         for i, row in enumerate(apart):
             begin = _place(low + i, low + i + 1, count)
             found[begin : begin + len(row) - i - 1] = row[i + 1 :]
     return found
+
+
+def _together(starts: Array, stops: Array, others: Array, ends: Array) -> Array:
+    """Which tracks [starts, stops) are on screen with which [others, ends), more than one is that ends while the other
+    begins: they share no more than HANDOVER frames then, and not half of either."""
+    shared = np.minimum(stops, ends) - np.maximum(starts, others)
+    follows = (starts < others) == (stops < ends)
+    short = (shared <= HANDOVER) & (2 * shared <= np.minimum(stops - starts, ends - others))
+    return np.asarray((shared > 0) & ~(follows & short & (starts != others) & (stops != ends)))
 
 
 def _views(sketches: Sequence[Sketch]) -> Array:

@@ -18,6 +18,7 @@ from vidswap.types import Array, Face, Shot
 GAP = 20  # frames without the face after which a track ends
 REACH = 0.5  # how far, in sizes of the face, its points may lie from where they are expected
 DRIFT = 0.03  # more of that for every frame it was not seen
+LATE = 0.05  # what every frame costs since a path was seen last, where a sight does not tell who it is
 OTHER = 0.05  # cosine below which two embeddings are surely not one person
 TURNED = 0.65  # cosine that no look before reaches with any after, where a face turned into another unseen
 LEAP = 0.12  # in sizes of a face, how far no face moves from frame to frame
@@ -50,11 +51,11 @@ class _Path:
     """A track in the making: where a face was found."""
 
     sights: list[_Sight] = field(default_factory=list)
-    embedding: Array | None = None
+    look: _Look | None = None
 
     def add(self, sight: _Sight) -> None:
         self.sights.append(sight)
-        self.embedding = sight.embedding if sight.embedding is not None else self.embedding
+        self.look = self.look if sight.embedding is None else (sight, sight.embedding)
 
     @property
     def first(self) -> _Sight:
@@ -86,7 +87,7 @@ def tracks_in(
     Tracks are ordered by where they start, never leave the shot, and hold each face once. Frames between two sightings
     are filled in (`seen` False), for up to GAP frames. Whose they are is not known before all shots are: until then
     each is person 0, and has the embedding of its sketch or one zero. `faces` are read again for a track's frames."""
-    whole = (part for path in _follow(shot, faces, first) for part in _parted(path, dissolves))
+    whole = (part for path in _follow(shot, faces, first, dissolves) for part in _parted(path, dissolves))
     paths = [path for path in whole if _counts(path, shot)]
     paths.sort(key=lambda path: (path.first.index, float(path.first.points[0, 0])))
     sketches = [_sketch(path, dissolves) for path in paths]
@@ -97,14 +98,16 @@ def tracks_in(
     return list(zip(tracks, sketches))
 
 
-def _follow(shot: Shot, faces: Sequence[list[Face]], first: int) -> Iterator[_Path]:
+def _follow(
+    shot: Shot, faces: Sequence[list[Face]], first: int, dissolves: Sequence[Dissolve]
+) -> Iterator[_Path]:
     """The paths of all faces through one shot."""
     live: list[_Path] = []
     for index in range(max(shot.start, first), min(shot.stop, first + len(faces))):
         yield from (path for path in live if index - path.last.index > GAP)
         live = [path for path in live if index - path.last.index <= GAP]
         found = _distinct(_sights(index, faces[index - first]))
-        matched = dict(_matches(live, found))
+        matched = dict(_matches(live, found, dissolves))
         for i, sight in enumerate(found):
             path = matched.get(i)
             if path is None:
@@ -133,9 +136,11 @@ def _distinct(sights: Iterable[_Sight]) -> list[_Sight]:
     return kept
 
 
-def _matches(paths: Sequence[_Path], sights: Sequence[_Sight]) -> Iterator[tuple[int, _Path]]:
+def _matches(
+    paths: Sequence[_Path], sights: Sequence[_Sight], dissolves: Sequence[Dissolve]
+) -> Iterator[tuple[int, _Path]]:
     """Which sight continues which path, cheapest pair first, each used once."""
-    costs = [(_cost(path, sight), p, i) for p, path in enumerate(paths) for i, sight in enumerate(sights)]
+    costs = [(_cost(path, sight, dissolves), p, i) for p, path in enumerate(paths) for i, sight in enumerate(sights)]
     taken: set[int] = set()
     used: set[int] = set()
     for cost, p, i in sorted(costs):
@@ -145,17 +150,20 @@ def _matches(paths: Sequence[_Path], sights: Sequence[_Sight]) -> Iterator[tuple
             yield i, paths[p]
 
 
-def _cost(path: _Path, sight: _Sight) -> float:
+def _cost(path: _Path, sight: _Sight, dissolves: Sequence[Dissolve]) -> float:
     """How badly a sight continues a path: distance from where it should be, change of size, another look; infinite
-    where it cannot be the same."""
+    where it cannot be the same. Who a dissolve leads to is another: where a path turns into them is told later."""
+    late = sight.index - path.last.index
     away = _distance(path.expected(sight.index), sight.points, path.last.size)
     away += 0.5 * abs(log(sight.size / path.last.size))
-    if away > REACH + DRIFT * (sight.index - path.last.index):
+    if away > REACH + DRIFT * late:
         return inf
-    if path.embedding is None or sight.embedding is None:
-        return away + 0.25
-    alike = float(path.embedding @ sight.embedding)
-    return inf if alike < OTHER else away + 0.5 * (1 - alike)
+    if path.look is None or sight.embedding is None:
+        return away + 0.25 + LATE * (late - 1)
+    before, embedding = path.look
+    alike = float(embedding @ sight.embedding)
+    led = any(each.start <= sight.index and before.index < each.stop for each in dissolves)
+    return inf if alike < OTHER and not led else away + 0.5 * (1 - alike)
 
 
 def _distance(points: Array, others: Array, size: float) -> float:

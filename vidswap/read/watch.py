@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from vidswap import geometry
-from vidswap.read.boxes import distinct, meets, within
+from vidswap.read.boxes import SAME, area, distinct, inside, meets, overlap, within
 from vidswap.read.faces import LYING, FaceReader
 from vidswap.read.tracks import GAP
 from vidswap.types import Array, Face
@@ -16,6 +16,7 @@ HELD = 1 << 28  # bytes of pictures that are kept to follow faces back
 RARELY = 4  # looks, one of which is at the turned picture as well
 NOTHING = 0.02  # a score below which nothing resembles a face, not even through a blur or behind a hand
 WHOLE = 0.98  # part of a mesh that lies in the picture, of a face that its edge does not cut
+PART = 0.25  # of a face's box, how large that of a part of it is at most which was taken for a face of its own
 LEAVING = 0.6  # part of a mesh that lies in the picture, of a face that has left it when it is lost
 
 
@@ -77,7 +78,9 @@ def _seen(gaze: _Gaze, rgb: Array, reader: FaceReader, every: int) -> list[Face]
         gaze.faces = distinct(kept)
         return []
     turns = LYING if gaze.looks % RARELY == 0 else sorted(gaze.turns)
-    faces = distinct([*kept, *reader.detect(rgb, turns, kept)])
+    found = reader.detect(rgb, turns, kept)
+    kept = [face for face in kept if not _is_part(face, found)]
+    faces = distinct([*kept, *found])
     gaze.turns |= {turn for face in faces if (turn := geometry.quarters(face.mesh))}
     gaze.faces = [replace(face, embedding=reader.embed(rgb, face.mesh)) for face in faces]
     gaze.looked, gaze.looks, gaze.lost = 0, gaze.looks + 1, every if len(faces) > len(kept) else gaze.lost
@@ -91,10 +94,13 @@ def _follow_back(face: Face, recent: Sequence[_Picture], reader: FaceReader) -> 
     earlier = deque(reversed(recent))
     while earlier:
         before = reader.follow(earlier[0].rgb, face.mesh)
-        if before is None or _among(before, earlier[0].faces):
+        if before is None:
+            break
+        there = [other for other in earlier[0].faces if not _is_ghost(other, before)]
+        if _among(before, there):
             break
         face = before
-        earlier.popleft().faces.append(face)
+        earlier.popleft().faces[:] = [*there, face]
     for picture in earlier:
         if _among(face, picture.faces):
             return
@@ -111,6 +117,18 @@ def _bare(gone: Iterable[Face], rgb: Array, reader: FaceReader) -> list[Face]:
 def _is_cut(faces: Iterable[Face], rgb: Array) -> bool:
     """Whether the picture's edge cuts any of the faces."""
     return any(within(face.mesh, rgb) < WHOLE for face in faces)
+
+
+def _is_part(face: Face, found: Sequence[Face]) -> bool:
+    """Whether a face that was followed is but a part of one of those found now, where it is found no more: it was led
+    there by a dissolve."""
+    led = any(inside(face.box, other.box) for other in found)
+    return led and not any(overlap(face.box, other.box) >= SAME for other in found)
+
+
+def _is_ghost(face: Face, whole: Face) -> bool:
+    """The same of a face in a picture before, where the `whole` one is followed back."""
+    return inside(face.box, whole.box) and area(face.box) < PART * area(whole.box)
 
 
 def _among(face: Face, others: Iterable[Face]) -> bool:
