@@ -18,7 +18,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from importlib import metadata
 from multiprocessing import get_context
 from pathlib import Path
@@ -56,6 +56,7 @@ def needed() -> set[str]:
     return found
 
 
+@cache
 def hidden() -> set[str]:
     """Modules that are installed here and would not be by a plain install."""
     plain = needed() | {"vidswap"}
@@ -90,18 +91,23 @@ def seen(folder: Path, *command: str) -> Seen:
         "PYTHONPATH": os.pathsep.join([str(Path(__file__).parent / "plain"), str(ROOT)]),
         "HIDDEN": " ".join(hidden()), "NOTES": str(notes),
     }  # fmt: skip
-    traced = ["strace", "-f", "-qq", "-o", str(calls), "-e", "trace=connect,sendto,sendmsg,sendmmsg"] if STRACE else []
-    done = subprocess.run([*traced, *command], check=False, env=environment, cwd=places["work"],
-                          capture_output=True, text=True, timeout=120)  # fmt: skip
+    words = [*(tracing(calls) if STRACE else ()), *command]
+    done = subprocess.run(words, check=False, env=environment, cwd=places["work"], capture_output=True, text=True,
+                          timeout=120)  # fmt: skip
     assert done.returncode == 0, done.stderr
     asked = [json.loads(line) for line in notes.read_text().splitlines()]
     left = {name: {str(path.relative_to(place)) for path in place.rglob("*")} for name, place in places.items()}
     return Seen(done.stdout, done.stderr, asked, calls.read_text() if STRACE else "", left)
 
 
+def tracing(notes: Path) -> list[str]:
+    """strace, which notes the calls by which something can leave the machine; it stops at no others, so it is quick."""
+    return ["strace", "-f", "--seccomp-bpf", "-qq", "-o", str(notes), "-e", "trace=connect,sendto,sendmsg,sendmmsg"]
+
+
 def traceable() -> bool:
-    """Whether strace is there, and may trace."""
-    trial = ["strace", "-o", os.devnull, "true"]
+    """Whether strace is there, may trace, and can do so."""
+    trial = [*tracing(Path(os.devnull)), "true"]
     return bool(shutil.which("strace")) and subprocess.run(trial, check=False, capture_output=True).returncode == 0
 
 

@@ -65,7 +65,7 @@ def test_an_emptied_cache_holds_no_trial(tmp_path: Path, trials: list[Trial]) ->
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"{}", b'{"bfloat16": "quick"}', b"\xff"])
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"{}", b'{"bfloat16": "quick"}', b'{"bfloat16": 1.0}', b"\xff"])
 def test_a_damaged_trial_is_made_anew(tmp_path: Path, trials: list[Trial], content: bytes) -> None:
     network.tried(tmp_path)
     (kept,) = tmp_path.iterdir()

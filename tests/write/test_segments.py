@@ -17,6 +17,7 @@ from vidswap.files import as_output_error
 from vidswap.read.clip import frames, open_clip
 from vidswap.settings import WriteSettings
 from vidswap.types import Crops, Swapped
+from vidswap.write.answers import Answers
 from vidswap.write.encode import join, render
 from vidswap.write.segments import Work, ahead_by, claimed, folder_of, noted
 from vidswap.write.video import recipe_of
@@ -53,6 +54,21 @@ def test_finished_segments_are_found_again_and_half_written_ones_removed(tmp_pat
     assert again.reached == 25
     assert list(again.read(again.segments[0])) == [(b"one", 0, True), (b"two", 1, False)]
     assert len(list(tmp_path.iterdir())) == 5
+
+
+@pytest.mark.parametrize("content", [b"", b"[]", b"{}", b'{"start": 0, "index": []}', b"\xff"])
+def test_a_segment_whose_sidecar_is_damaged_does_not_count(tmp_path, content):
+    grown(Work(tmp_path, "key", 0, LENGTH), [b"one"])
+    (tmp_path / "00000000.json").write_bytes(content)
+    assert Work(tmp_path, "key", 0, LENGTH).segments == []
+
+
+@pytest.mark.parametrize("content", [b"", b"[]", b"{}", b'{"reached": 4}', b'{"reached": 4, "sizes": [1]}', b"\xff"])
+def test_answers_whose_seal_is_damaged_do_not_count(tmp_path, content):
+    folder = tmp_path / "answers"
+    folder.mkdir()
+    (folder / "sealed").write_bytes(content)
+    assert Answers(tmp_path, 10).reached == 0
 
 
 @pytest.mark.parametrize(("key", "resume"), [("another", True), ("key", False)])

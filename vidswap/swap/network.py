@@ -111,9 +111,10 @@ def _pass(network: Any) -> Tensor:
 
 def recalled(folder: Path | None, key: str) -> Trial | None:
     """What was kept of a trial; None where that is nothing, or damaged."""
-    with suppress(OSError, ValueError, TypeError):
-        found = json.loads(_place(folder, key).read_text()) if folder else {}
-        return Trial(float(found["bfloat16"]), float(found["float32"])) if found else None
+    with suppress(OSError, ValueError):
+        found = json.loads(_place(folder, key).read_text()) if folder else None
+        if isinstance(found, dict) and all(isinstance(found.get(name), float) for name in DTYPES):
+            return Trial(**{name: found[name] for name in DTYPES})
     return None
 
 

@@ -30,9 +30,10 @@ class Answers:
         self._folder, self._stop = folder / "answers", stop
         self._sizes: dict[str, int] = {}
         self._reached, self._open = 0, True
-        with suppress(OSError, ValueError, TypeError):
+        with suppress(OSError, ValueError):
             sealed = json.loads((self._folder / "sealed").read_bytes())
-            self._reached, self._sizes = int(sealed["reached"]), dict(sealed["sizes"])
+            if isinstance(sealed, dict) and [*map(type, map(sealed.get, ("reached", "sizes")))] == [int, dict]:
+                self._reached, self._sizes = sealed["reached"], sealed["sizes"]
 
     @property
     def reached(self) -> int:

@@ -21,9 +21,9 @@ import shutil
 import zipfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 import numpy as np
 from filelock import FileLock, Timeout
@@ -283,11 +283,12 @@ def _says(path: Path, content: bytes) -> bool:
 def _sound(packets: Path) -> Segment | None:
     """The segment in a file, if its sidecar fits it."""
     try:
-        facts: dict[str, Any] = json.loads(packets.with_suffix(".json").read_bytes())
-        facts.pop("index")
-        segment = Segment(**facts)
+        facts = json.loads(packets.with_suffix(".json").read_bytes())
         with open(packets, "rb") as file:
             found = hashlib.file_digest(file, "sha256").hexdigest()
-    except (OSError, ValueError, TypeError, KeyError):
+    except (OSError, ValueError):
         return None
-    return segment if found == segment.packets else None
+    names = [each.name for each in fields(Segment)]
+    if not isinstance(facts, dict) or facts.keys() != {*names, "index"} or facts["packets"] != found:
+        return None
+    return Segment(**{name: facts[name] for name in names})
