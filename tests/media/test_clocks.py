@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -45,6 +46,19 @@ def joined(folder: Path, ending: str, begins: Sequence[Fraction]) -> tuple[Path,
     heads = [9 + 4 if ending == "flv" and number else 0 for number in range(len(parts))]  # a live stream has one head
     whole.write_bytes(b"".join(each.read_bytes()[head:] for each, head in zip(parts, heads)))
     return whole, parts
+
+
+def pictures_first(path: Path, ahead: int = 12) -> bytes:
+    """A transport stream in which the first pictures come before all sound."""
+    early = path.with_stem(f"early{path.stem}")
+    with av.open(str(path)) as source, av.open(str(early), "w") as target:
+        tracks = {each.index: target.add_stream_from_template(each) for each in source.streams}
+        found = [packet for packet in source.demux() if packet.size]
+        first = [packet for packet in found if packet.stream.type == "video"][:ahead]
+        for packet in [*first, *(packet for packet in found if packet not in first)]:
+            packet.stream = tracks[packet.stream.index]
+            target.mux_one(packet)
+    return early.read_bytes()
 
 
 def places(shown: Sequence[object]) -> list[int]:
@@ -168,6 +182,21 @@ def test_a_picture_that_is_held_is_no_new_clock(tmp_path, name, held, sound, gap
     assert max(np.diff(clip.pts) * float(clip.time_base)) == pytest.approx(held + 0.04, abs=0.002)
 
 
+@pytest.mark.parametrize(("ending", "held"), [("mkv", 1), ("mkv", 4), ("mkv", 40), ("ts", 4), ("flv", 4)])
+def test_pictures_that_are_held_between_others_decoded_earlier_keep_their_times(tmp_path, ending, held):
+    moments = [held * second + PAL * i for second, count in ((0, 3), (1, 2), (2, 2)) for i in range(count)]
+    options = {"crf": "20", "bf": "3", "preset": "veryfast"}
+    clip = open_clip(make_film(tmp_path / f"a.{ending}", Film(times=moments, options=options, unit=Fraction(1, 1000))))
+    shown = [int(time) * clip.time_base for time in clip.pts]
+    assert clip.stretches == ()
+    assert [time - shown[0] for time in shown] == moments
+
+
+def test_how_often_a_clock_starts_again_is_said(tmp_path):
+    clip = open_clip(joined(tmp_path, "ts", [Fraction(0)] * 3)[0])
+    assert "starts again at 0:01.2, and once after that" in " ".join(clip.notes)
+
+
 def test_slides_without_sound_are_no_new_clocks(tmp_path):
     times = [Fraction(12) * i for i in range(6)]
     clip = open_clip(make_film(tmp_path / "slides.ts", Film(times=times, options={"bf": "0"})))
@@ -208,15 +237,83 @@ def test_times_that_are_only_damage_start_no_clock(count, data):
     assert leaps(clock, 0.1) == ([], list(range(hit, hit + length)))
 
 
-def test_an_flv_behind_an_flv_is_told_of(tmp_path):
-    parts = [part(tmp_path / f"{number}.flv", unit=Fraction(1, 1000)) for number in range(2)]
-    whole = tmp_path / "joined.flv"
+@pytest.mark.parametrize(("ending", "count"), [("flv", 2), ("mkv", 3)])
+def test_a_film_behind_those_that_are_read_is_told_of(tmp_path, ending, count):
+    parts = [part(tmp_path / f"{number}.{ending}", unit=Fraction(1, 1000)) for number in range(count)]
+    whole = tmp_path / f"joined.{ending}"
     whole.write_bytes(b"".join(each.read_bytes() for each in parts))
     assert open_clip(parts[0]).notes == ()
-    assert [note for note in open_clip(whole).notes if "another film" in note]
+    assert [note for note in open_clip(whole).notes if "holds another" in note]
+
+
+@pytest.mark.parametrize("count", [40, 15])
+def test_sound_of_short_parts_goes_with_the_pictures_of_its_own(tmp_path, count):
+    """As segments of a live stream are, each beginning at 0; pictures come in the file well before their sound."""
+    options = {"preset": "ultrafast", "crf": "20", "bf": "3", "refs": "4"}
+    parts = [part(tmp_path / f"{number}.ts", count=count, options=options) for number in range(4)]
+    whole = tmp_path / "joined.ts"
+    whole.write_bytes(b"".join(map(pictures_first, parts)))
+    clip = open_clip(whole)
+    heard = sounds(whole, clip.stretches)[0]
+    steps = np.diff(heard.times) * float(heard.unit)
+    assert len(clip) == 4 * count
+    assert len(heard.times) >= sum(len(packets_of(each)) for each in parts) - 3
+    assert steps.min() > 0.02
+    assert steps.max() < 0.13
 
 
 # -- what else changes where films are joined -------------------------------------------------------------------------
+
+
+OPEN = {
+    "libx264": {"preset": "veryfast", "bf": "2", "crf": "10", "x264-params": "open-gop=1:keyint=12:scenecut=0"},
+    "libx265": {"preset": "ultrafast", "x265-params": "log-level=none:bframes=3:keyint=12:min-keyint=12:open-gop=1"},
+    "mpeg2video": {"bf": "2", "g": "12", "qmin": "1", "qmax": "3", "sc_threshold": "1000000000"},
+}
+
+
+def cut_amid_a_group(path: Path) -> Path:
+    """A transport stream from its third key picture on."""
+    late = path.with_stem("late")
+    with av.open(str(path)) as source, av.open(str(late), "w") as target:
+        video = source.streams.video[0]
+        track, keys = target.add_stream_from_template(video), 0
+        for packet in source.demux(video):
+            keys += packet.is_keyframe and packet.size > 0
+            if keys > 2 and packet.size:
+                packet.stream = track
+                target.mux(packet)
+    return late
+
+
+@pytest.mark.parametrize("codec", OPEN)
+def test_a_part_that_begins_amid_an_open_group_loses_no_picture_of_the_one_before(tmp_path, codec):
+    unit = PAL if codec == "mpeg2video" else Fraction(1, 90000)
+    film = Film(times=[PAL * i for i in range(40)], codec=codec, options=OPEN[codec], unit=unit)
+    first = make_film(tmp_path / "0.ts", film)
+    second = cut_amid_a_group(first)
+    whole = tmp_path / "joined.ts"
+    whole.write_bytes(first.read_bytes() + second.read_bytes())
+    alone = list(frames(open_clip(first))) + list(frames(open_clip(second)))
+    clip = open_clip(whole)
+    shown = list(frames(clip))
+    assert not any(frame.repeated for frame in shown)
+    assert len(shown) == len(alone)
+    for one, other in zip(shown, alone, strict=True):
+        np.testing.assert_array_equal(one.rgb, other.rgb)
+    for start, stop in ((36, 44), (41, 50)):
+        part = list(frames(clip, start, stop))
+        assert all((one.rgb == other.rgb).all() for one, other in zip(part, shown[start:stop], strict=True))
+
+
+def test_no_picture_is_lost_where_mpeg2_changes_its_size(tmp_path):
+    film = Film(times=[PAL * i for i in range(15)], codec="mpeg2video", options={"bf": "2", "g": "12"}, unit=PAL)
+    parts = [make_film(tmp_path / f"{wide}.ts", replace(film, size=(wide, 64))) for wide in (96, 128)]
+    whole = tmp_path / "joined.ts"
+    whole.write_bytes(b"".join(each.read_bytes() for each in parts))
+    shown = list(frames(open_clip(whole)))
+    assert len(shown) == 30
+    assert not any(frame.repeated for frame in shown)
 
 
 def coloured(matrix: int, whole_range: bool):

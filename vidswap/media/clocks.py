@@ -15,11 +15,12 @@ from typing import Any
 
 import numpy as np
 
+from vidswap.media.packets import end_of
 from vidswap.types import Array, Stretch
 
-# Seconds that times of decoding may step back, by the containers whose clock may start again. Matroska has none: those
-# of showing, which go to and fro, stand for them.
+# Seconds that times of decoding may step back, by the containers whose clock may start again.
 STEPS_BACK = {"mpegts": 0.1, "mpeg": 0.1, "flv": 0.1, "matroska,webm": 0.5}
+UNDECODED = ("matroska,webm",)  # containers without times of decoding: those of showing stand for them
 LEAPING = ("mpegts", "mpeg", "flv")  # containers whose clock may leap forward
 _LEAP, _LEAP_ALONE = 2.0, 10.0  # seconds that a clock leaps at least, where there is sound to leap with it, and not
 _SLOW = 20  # frames that take as long as a leap: then it is slides
@@ -50,7 +51,7 @@ def leaps(clock: Array, back: float) -> tuple[list[int], list[int]]:
     for place in np.flatnonzero((steps < -back) | (steps > _LEAP)) + 1:
         if place < behind:
             continue
-        before, ahead = times[place - 1], times[place + 1 : place + 1 + _ODD]
+        before, ahead = times[place - 1], times[place + 1 : np.searchsorted(places, places[place] + _ODD, "right")]
         returns = np.flatnonzero((ahead > before - back) & (ahead < before + 1))
         if len(returns):
             behind = int(place + 1 + returns[0])
@@ -75,15 +76,22 @@ def laid(parts: Sequence[tuple[int, int, int]], clock: Array, unit: Fraction, he
     """Stretches, each behind the one before. `parts` tells of each the first packet of pictures, and when the first of
     these is shown and the last ends, in `unit` seconds of its clock; `clock` is when packets are decoded, seconds."""
     stops = [*(first for first, _, _ in parts[1:]), len(clock)]
-    edges = [clock[first:stop][~np.isnan(clock[first:stop])] for (first, _, _), stop in zip(parts, stops)]
-    raw = [Stretch(first, Fraction(0), float(begin * unit), float(edge[-1]))
-           for (first, begin, _), edge in zip(parts, edges)]  # fmt: skip
-    ends = _sound_ends(raw, heard)
-    shift, made = 0, [raw[0]]
-    for (_, _, end), sound, (_, begin, _), each in zip(parts, ends, parts[1:], raw[1:]):
-        after = max(end, round((Fraction(sound) - _OVERLAP) / unit)) if np.isfinite(sound) else end
-        shift += after - begin
-        made.append(Stretch(each.packet, shift * unit, each.begins, each.ends))
+    edges = [clock[first:stop][~np.isnan(clock[first:stop])][-1] for (first, _, _), stop in zip(parts, stops)]
+    ends = _sound_ends(_in_a_row(parts, edges, unit, [-np.inf] * len(parts)), heard)
+    return _in_a_row(parts, edges, unit, ends)
+
+
+def _in_a_row(
+    parts: Sequence[tuple[int, int, int]], edges: Sequence[float], unit: Fraction, ends: Sequence[float]
+) -> tuple[Stretch, ...]:
+    """The stretches of `parts`, each behind the pictures of the one before, and its sound, which `ends` then; `edges`
+    are when their last pictures are decoded."""
+    shift, made = 0, list[Stretch]()
+    for number, ((first, begin, _), edge) in enumerate(zip(parts, edges)):
+        if number:
+            end, sound = parts[number - 1][2], ends[number - 1]
+            shift += max(end, round((Fraction(sound) - _OVERLAP) / unit)) - begin if np.isfinite(sound) else end - begin
+        made.append(Stretch(first, shift * unit, float(begin * unit), float(edge)))
     return tuple(made)
 
 
@@ -92,13 +100,16 @@ def told(stretches: Sequence[Stretch], origin: Fraction) -> tuple[str, ...]:
     if len(stretches) < 2:
         return ()
     minutes, seconds = divmod(max(0.0, float(stretches[1].shift - origin) + stretches[1].begins), 60)
-    more = f", and {len(stretches) - 2} times after that" if len(stretches) > 2 else ""
-    return (f"its clock starts again at {int(minutes)}:{seconds:04.1f}{more}: each part is laid behind the one before",)
+    more = len(stretches) - 2
+    later = f", and {'once' if more == 1 else f'{more} times'} after that" if more else ""
+    when = f"{int(minutes)}:{seconds:04.1f}{later}"
+    return (f"its clock starts again at {when}: each part is laid behind the one before",)
 
 
 def on_one_clock(packets: Iterable[Any], stretches: Sequence[Stretch], film: Any) -> Iterator[Any]:
     """The packets of a file from its beginning on, those of its film among them, with their times moved as their
-    stretches are. Of sound what would overlap the end of the stretch before is left out."""
+    stretches are. Of sound what would overlap the end of the stretch before is left out. Before a stretch that begins
+    with a key picture comes an empty packet: what a decoder holds back then belongs to the one before."""
     follower = _Follower(stretches)
     ended: dict[int, tuple[int, Fraction]] = {}  # the stretch of the last packet of a stream, and when that ends
     for packet in packets:
@@ -110,13 +121,15 @@ def on_one_clock(packets: Iterable[Any], stretches: Sequence[Stretch], film: Any
         second = None if time is None else float(time * unit)
         length = (packet.duration or 0) * unit
         if index == film.index:
-            at = follower.of_film(second)
+            before, at = follower.here, follower.of_film(second)
+            if at > before and packet.is_keyframe:
+                yield end_of(film)
         else:
-            at = follower.of_other(index, second, float(length), is_sound)
+            at = follower.of_other(index, second, float(length))
         _move(packet, round(stretches[at].shift / unit))
         if is_sound and packet.pts is not None:
-            before, end = ended.get(index, (at, Fraction(0)))
-            if at > before and packet.pts * unit < end - _HAIR:
+            earlier, end = ended.get(index, (at, Fraction(0)))
+            if at > earlier and packet.pts * unit < end - _HAIR:
                 continue
             ended[index] = at, packet.pts * unit + length
         yield packet
@@ -126,38 +139,36 @@ class _Follower:
     """Tells the stretch of each packet, as they come.
 
     Those of pictures are counted. Sound stays in its stretch until its own clock leaps, too, somewhat earlier or later
-    in the file: then it goes to the one whose pictures around there have the nearest times."""
+    in the file: then it goes to the one where it is nearest to the pictures around there, all laid in a row."""
 
     def __init__(self, stretches: Sequence[Stretch]) -> None:
         self._stretches = stretches
-        self._number, self._here, self._clock = -1, 0, stretches[0].begins if stretches else 0.0
+        self._number, self.here, self._clock = -1, 0, stretches[0].begins if stretches else 0.0
         self._others: dict[int, tuple[int, float]] = {}  # where another stream is, and when its last packet ends
 
     def of_film(self, time: float | None) -> int:
         self._number += 1
-        if self._here + 1 < len(self._stretches) and self._number == self._stretches[self._here + 1].packet:
-            self._here += 1
-            self._clock = self._stretches[self._here].begins
+        if self.here + 1 < len(self._stretches) and self._number == self._stretches[self.here + 1].packet:
+            self.here += 1
+            self._clock = self._stretches[self.here].begins
         self._clock = self._clock if time is None else time
-        return self._here
+        return self.here
 
-    def of_other(self, index: int, time: float | None, length: float, is_sound: bool = True) -> int:
+    def of_other(self, index: int, time: float | None, length: float) -> int:
         at, end = self._others.get(index, (0, None))
         if time is None:
             return at
         if end is None or abs(time - end) > _GAP:
-            at = self._nearest(at, time, ahead=is_sound and end is not None)
+            at = self._nearest(at, time)
         self._others[index] = at, time + length
         return at
 
-    def _nearest(self, at: int, time: float, ahead: bool) -> int:
-        here, each = self._here, self._stretches
-        apart = {here: abs(time - self._clock) - _GAP}
-        if ahead and here + 1 < len(each) and each[here].ends - self._clock < _NEAR:
-            apart[here + 1] = abs(time - each[here + 1].begins)
-        if here > at and self._clock - each[here].begins < _NEAR:
-            apart |= {earlier: abs(time - each[earlier].ends) for earlier in range(at, here)}
-        return min(apart, key=lambda stretch: apart[stretch])
+    def _nearest(self, at: int, time: float) -> int:
+        """The stretch from `at` on, up to the next one, in which a time is nearest to that of the pictures."""
+        here = float(self._stretches[self.here].shift) + self._clock
+        last = min(self.here + 1, len(self._stretches) - 1)
+        within = range(min(at, last), last + 1)
+        return min(within, key=lambda stretch: abs(float(self._stretches[stretch].shift) + time - here))
 
 
 def _sound_ends(stretches: Sequence[Stretch], heard: Heard) -> list[float]:

@@ -9,12 +9,14 @@ parameters of others, where they change, are tried on a decoder.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 import av
 
+from vidswap.media.packets import end_of
 from vidswap.media.source import MOST_PIXELS, codec_of
 
 Size = tuple[int, int]  # width, height
@@ -54,6 +56,25 @@ class Headers:
         """All sizes of pictures, `first` being that of the first one that decodes."""
         changes = self._is_tried or len(self.sizes) > 1  # a lone one that is not the decoder's is cropped elsewhere
         return tuple(dict.fromkeys((first, *self.sizes))) if changes else (first,)
+
+
+def parted(packets: Iterable[Any], stream: Any) -> Iterator[Any]:
+    """The packets, an empty one before each at which MPEG-2's pictures change their size: FFmpeg's decoder forgets the
+    one that it holds back there."""
+    known: Size | None = None
+    for packet in packets:
+        if packet.size and packet.is_keyframe and codec_of(stream) in ("mpeg1video", "mpeg2video"):
+            size = _size_of(packet)
+            if known and size and size != known:
+                yield end_of(stream)
+            known = size or known
+        yield packet
+
+
+def _size_of(packet: Any) -> Size | None:
+    with suppress(IndexError, ValueError):
+        return _mpeg2(bytes(memoryview(packet)[:_HEAD]))[0]
+    return None
 
 
 def _reader(stream: Any) -> Callable[[Any], tuple[Size | None, bool]] | None:

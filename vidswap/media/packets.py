@@ -56,7 +56,7 @@ def packets(container: Any, *streams: Any) -> Iterator[Any]:
         whole = False
     read_on(path_of(container), reached, moment)
     if not whole:
-        yield from _ends(container, streams)
+        yield from map(end_of, streams or container.streams)
 
 
 def read_on(path: Path, place: int, moment: float) -> None:
@@ -74,8 +74,8 @@ def read_on(path: Path, place: int, moment: float) -> None:
             raise InputError(f"{path} cannot be read beyond {moment:.1f} s ({error.strerror})", _FAILING) from error
 
 
-def _ends(container: Any, streams: tuple[Any, ...]) -> Iterator[Any]:
-    for stream in streams or container.streams:
-        packet = av.Packet()
-        packet.stream = stream
-        yield packet
+def end_of(stream: Any) -> Any:
+    """An empty packet, at which a decoder yields what it holds back."""
+    packet = av.Packet()
+    packet.stream, packet.time_base = stream, stream.time_base
+    return packet

@@ -27,7 +27,7 @@ from av.video.reformatter import VideoReformatter
 from vidswap.errors import InputError
 from vidswap.media.clocks import on_one_clock, told
 from vidswap.media.colour import matrix_of
-from vidswap.media.headers import Headers
+from vidswap.media.headers import Headers, parted
 from vidswap.media.packets import packets, refuse_unreadable
 from vidswap.media.source import MOST_PIXELS, codec_of, film_of, is_playlist, opened, others_of
 from vidswap.read import stills
@@ -165,7 +165,7 @@ def _decoded(found: Iterable[Any], stream: Any, numbered: bool = False) -> Itera
     which happens where a decoder has many at work at once and one of them is damaged."""
     number, shows = -1, is_shown(stream)
     pictures: list[Any]
-    for packet in found:
+    for packet in parted(found, stream):
         if numbered:
             number += shows(packet)
             packet.pts = packet.dts = number
@@ -173,6 +173,8 @@ def _decoded(found: Iterable[Any], stream: Any, numbered: bool = False) -> Itera
             pictures = stream.decode(packet if packet.size else None)
         except av.FFmpegError:
             pictures = [] if packet.size else [None]
+        if not packet.size:
+            stream.codec_context.flush_buffers()  # more may come
         for picture in pictures:
             if picture is not None:
                 picture.time_base = stream.time_base  # flushing leaves it out
@@ -201,7 +203,10 @@ def _placed(clip: Clip, start: int, stop: int, threads: str = "AUTO") -> Iterato
             elif native.pts is None:
                 index += int(index >= 0 or target is None)  # after a seek only one with a time tells where we are
             elif (time := native.pts * int(ratio)) >= clip.pts[0]:  # else it leads a group that was cut open
-                index = max(index + 1, int(np.searchsorted(clip.pts, time)))
+                place = int(np.searchsorted(clip.pts, time))
+                if clip.stretches and ratio == 1 and place <= index:  # leads such a group within the film
+                    continue
+                index = max(index + 1, place)
             if index >= stop:
                 return
             if index >= start:

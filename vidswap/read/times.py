@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from vidswap.errors import InputError
-from vidswap.media.clocks import LEAPING, STEPS_BACK, Heard, is_leap, laid, leaps
+from vidswap.media.clocks import LEAPING, STEPS_BACK, UNDECODED, Heard, is_leap, laid, leaps
 from vidswap.media.headers import Fields
 from vidswap.media.packets import packets
 from vidswap.media.source import opened, path_of
@@ -25,6 +25,11 @@ _NUDGE = 90  # ticks that a tick is split into, to part frames with the same tim
 _FASTEST, _SLOWEST = 1000, Fraction(1, 3600)  # frames a second that a header is believed
 _LOOSELY = Fraction(3, 2)  # times finer or coarser than what a header says, which is no lie yet
 _UNTIMED = -(1 << 63)  # stands for a packet's missing time
+_HEADS = {  # what films begin with: FLV's version, streams, and that it is nine bytes long; EBML's, with its kind
+    "flv": rb"FLV\x01[\x01\x04\x05]\0\0\0\x09\0\0\0\0",
+    "matroska,webm": rb"(?s)\x1a\x45\xdf\xa3.{4,40}?\x42\x82.{1,8}?(matroska|webm)",
+}
+_LONGEST_HEAD = 64  # bytes
 _LATEST = 1 << 53  # ticks; a later time is damage
 
 
@@ -32,7 +37,7 @@ _LATEST = 1 << 53  # ticks; a later time is damage
 class Scanned:
     """The packets of a film in the order of decoding: `pts` and `dts` (P,) int64 in its stream's ticks (_UNTIMED where
     there is none), how `long` they say they are; which are `shown` (P,) bool, a picture each, and which the `second`
-    field of the one before; which are `keys`, that decoding can begin with."""
+    field of the one before; which are `keys`, that decoding can begin with; `end` is the byte where the last begins."""
 
     pts: Array
     dts: Array
@@ -40,6 +45,7 @@ class Scanned:
     shown: Array
     second: Array
     keys: Array
+    end: int = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,7 +99,7 @@ def scan(container: Any, stream: Any, passing: Any = iter) -> Times:
     rate = borne_out(_halved(rate, times, unit) if found.second.any() else rate, pts, finer)
     return Times(pts, finer, int(last[1] * unit / finer), rate, by_decoding,
                  _key(found, stream, int(unit / finer)), _is_doubtful(found), stretches,
-                 _unread(found, container, stream) if not stretches else ())  # fmt: skip
+                 _unread(found, container, stream, bool(stretches)))  # fmt: skip
 
 
 def is_shown(stream: Any) -> Callable[[Any], bool]:
@@ -132,13 +138,14 @@ def increasing(pts: Array, time_base: Fraction) -> tuple[Array, Fraction]:
 
 
 def _scanned(container: Any, stream: Any, passing: Any) -> Scanned:
-    fields, times, marks = Fields(stream), array("q"), array("b")
+    fields, times, marks, end = Fields(stream), array("q"), array("b"), 0
     for packet in passing(packets(container, stream)):
         if not packet.size:
             continue
         for time in (packet.pts, packet.dts):
             times.append(_UNTIMED if time is None or abs(time) > _LATEST else time)
         times.append(packet.duration or 0)
+        end = max(end, packet.pos or 0)
         half = fields.is_second(packet)
         marks.extend((_is_shown(packet) and not half, half, packet.is_keyframe))
         if len(marks) > 3 * MOST_FRAMES:
@@ -147,7 +154,7 @@ def _scanned(container: Any, stream: Any, passing: Any) -> Scanned:
     shown, second, keys = np.array(marks, np.bool_).reshape(-1, 3).T
     if not shown.any():
         raise InputError(f"{path_of(container)}: its video stream is empty", "the file is damaged")
-    return Scanned(pts, dts, long, shown, second, keys)
+    return Scanned(pts, dts, long, shown, second, keys, end)
 
 
 def _is_shown(packet: Any) -> bool:
@@ -180,9 +187,16 @@ def _key(found: Scanned, stream: Any, finer: int) -> int | None:
     return known[0] * finer if known else None
 
 
-def _unread(found: Scanned, container: Any, stream: Any) -> tuple[str, ...]:
-    """A line where the file's index, or an AVI's header, tells of more pictures than are there; or where a second film
-    lies behind an FLV's, at whose header FFmpeg ends."""
+def _unread(found: Scanned, container: Any, stream: Any, joined: bool) -> tuple[str, ...]:
+    """A line where the file's index, or an AVI's header, tells of more pictures than are there; or where another film
+    lies behind the last packet: FFmpeg ends at an FLV's second header, at a Matroska's third."""
+    head = _HEADS.get(container.format.name)
+    if head and _has(head, path_of(container), found.end):
+        return ("behind the film that is read the file holds another one: cut them apart to have both",)
+    return () if joined else _broken_off(found, container, stream)
+
+
+def _broken_off(found: Scanned, container: Any, stream: Any) -> tuple[str, ...]:
     clock = np.where(found.pts == _UNTIMED, found.dts, found.pts)
     first, reached = int(clock[clock != _UNTIMED].min()), int(max(found.pts.max(), found.dts.max()))
     told = [entry.timestamp for entry in list(stream.index_entries)[-1:]]
@@ -191,19 +205,18 @@ def _unread(found: Scanned, container: Any, stream: Any) -> tuple[str, ...]:
     there, promised = ((time - first) * float(stream.time_base) for time in (reached, max([reached, *told])))
     if promised > there:
         return (f"the file breaks off after {there:.1f} s; its index tells of {promised:.1f} s",)
-    if container.format.name == "flv" and _has_another(path_of(container)):
-        return (f"behind the {there:.1f} s that are read the file holds another film: cut them apart to have both",)
     return ()
 
 
-def _has_another(path: Path) -> bool:
-    """Whether an FLV's header lies anywhere behind the first: version, streams, and that it is nine bytes long."""
+def _has(head: bytes, path: Path, place: int) -> bool:
+    """Whether the bytes that begin a film lie anywhere in a file behind a place."""
     before = b""
     with path.open("rb") as file:
+        file.seek(place + 1)
         while chunk := file.read(1 << 20):
-            if re.search(rb"FLV\x01[\x01\x04\x05]\0\0\0\x09\0\0\0\0", (before + chunk)[not before :]):
+            if re.search(head, before + chunk):
                 return True
-            before = chunk[-13:]
+            before = chunk[-_LONGEST_HEAD:]
     return False
 
 
@@ -220,9 +233,10 @@ def _on_one_clock(found: Scanned, container: Any, stream: Any) -> tuple[Scanned,
     back, unit = STEPS_BACK.get(container.format.name), Fraction(stream.time_base)
     if back is None:
         return found, ()
-    ticks = np.where(found.dts == _UNTIMED, found.pts, found.dts)
+    decoded = container.format.name not in UNDECODED
+    ticks = np.where((found.dts != _UNTIMED) & decoded, found.dts, found.pts)
     clock = np.where(ticks == _UNTIMED, np.nan, ticks * float(unit))
-    places, odd = leaps(clock, back)
+    places, odd = leaps(clock if decoded else _around_keys(clock, found.keys), back)
     found = replace(found, pts=_without(found.pts, odd), dts=_without(found.dts, odd))
     if not places:
         return found, ()
@@ -230,6 +244,7 @@ def _on_one_clock(found: Scanned, container: Any, stream: Any) -> tuple[Scanned,
     heard, usual = _heard(path_of(container), stream.index), float(np.nanmedian(np.abs(np.diff(clock))))
     leaping = container.format.name in LEAPING
     firsts = [place for place in places if _starts(clock, place, usual, heard, leaping)]
+    found = _without_leading(found, firsts)
     parts = list(_parts(found, [0, *firsts]))
     if len(parts) < 2:
         return found, ()
@@ -237,8 +252,14 @@ def _on_one_clock(found: Scanned, container: Any, stream: Any) -> tuple[Scanned,
     shift = np.zeros(len(clock), np.int64)
     for stretch in stretches:
         shift[stretch.packet :] = int(stretch.shift / unit)
-    moved = (np.where(times == _UNTIMED, times, times + shift) for times in (found.pts, found.dts))
-    return replace(found, **dict(zip(("pts", "dts"), moved))), stretches
+    pts, dts = (np.where(times == _UNTIMED, times, times + shift) for times in (found.pts, found.dts))
+    return replace(found, pts=pts, dts=dts), stretches
+
+
+def _around_keys(clock: Array, keys: Array) -> Array:
+    """The times of key pictures, and of the last ones before them, in seconds; nan for the others: the times of showing
+    go to and fro among those as far as pictures are held."""
+    return np.where(keys | np.append(keys[1:], False), clock, np.nan)
 
 
 def _without(times: Array, odd: list[int]) -> Array:
@@ -263,6 +284,16 @@ def _parts(found: Scanned, places: list[int]) -> Iterator[tuple[int, int, int]]:
             times, last = np.sort(found.pts[shown]), shown[np.argmax(found.pts[shown])]
             usual = int(np.median(np.diff(times))) if len(times) > 1 else 1
             yield place, int(times[0]), int(times[-1]) + (int(found.long[last]) or usual)
+
+
+def _without_leading(found: Scanned, places: list[int]) -> Scanned:
+    """The packets, of those that are shown before the key picture with which a stretch begins none as shown: they need
+    others that were cut away."""
+    shown = found.shown.copy()
+    for place, stop in pairwise([*places, len(shown)]):
+        if found.keys[place] and found.pts[place] != _UNTIMED:
+            shown[place:stop] &= found.pts[place:stop] >= found.pts[place]
+    return replace(found, shown=shown)
 
 
 def _heard(path: Path, film: int) -> Heard:
