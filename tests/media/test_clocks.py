@@ -19,7 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vidswap.errors import InputError
-from vidswap.evaluate.align import compare_sound, part_of, span_of
+from vidswap.evaluate.align import compare_sound, part_of, seconds_of
 from vidswap.media.clocks import leaps
 from vidswap.read.clip import frames, open_clip
 from vidswap.read.sound import sounds
@@ -109,7 +109,7 @@ def test_its_sound_is_called_the_same(tmp_path):
     encode(clip, ((frame.index, frame.native) for frame in frames(clip)), result, WriteSettings(preset="ultrafast"), {})
     made = open_clip(result)
     heard = sounds(whole, clip.stretches), sounds(result)
-    assert compare_sound(*heard, *span_of(clip, made, part_of(clip, made, heard))).word == "same"
+    assert compare_sound(*heard, *seconds_of(clip, made, part_of(clip, made, heard))).word == "same"
 
 
 def test_a_range_across_the_join_is_part_of_the_whole(tmp_path):
