@@ -13,6 +13,9 @@ import numpy as np
 import pytest
 
 from vidswap import cli, errors, pipeline
+from vidswap.evaluate.compare import Evaluation
+from vidswap.pipeline import Planned
+from vidswap.write.cast import Cast
 
 SAMPLES = Path(__file__).parents[1] / "samples"
 CLIP, SELFIE = SAMPLES / "clip.mp4", SAMPLES / "selfie.jpg"
@@ -234,7 +237,7 @@ def test_an_empty_variable_of_a_shell_is_not_the_folder_one_is_in(capsys, tmp_pa
 def test_bars_only_where_somebody_looks(capsys, tmp_path, monkeypatch):
     def cast(clip, out, *, settings, report):
         report("analysis", 1, 1)
-        return []
+        return Cast(out, ())
 
     monkeypatch.setattr(pipeline, "cast_clip", cast)
     assert cli.main(["cast", str(CLIP), "-o", str(tmp_path / "cast.png")]) == 0
@@ -242,6 +245,24 @@ def test_bars_only_where_somebody_looks(capsys, tmp_path, monkeypatch):
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
     assert cli.main(["cast", str(CLIP), "-o", str(tmp_path / "cast.png")]) == 0
     assert "analysis" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("words", [
+    ["cast", "clip.mp4", "-o", "out.png"], ["plan", "clip.mp4", "-o", "out.plan"],
+    ["evaluate", "clip.mp4", "swapped.mp4", "--face", "me.jpg"],
+])  # fmt: skip
+@pytest.mark.parametrize("as_json", [False, True])
+def test_what_a_person_should_know_is_said_by_every_command(capsys, monkeypatch, words, as_json):
+    notes = ("a note of `read.rate`",)
+    results = {
+        "cast": Cast(Path("out.png"), (), notes), "plan": Planned(Path("out.plan"), 1, 1, 0, (), 9, notes),
+        "evaluate": Evaluation((1, 1), 1, 0, {}, "none", {}, (), notes),
+    }  # fmt: skip
+    monkeypatch.setattr(pipeline, f"{words[0]}_clip", lambda *_, **__: results[words[0]])
+    assert cli.main([*words, *["--json"] * as_json]) == 0
+    said = capsys.readouterr()
+    assert said.err == "vidswap: warning: a note of --rate\n"
+    assert not as_json or json.loads(said.out)["notes"] == list(notes)
 
 
 def test_json_is_one_object(capsys):

@@ -1,6 +1,7 @@
 """An evaluation sees what was done to a clip: a drawn face that moves, spoilt in one way at a time."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vidswap.errors import IdentityError, InputError, NoFaceError, OutputError
+from vidswap.evaluate import compare
 from vidswap.evaluate.align import compare_sound
 from vidswap.evaluate.compare import Evaluation, evaluate, swapped_face
 from vidswap.evaluate.measures import (
@@ -30,7 +32,7 @@ from vidswap.geometry import IRISES, bounds, posed
 from vidswap.read.clip import frames, open_clip
 from vidswap.read.sound import sounds
 from vidswap.settings import WriteSettings
-from vidswap.types import Face
+from vidswap.types import Clip, Face
 from vidswap.weights import ROOT
 from vidswap.write.encode import encode
 
@@ -177,6 +179,19 @@ class Spoilt:
 @pytest.fixture
 def spoilt(original: Path, photo: Path, tmp_path: Path) -> Spoilt:
     return Spoilt(original, photo, tmp_path)
+
+
+def test_what_was_read_with_reservations_is_told(spoilt: Spoilt, monkeypatch: pytest.MonkeyPatch) -> None:
+    def opened(path: Path) -> Clip:
+        return replace(open_clip(path), notes=("as said",))
+
+    monkeypatch.setattr(compare, "open_clip", opened)
+    dark = cv2.imread(str(spoilt.photo)) // 6
+    cv2.imwrite(str(spoilt.photo), dark)
+    first, second, *photos = spoilt().notes
+    assert (first, second) == (f"{spoilt.original.name}: as said", "spoilt.mkv: as said")
+    assert photos
+    assert all(note.startswith(spoilt.photo.name) for note in photos)
 
 
 def test_the_same_clip_is_perfect_but_nobody_else(spoilt: Spoilt) -> None:

@@ -37,11 +37,12 @@ if TYPE_CHECKING:
     from vidswap.swap.engine import Engine, open_engine
     from vidswap.trust.consent import load_consent
     from vidswap.types import Consent
-    from vidswap.write.cast import Row
+    from vidswap.write.cast import Cast, Row
 
 __version__ = "0.1.0"
 __all__ = [
     "Bars",
+    "Cast",
     "Consent",
     "ConsentError",
     "Engine",
@@ -92,7 +93,7 @@ _HOMES = MappingProxyType({
     "vidswap.swap.engine": ("Engine", "open_engine"),
     "vidswap.trust.consent": ("load_consent",),
     "vidswap.types": ("Consent",),
-    "vidswap.write.cast": ("Row",),
+    "vidswap.write.cast": ("Cast", "Row"),
 })  # fmt: skip
 
 

@@ -124,8 +124,7 @@ def _swap(options: argparse.Namespace) -> None:
     with _bars() as report:
         done = vidswap.swap_clip(options.clip, options.face, options.consent, options.out,
                                  settings=settings, report=report)  # fmt: skip
-    for note in done.notes:
-        tell(f"warning: {in_flags(note)}")
+    _warn(done.notes)
     if options.json:
         return say_json({"out": str(done.out), "sheet": options.sheet and str(options.sheet), "frames": done.frames,
                          "resumed": done.resumed, "repeated": done.repeated, "swapped": done.swapped,
@@ -139,23 +138,31 @@ def _swap(options: argparse.Namespace) -> None:
         say(f"face models: {done.licence}")
 
 
+def _warn(notes: Sequence[str]) -> None:
+    """What a person should know of how a command went."""
+    for note in notes:
+        tell(f"warning: {in_flags(note)}")
+
+
 def _cast(options: argparse.Namespace) -> None:
     settings = _settings(options)
     with _bars() as report:
-        rows = vidswap.cast_clip(options.clip, options.out, settings=settings, report=report)
+        found = vidswap.cast_clip(options.clip, options.out, settings=settings, report=report)
+    _warn(found.notes)
     if options.json:
-        people = [{"person": row.number, "seconds": round(row.seconds, 3), "spans": row.spans} for row in rows]
-        return say_json({"out": str(options.out), "cast": people})
-    for row in rows:
+        people = [{"person": row.number, "seconds": round(row.seconds, 3), "spans": row.spans} for row in found.rows]
+        return say_json({"out": str(found.out), "cast": people, "notes": found.notes})
+    for row in found.rows:
         spans = ", ".join(f"{first:.1f}-{last:.1f}" for first, last in row.spans)
         say(f"--person {row.number}: {row.seconds:.1f} s on screen ({spans})")
-    say(f"{options.out}: their faces")
+    say(f"{found.out}: their faces")
 
 
 def _plan(options: argparse.Namespace) -> None:
     settings = _settings(options)
     with _bars() as report:
         made = vidswap.plan_clip(options.clip, options.out, settings=settings, report=report)
+    _warn(made.notes)
     if options.json:
         return say_json(asdict(made))
     say(f"{made.out}: {made.frames} frames, shots: {made.shots}, persons: {len(made.persons)}, "
@@ -279,8 +286,9 @@ def _evaluate(options: argparse.Namespace) -> None:
     with _bars() as report:
         found = vidswap.evaluate_clip(options.clip, options.out, options.face,
                                       html=options.html, settings=settings, report=report)  # fmt: skip
+    _warn(found.notes)
     if options.json:
-        return say_json({**found.as_dict(), "verdicts": verdicts(found)})
+        return say_json({**found.as_dict(), "verdicts": verdicts(found), "notes": found.notes})
     for name, value in found.as_dict().items():
         say(f"{name:<22}{value!s:<12}{verdicts(found).get(name, '')}".rstrip())
     if options.html:

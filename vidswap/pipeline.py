@@ -31,7 +31,7 @@ from vidswap.swap.engine import Engine, fenced, open_engine
 from vidswap.trust.consent import REMOTE, SELF, SWAP, load_consent, permit
 from vidswap.types import Array, Clip, Consent, Identity, Shot
 from vidswap.weights import ROOT, registry
-from vidswap.write.cast import Row, cast_sheet, portrait
+from vidswap.write.cast import Cast, Row, cast_sheet, portrait
 from vidswap.write.containers import named
 from vidswap.write.encode import check_writable
 from vidswap.write.picture import check_picture, write_picture
@@ -71,7 +71,8 @@ class Result:
 
 @dataclass(frozen=True)
 class Planned:
-    """What a plan holds: `frames` of the clip, `shots` and `tracks` in them, the `persons` found; `bytes` of it."""
+    """What a plan holds: `frames` of the clip, `shots` and `tracks` in them, the `persons` found; `bytes` of it.
+    `notes` as those of a Result."""
 
     out: Path
     frames: int
@@ -79,6 +80,7 @@ class Planned:
     tracks: int
     persons: tuple[int, ...]
     bytes: int
+    notes: tuple[str, ...] = ()
 
 
 def swap_clip(
@@ -159,7 +161,7 @@ def noted_of(clip: Clip, identity: Identity, made: Made, lost: Sequence[str]) ->
     return (*clip.notes, *identity.notes, *bare, *damaged, *without)
 
 
-def cast_clip(source: Place, out: Place, *, settings: Settings = Settings(), report: Report = quiet) -> list[Row]:
+def cast_clip(source: Place, out: Place, *, settings: Settings = Settings(), report: Report = quiet) -> Cast:
     """Who is in the clip: a row for each person, drawn as the picture `out`. Raises the errors of errors.py."""
     clock = Clock(report)
     source, out = path_of("source", source), path_of("out", out)
@@ -169,9 +171,9 @@ def cast_clip(source: Place, out: Place, *, settings: Settings = Settings(), rep
     check_picture(out)
     with planned(clip, span, settings.read, open_faces(settings.read.face_pack), clock) as plan:
         tracks = choose(plan.tracks, "all")
-        rows = [row_of(number, tracks, clip) for number in sorted({track.person for track in tracks})]
+        rows = tuple(row_of(number, tracks, clip) for number in sorted({track.person for track in tracks}))
     write_picture(out, cast_sheet(rows))
-    return rows
+    return Cast(out, rows, clip.notes)
 
 
 def row_of(person: int, tracks: Sequence[Trail], clip: Clip) -> Row:
@@ -199,7 +201,7 @@ def plan_clip(source: Place, out: Place, *, settings: Settings = Settings(), rep
         tracks = choose(plan.tracks, "all")
         save_plan(plan, out)
     persons = tuple(sorted({track.person for track in tracks}))
-    return Planned(out, len(plan.span), len(plan.shots), len(tracks), persons, out.stat().st_size)
+    return Planned(out, len(plan.span), len(plan.shots), len(tracks), persons, out.stat().st_size, clip.notes)
 
 
 def evaluate_clip(

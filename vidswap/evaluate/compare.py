@@ -60,7 +60,8 @@ class Moment:
 class Evaluation:
     """How good a swap is; page.py says what each figure means. A figure is None where it could not be measured.
 
-    `frames` in both clips, those with a face, and those where only the swap has none; `curves` are (second, value)."""
+    `frames` in both clips, those with a face, and those where only the swap has none; `curves` are (second, value).
+    `notes` are what a person should know of how clips and photos were read, a line each."""
 
     frames: tuple[int, int]
     faces: int
@@ -69,6 +70,7 @@ class Evaluation:
     sound: str  # "same", "changed", "missing", "none"
     curves: Series
     moments: tuple[Moment, ...]
+    notes: tuple[str, ...] = ()
 
     def as_dict(self) -> dict[str, object]:
         """The figures without curves and pictures, ready for JSON."""
@@ -97,8 +99,9 @@ def evaluate(original: Path, swapped: Path, photos: Path, reader: Reader, report
         raise NoFaceError("nobody's face was found in the original clip", "a face should be at least 40 pixels wide")
     heard = compare_sound(*heard_in, *seconds_of(before, after, part))
     figures = {**watched.figures(), "timing_ms": timing(before, after, part, heard.shift)}
+    notes = *(f"{clip.path.name}: {note}" for clip in (before, after) for note in clip.notes), *wanted.notes
     lengths, moments = (len(before), len(after)), tuple(watched.moments)
-    return Evaluation(lengths, watched.faces, watched.lost, figures, heard.word, watched.curves(), moments)
+    return Evaluation(lengths, watched.faces, watched.lost, figures, heard.word, watched.curves(), moments, notes)
 
 
 def _side_by_side(before: Clip, after: Clip, part: Shot) -> Iterator[tuple[int, Array, Array]]:

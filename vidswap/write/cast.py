@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -27,6 +28,16 @@ class Row:
     def seconds(self) -> float:
         """Time on screen, all spans together."""
         return sum(last - first for first, last in self.spans)
+
+
+@dataclass(frozen=True, eq=False)
+class Cast:
+    """Who is in a clip: a row each, drawn as the picture `out`; `notes` are what a person should know of how the clip
+    was read, a line each."""
+
+    out: Path
+    rows: tuple[Row, ...]
+    notes: tuple[str, ...] = ()
 
 
 def portrait(rgb: Array, mesh: Array, mean: Array, side: int = SIDE) -> Array:
