@@ -191,12 +191,16 @@ def test_modules_import_on_every_system(module: str) -> None:
     assert not POSIX & set(top_level(ast.parse(MODULES[module].read_text())))
 
 
-def test_all_that_is_imported_is_declared() -> None:
-    declared = {re.split(r"[^\w.-]", words)[0].lower() for words in PROJECT["project"]["dependencies"]}
+def test_what_is_imported_is_what_is_declared() -> None:
+    declared = [re.split(r"[^\w.-]", words)[0].lower() for words in PROJECT["project"]["dependencies"]]
+    assert declared == sorted(declared)
     found = {name.split(".")[0] for path in MODULES.values() for name in imported(ast.parse(path.read_text()))}
     packages = packages_distributions()
-    for name in found - sys.stdlib_module_names - {"vidswap"}:
-        assert declared & {package.lower().replace("_", "-") for package in packages.get(name, [])}, name
+    used = {name: {package.lower().replace("_", "-") for package in packages.get(name, [])}
+            for name in found - sys.stdlib_module_names - {"vidswap"}}  # fmt: skip
+    assert [name for name, owners in used.items() if not owners & set(declared)] == []
+    unused = [package for package in declared if not any(package in owners for owners in used.values())]
+    assert unused == ["onnx"], "which torch.onnx writes models with, and does not bring"
 
 
 def test_messages_of_the_library_do_not_speak_in_flags() -> None:

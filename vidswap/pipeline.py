@@ -116,18 +116,37 @@ def swap_clip(
         span, tracks = plan.span, choose(plan.tracks, settings.read.person)
         tags = labels(identity, f"{engine.name} {engine.key}", __version__, settings.swap.seed)
         job = Job(clip, span, tracks, engine, identity, facts_of(plan, settings), tags)
-        key, length = job.key(recipe, settings.write.segment), settings.write.segment
-        with as_output_error(out):
-            work = Work(folder, key, span.start, length, resume=settings.write.resume)
+        work = begun(job, recipe, out, folder, settings.write)
         made = make(job, out, recipe, work, clock) if recipe else make_pictures(job, out, work, clock)
-    covered = sorted({index for track in tracks for index in range(track.start, track.stop)})
     if settings.write.sheet:
         with noted_as(f"the result itself, {out}, is finished"):
-            write_picture(settings.write.sheet, sheet(list(moments(clip, out, span, evenly(covered, SHEET_ROWS)))))
-    persons = tuple(sorted({track.person for track in tracks}))
-    duration = clip.seconds(span.stop - 1) - clip.seconds(span.start) + float(1 / clip.rate)
-    return Result(out, len(span), duration, made.painted, persons, reader.licence, clock.stages, clock.seconds,
-                  made.resumed, made.repeated, lost, (*notes, *noted_of(clip, identity, made, lost)))  # fmt: skip
+            write_sheet(settings.write.sheet, clip, out, span, tracks)
+    return Result(out, len(span), lasting(clip, span), made.painted, persons_on(tracks), reader.licence, clock.stages,
+                  clock.seconds, made.resumed, made.repeated, lost,
+                  (*notes, *noted_of(clip, identity, made, lost)))  # fmt: skip
+
+
+def begun(job: Job, recipe: Recipe | None, out: Path, folder: Path, settings: WriteSettings) -> Work:
+    """What of a job is done already, in the work folder of `out`. Raises OutputError."""
+    key = job.key(recipe, settings.segment)
+    with as_output_error(out):
+        return Work(folder, key, job.span.start, settings.segment, resume=settings.resume)
+
+
+def write_sheet(place: Path, clip: Clip, out: Path, span: Shot, tracks: Sequence[Trail]) -> None:
+    """Write the before/after picture of frames with a face. Raises OutputError."""
+    covered = sorted({index for track in tracks for index in range(track.start, track.stop)})
+    write_picture(place, sheet(list(moments(clip, out, span, evenly(covered, SHEET_ROWS)))))
+
+
+def lasting(clip: Clip, span: Shot) -> float:
+    """How long frames are shown, seconds; the last as long as most."""
+    return clip.seconds(span.stop - 1) - clip.seconds(span.start) + float(1 / clip.rate)
+
+
+def persons_on(tracks: Sequence[Trail]) -> tuple[int, ...]:
+    """The numbers of the persons on tracks, in order."""
+    return tuple(sorted({track.person for track in tracks}))
 
 
 def written_by(out: Path, settings: Settings) -> list[Named]:
@@ -171,7 +190,7 @@ def cast_clip(source: Place, out: Place, *, settings: Settings = Settings(), rep
     check_picture(out)
     with planned(clip, span, settings.read, open_faces(settings.read.face_pack), clock) as plan:
         tracks = choose(plan.tracks, "all")
-        rows = tuple(row_of(number, tracks, clip) for number in sorted({track.person for track in tracks}))
+        rows = tuple(row_of(number, tracks, clip) for number in persons_on(tracks))
     write_picture(out, cast_sheet(rows))
     return Cast(out, rows, clip.notes)
 
@@ -200,8 +219,8 @@ def plan_clip(source: Place, out: Place, *, settings: Settings = Settings(), rep
     with planned(clip, span, settings.read, open_faces(settings.read.face_pack), clock) as plan:
         tracks = choose(plan.tracks, "all")
         save_plan(plan, out)
-    persons = tuple(sorted({track.person for track in tracks}))
-    return Planned(out, len(plan.span), len(plan.shots), len(tracks), persons, out.stat().st_size, clip.notes)
+    persons, size = persons_on(tracks), out.stat().st_size
+    return Planned(out, len(plan.span), len(plan.shots), len(tracks), persons, size, clip.notes)
 
 
 def evaluate_clip(

@@ -17,7 +17,7 @@ from typing import Any
 import cv2
 import numpy as np
 import onnxruntime
-from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
+from google.protobuf.message import DecodeError
 from insightface.model_zoo import get_model, has_model_package_manifest, load_model_package
 from insightface.utils.face_align import arcface_dst
 from onnxruntime.capi import onnxruntime_pybind11_state as onnx_errors

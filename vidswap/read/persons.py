@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from itertools import product
 
 import numpy as np
-from scipy.cluster.hierarchy import fcluster, linkage  # type: ignore[import-untyped]
+from scipy.cluster.hierarchy import fcluster, linkage
 
 from vidswap.types import Array
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from scipy.interpolate import LinearNDInterpolator  # type: ignore[import-untyped]
+from scipy.interpolate import LinearNDInterpolator
 
 from vidswap import geometry
 from vidswap.geometry import Array
