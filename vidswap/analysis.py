@@ -19,8 +19,7 @@ import numpy as np
 from vidswap import __version__
 from vidswap.cache import Cache
 from vidswap.clock import Clock
-from vidswap.errors import InputError, OutputError
-from vidswap.files import FULL
+from vidswap.errors import InputError
 from vidswap.keys import code_of, digest_of, key_of, packages
 from vidswap.plan import Facts, Plan, drafted, open_plan
 from vidswap.read import clip as clips
@@ -29,7 +28,7 @@ from vidswap.read.doubles import doubles_in
 from vidswap.read.faces import FaceReader, find_pack
 from vidswap.read.persons import Sketch, embeddings_of, persons_of
 from vidswap.read.shots import Cuts, shrunk
-from vidswap.read.spool import Spool, spooled
+from vidswap.read.spool import Spool, keeping, spooled
 from vidswap.read.tracks import tracks_in
 from vidswap.read.watch import watch
 from vidswap.relay import ahead
@@ -164,12 +163,9 @@ def _readable(found: Generator[Seen, None, None], clip: Clip) -> Generator[Seen,
 def _made(make: Callable[[Path], None], facts: Facts, cache: Cache | None, stack: ExitStack) -> Plan:
     """The plan of what is found now, which `make` writes: it lies in the cache, or, without one or where that takes no
     file, in a folder that does not outlive the run."""
-    try:
+    with keeping():
         made = Path(stack.enter_context(TemporaryDirectory(prefix="vidswap-"))) / "clip.plan"
         make(made)
-    except OSError as error:
-        hint = "free some space" if error.errno in FULL else "check the folder for temporary files, TMPDIR"
-        raise OutputError(f"what was found in the clip cannot be kept ({error.strerror or error})", hint) from error
     if cache:
         with suppress(OSError, InputError):  # full, not ours to write, or emptied meanwhile: nobody is stopped by that
             plan = stack.enter_context(open_plan(cache.keep(key_of(facts), partial(shutil.copyfile, made))))

@@ -186,8 +186,8 @@ class _H264:
         self._sequence = _sequence_in(extra) if extra else None
 
     def __call__(self, packet: Any) -> tuple[Size | None, bool]:
-        if packet.has_sidedata("new_extradata"):
-            self._sequence = _sequence_in(bytes(packet.get_sidedata("new_extradata")))
+        if extra := _new_extra(packet):
+            self._sequence = _sequence_in(extra)
         known = self._sequence
         if not packet.is_keyframe and (known is None or known.whole or known.mixed):
             return None, False
@@ -210,6 +210,11 @@ def _unit_finder(stream: Any) -> Callable[[Any], Iterator[bytes]]:
     place = 21 if codec_of(stream) == "hevc" else 4
     lengths = (extra[place] & 3) + 1 if len(extra) > place else 4
     return lambda packet: _measured(memoryview(packet), lengths)
+
+
+def _new_extra(packet: Any) -> bytes:
+    """A stream's own header, where a packet brings another; else nothing."""
+    return bytes(packet.get_sidedata("new_extradata")) if packet.has_sidedata("new_extradata") else b""
 
 
 def _started(data: bytes) -> Iterator[bytes]:
@@ -306,14 +311,12 @@ class _Tried:
 
     def _parameters(self, packet: Any) -> bytes:
         if self._is_hevc:
-            own = bytes(packet.get_sidedata("new_extradata")) if packet.has_sidedata("new_extradata") else b""
-            return own + b"".join(unit for unit in self._units(packet) if unit[0] >> 1 & 63 == _HEVC_SPS)
+            return _new_extra(packet) + b"".join(unit for unit in self._units(packet) if unit[0] >> 1 & 63 == _HEVC_SPS)
         return next(_sequence_units(bytes(memoryview(packet)[:_HEAD])), b"")
 
     def _decoded(self, packet: Any) -> Size | None:
         context = av.CodecContext.create(self._name, "r")
-        has_own = packet.has_sidedata("new_extradata")
-        context.extradata = bytes(packet.get_sidedata("new_extradata")) if has_own else self._extra
+        context.extradata = _new_extra(packet) or self._extra
         copy = av.Packet(bytes(packet))
         for picture in [*context.decode(copy), *context.decode(None)]:
             return picture.width, picture.height

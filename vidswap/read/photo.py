@@ -25,7 +25,6 @@ from vidswap.types import Array
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".heic", ".heif")
 HINT = f"use a photo in one of {', '.join(SUFFIXES)}"
-AGAIN = "copy it anew from where it was taken"
 MAX_BYTES = 64 << 20
 MAX_PIXELS = 120_000_000  # the largest phone cameras have 108 or 200 megapixels but store 12 to 108
 PAPER = 128  # grey level behind what is transparent
@@ -120,11 +119,15 @@ def _opened(raw: bytes, path: Path) -> Any:
             return found.to_pillow()
         picture = reader(io.BytesIO(raw)) if reader else None
     except _BROKEN as error:
-        raise IdentityError(f"{path.name} is damaged, or a part of it is missing", AGAIN) from error
+        raise _damaged(path) from error
     if picture is None:
         raise IdentityError(f"{path.name} is not a picture, or of a kind that is not read", HINT)
     _check_size(picture.size, path)
     return picture
+
+
+def _damaged(path: Path) -> IdentityError:
+    return IdentityError(f"{path.name} is damaged, or a part of it is missing", "copy it anew from where it was taken")
 
 
 def _check_size(size: tuple[int, int], path: Path) -> None:
@@ -144,9 +147,9 @@ def _pixels(raw: bytes, picture: Any, path: Path) -> Array:
             return np.asarray(picture.convert("RGB"))
         bgr = cv2.imdecode(np.frombuffer(raw, np.uint8), cv2.IMREAD_COLOR)
     except (cv2.error, *_BROKEN) as error:
-        raise IdentityError(f"{path.name} is damaged, or a part of it is missing", AGAIN) from error
+        raise _damaged(path) from error
     if bgr is None:
-        raise IdentityError(f"{path.name} is damaged, or a part of it is missing", AGAIN)
+        raise _damaged(path)
     return np.asarray(bgr[..., ::-1])
 
 

@@ -10,6 +10,7 @@ from tempfile import SpooledTemporaryFile
 from typing import IO, overload
 
 from vidswap.errors import OutputError
+from vidswap.files import FULL
 from vidswap.types import Face
 
 HELD = 8_000_000  # bytes that stay in memory: some forty seconds of one face
@@ -23,12 +24,9 @@ class Spool(Sequence[list[Face]]):
         self._places = array("q", [0])
 
     def append(self, faces: list[Face]) -> None:
-        try:
+        with keeping():
             self._file.seek(self._places[-1])
             self._file.write(pickle.dumps(faces, pickle.HIGHEST_PROTOCOL))
-        except OSError as error:
-            raise OutputError(f"what was found in the clip cannot be kept ({error.strerror or error})",
-                              "make room in the folder for temporary files, TMPDIR") from error  # fmt: skip
         self._places.append(self._file.tell())
 
     def __len__(self) -> int:
@@ -51,6 +49,17 @@ class Spool(Sequence[list[Face]]):
         del self._places[1:]
         self._file.seek(0)
         self._file.truncate()
+
+
+@contextmanager
+def keeping() -> Iterator[None]:
+    """What the system raises inside, over a temporary file of what was found, becomes an OutputError."""
+    try:
+        yield
+    except OSError as error:
+        place = "the folder for temporary files, TMPDIR"
+        hint = f"free some space in {place}" if error.errno in FULL else f"check {place}"
+        raise OutputError(f"what was found in the clip cannot be kept ({error.strerror or error})", hint) from error
 
 
 @contextmanager
