@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 Array = NDArray[Any]
 MESH_POINTS = 478
+UPRIGHT = ((1, 0), (0, 1))  # rows of the matrix that leaves pictures as they are
 PER_FRAME = ("mesh", "seen", "visible", "visible_to_frame")  # arrays of a track with a row for each frame
 
 
@@ -85,7 +86,7 @@ class Clip(_Shapes):
     rotation: int
     streams: tuple[str, ...]
     container: str
-    turn: tuple[tuple[int, int], tuple[int, int]] = ((1, 0), (0, 1))
+    turn: tuple[tuple[int, int], tuple[int, int]] = UPRIGHT
     pixel: Fraction = Fraction(1)
     last: int = 0
     files: tuple[Path, ...] = ()

@@ -13,7 +13,7 @@ import av
 import numpy as np
 import pytest
 import rendered
-from films import PAL, Film, Sound, make_film
+from films import PAL, Film, Sound, Text, make_film
 from footage import moving, packets_of, times_of
 from hypothesis import given
 from hypothesis import strategies as st
@@ -146,6 +146,18 @@ def test_a_render_goes_on_in_the_second_part(tmp_path, monkeypatch):
             rendered.rendered(source, twice)
     assert rendered.rendered(source, twice).resumed == 40
     assert once.read_bytes() == twice.read_bytes()
+
+
+@pytest.mark.parametrize(("ending", "words"), [("mkv", b"hello"), ("mp4", b"\0\5hello")])
+def test_subtitles_of_each_part_come_with_its_pictures(tmp_path, ending, words):
+    film = Film(times=[PAL * i for i in range(COUNT)], texts=[Text("subrip")], unit=Fraction(1, 1000))
+    parts = [make_film(tmp_path / f"{number}.mkv", film) for number in range(2)]
+    whole, result = tmp_path / "joined.mkv", tmp_path / f"out.{ending}"
+    whole.write_bytes(b"".join(each.read_bytes() for each in parts))
+    clip = open_clip(whole)
+    encode(clip, ((frame.index, frame.native) for frame in frames(clip)), result, WriteSettings(preset="ultrafast"), {})
+    shown = [time for time, payload in packets_of(result, "subtitle") if payload.startswith(words)]
+    assert [float(time) for time in shown] == pytest.approx([0.3, 0.3 + COUNT / 25], abs=0.002)
 
 
 # -- no new clock -----------------------------------------------------------------------------------------------------

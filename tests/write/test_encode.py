@@ -224,6 +224,16 @@ def test_refusals_come_before_rendering(plain, tmp_path):
         encode(clip, iter(()), tmp_path / "fine.mp4", FAST, {})
 
 
+@pytest.mark.parametrize("ending", [".ts", ".avi"])
+def test_a_turned_clip_is_refused_where_nothing_tells_of_it(tmp_path, ending):
+    turned = make_clip(tmp_path / "a.mp4", moving(2), sound=False,
+                       prepare=lambda _, video: video.set_display_rotation(90))  # fmt: skip
+    with pytest.raises(OutputError, match="turned") as caught:
+        check_writable(open_clip(turned), tmp_path / f"out{ending}")
+    assert ".mkv" in str(caught.value)
+    check_writable(open_clip(turned), tmp_path / "out.mkv")
+
+
 def test_sound_that_the_container_refuses_names_another(tmp_path):
     source = tmp_path / "a.mkv"
     with av.open(str(source), "w") as target:

@@ -111,3 +111,22 @@ def test_untagged_film_is_of_high_definition_by_its_width_too(tmp_path, size, ma
     clip = open_clip(path)
     assert clip.colour[0] == 2
     assert next(frames(clip)).native.colorspace == matrix
+
+
+@pytest.mark.parametrize(("source", "out"), [
+    (("png", "rgba", "gbrap"), ".mkv"), (("ffv1", "yuva420p", None), ".mkv"), (("qtrle", "argb", "gbrap"), ".avi"),
+])  # fmt: skip
+def test_lossless_keeps_transparency_where_it_can(tmp_path, source, out):
+    clip = clip_of(tmp_path, *source)
+    shown, recipe = written(clip, tmp_path / f"out{out}", lossless=True)
+    assert recipe.notes == ()
+    for frame, other in zip(frames(clip), shown, strict=True):
+        for one, two in zip(values(frame.native), values(other.native), strict=True):
+            np.testing.assert_array_equal(one, two)
+
+
+def test_transparency_that_no_decoder_reads_is_told_of(tmp_path):
+    for form, told in (("yuv420p", False), ("yuva420p", True)):
+        path = make_clip(tmp_path / f"{form}.webm", moving(2), unit=Fraction(1, 1000), codec="libvpx-vp9", pix_fmt=form,
+                         options={"deadline": "realtime"}, sound=False)  # fmt: skip
+        assert any("transparency is not read" in note for note in open_clip(path).notes) == told

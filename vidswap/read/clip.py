@@ -58,6 +58,8 @@ def open_clip(path: Path, rate: Fraction = stills.RATE) -> Clip:
         scanned = scan(container, stream, headers.passing)
         streams, name = tuple(each.type for each in container.streams), container.format.name
         pixel, notes = Fraction(stream.sample_aspect_ratio or 1), tuple(_left_out(container, stream))
+        if stream.metadata.get("alpha_mode") == "1":  # VP8 and VP9 have a second stream within for it
+            notes += ("its transparency is not read, and not in the result: ffv1 or prores would keep it",)
     first, times = _begun(path, scanned)
     if before := len(scanned.pts) - len(times.pts):
         which = "first picture needs" if before == 1 else f"first {before} pictures need"

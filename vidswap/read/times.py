@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from array import array
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -15,6 +14,7 @@ import numpy as np
 
 from vidswap.errors import InputError
 from vidswap.media.clocks import LEAPING, STEPS_BACK, UNDECODED, Heard, is_leap, laid, leaps
+from vidswap.media.endings import breaks_off, is_followed
 from vidswap.media.headers import Fields
 from vidswap.media.packets import packets
 from vidswap.media.source import opened, path_of
@@ -25,11 +25,6 @@ _NUDGE = 90  # ticks that a tick is split into, to part frames with the same tim
 _FASTEST, _SLOWEST = 1000, Fraction(1, 3600)  # frames a second that a header is believed
 _LOOSELY = Fraction(3, 2)  # times finer or coarser than what a header says, which is no lie yet
 _UNTIMED = -(1 << 63)  # stands for a packet's missing time
-_HEADS = {  # what films begin with: FLV's version, streams, and that it is nine bytes long; EBML's, with its kind
-    "flv": rb"FLV\x01[\x01\x04\x05]\0\0\0\x09\0\0\0\0",
-    "matroska,webm": rb"(?s)\x1a\x45\xdf\xa3.{4,40}?\x42\x82.{1,8}?(matroska|webm)",
-}
-_LONGEST_HEAD = 64  # bytes
 _LATEST = 1 << 53  # ticks; a later time is damage
 
 
@@ -188,10 +183,8 @@ def _key(found: Scanned, stream: Any, finer: int) -> int | None:
 
 
 def _unread(found: Scanned, container: Any, stream: Any, joined: bool) -> tuple[str, ...]:
-    """A line where the file's index, or an AVI's header, tells of more pictures than are there; or where another film
-    lies behind the last packet: FFmpeg ends at an FLV's second header, at a Matroska's third."""
-    head = _HEADS.get(container.format.name)
-    if head and _has(head, path_of(container), found.end):
+    """A line where the file's index, or its header, tells of more than is there; or where another film lies behind."""
+    if is_followed(path_of(container), container.format.name, found.end):
         return ("behind the film that is read the file holds another one: cut them apart to have both",)
     return () if joined else _broken_off(found, container, stream)
 
@@ -205,19 +198,9 @@ def _broken_off(found: Scanned, container: Any, stream: Any) -> tuple[str, ...]:
     there, promised = ((time - first) * float(stream.time_base) for time in (reached, max([reached, *told])))
     if promised > there:
         return (f"the file breaks off after {there:.1f} s; its index tells of {promised:.1f} s",)
+    if breaks_off(path_of(container), container.format.name):
+        return (f"the file breaks off after {there:.1f} s: it was not copied, or not written, to its end",)
     return ()
-
-
-def _has(head: bytes, path: Path, place: int) -> bool:
-    """Whether the bytes that begin a film lie anywhere in a file behind a place."""
-    before = b""
-    with path.open("rb") as file:
-        file.seek(place + 1)
-        while chunk := file.read(1 << 20):
-            if re.search(head, before + chunk):
-                return True
-            before = chunk[-_LONGEST_HEAD:]
-    return False
 
 
 def _is_doubtful(found: Scanned) -> bool:

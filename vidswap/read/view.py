@@ -13,11 +13,10 @@ from av.video.reformatter import VideoReformatter
 from vidswap import hdr
 from vidswap.media.filters import EXACT, Chain
 from vidswap.media.sidedata import display_matrix
-from vidswap.types import Array
+from vidswap.types import UPRIGHT, Array
 
 _BLOCK, _APRON = 16, 8  # pixels
 _SQUARE, _LONGEST = Fraction(1, 50), 4  # shapes of a pixel that are taken for square, and for a mistake
-UPRIGHT = ((1, 0), (0, 1))
 Box = tuple[int, int, int, int]  # x0 y0 x1 y1, exclusive ends
 Turn = tuple[tuple[int, int], tuple[int, int]]
 

@@ -133,6 +133,7 @@ CODECS = MappingProxyType({
         Codec("mpeg4", "mpeg4", {"420": (8,)}, 2, 31, lossless=False, odd=True, fields=True, limited=True),
     )
 })  # fmt: skip
+_ARCHIVES = ("matroska", "avi")  # where FFV1, which alone keeps transparency to the bit, is at home
 _BY_ITSELF = ("h264", "hevc", "av1", "vp9")  # what is chosen where nobody did and the container's own falls short
 
 
@@ -184,6 +185,8 @@ def _bits(form: str) -> int:
 
 def _default(kind: Container, samples: Samples, lossless: bool) -> Codec:
     able = [name for name in _able(kind, samples) if CODECS[name].lossless or not lossless]
+    if lossless and samples.clear and kind.muxer in _ARCHIVES:
+        return CODECS["ffv1"]
     others = ("ffv1",) if kind.ordered else _BY_ITSELF
     return CODECS[next((name for name in (kind.codec, *others) if name in able), kind.codec)]
 

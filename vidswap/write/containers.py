@@ -25,7 +25,8 @@ from vidswap.types import Array, Clip
 class Container:
     """A kind of file. `muxer` is FFmpeg's name of it, `codec` what its video is made with where nobody chose, `unit`
     the one unit of its times (None: each stream has its own). `ordered`: it has no times of display, only an even beat
-    in the order of decoding, so that pictures must be encoded in the order they are shown (no B-frames)."""
+    in the order of decoding, so that pictures must be encoded in the order they are shown (no B-frames). `turns`: tells
+    how pictures are turned or mirrored."""
 
     ending: str
     muxer: str
@@ -34,6 +35,7 @@ class Container:
     ordered: bool = False
     fonts: bool = False  # takes attachments
     chapters: bool = False
+    turns: bool = True
 
     @property
     def is_mp4(self) -> bool:
@@ -49,8 +51,8 @@ KINDS = {
         Container(".mov", "mov", chapters=True),
         Container(".mkv", "matroska", unit=Fraction(1, 1000), fonts=True, chapters=True),
         Container(".webm", "webm", codec="vp9", unit=Fraction(1, 1000), chapters=True),
-        Container(".ts", "mpegts", unit=Fraction(1, 90000)),
-        Container(".avi", "avi", codec="mpeg4", ordered=True),
+        Container(".ts", "mpegts", unit=Fraction(1, 90000), turns=False),
+        Container(".avi", "avi", codec="mpeg4", ordered=True, turns=False),
     )
 }
 # What transport streams carry by their standards (ISO 13818-1, ATSC, DVB, SMPTE 302M, opus in ts).

@@ -122,7 +122,7 @@ def carried(source: Any, tracks: Tracks, cut: Cut, stretches: Sequence[Stretch] 
     copied = {index: track for index, track in tracks.items() if index not in reworded}
     words = []
     for index in reworded:
-        cues, _ = subtitles.read_cues(path_of(source), index)
+        cues, _ = subtitles.read_cues(path_of(source), index, stretches)
         words.append(subtitles.encoded(subtitles.clipped(cues, cut), tracks[index]))
     return merge(_moved(_packets(source, copied, cut, stretches), copied, cut), *words, key=seconds)
 

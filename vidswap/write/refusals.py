@@ -12,7 +12,7 @@ import av
 
 from vidswap.errors import OutputError
 from vidswap.media.source import codec_of, film_of, is_cover, others_of, path_of, sample_bytes
-from vidswap.types import Clip, Stretch
+from vidswap.types import UPRIGHT, Clip, Stretch
 from vidswap.write import subtitles
 from vidswap.write.containers import KINDS, Container, takes
 from vidswap.write.passthrough import carried, copied_streams, describe, muxing, opened
@@ -27,6 +27,10 @@ _TRIED = 300  # packets muxed for a trial: some muxers say no only when they hav
 def check(clip: Clip, kind: Container, codec: str, trimmed: bool = False) -> None:
     """Raise OutputError if a container cannot hold all that goes along of a clip: which stream it refuses, and which
     endings would take everything, and video of `codec`. `trimmed`: the range begins after the first frame."""
+    if clip.turn != UPRIGHT and not kind.turns:
+        able = " or ".join(each.ending for each in KINDS.values() if each.turns and takes(each.muxer, codec))
+        raise OutputError(f"{kind.ending} cannot tell that the clip is turned or mirrored, as it is in its file",
+                          f"name the output {able or '.mkv'}")  # fmt: skip
     with opened(clip) as source:
         refused = refusals(source, kind, trimmed)
         if refused:

@@ -19,8 +19,10 @@ from typing import Any
 import av
 from av.subtitles.subtitle import SubtitleSet
 
+from vidswap.media.clocks import on_one_clock
 from vidswap.media.packets import packets
-from vidswap.media.source import opened
+from vidswap.media.source import film_of, opened
+from vidswap.types import Stretch
 from vidswap.write.tags import Cut
 
 TEXTS = ("subrip", "webvtt", "mov_text", "ass", "text")
@@ -52,14 +54,15 @@ def is_filler(packet: Any) -> bool:
     return bool(packet.size <= _FILLER and packet.stream.codec_context.name == "mov_text")
 
 
-def read_cues(path: Path, index: int) -> tuple[list[Cue], bool]:
+def read_cues(path: Path, index: int, stretches: Sequence[Stretch] = ()) -> tuple[list[Cue], bool]:
     """All cues of the text stream `index` of a file, by their start, and whether they are plain: of one style, and
-    saying nothing (a place, a colour, a typeface) that the other formats could not. Reads the file to its end."""
+    saying nothing (a place, a colour, a typeface) that the other formats could not. `stretches` are those of its clip.
+    Reads the file to its end."""
     cues, styles, plain = [], set(), True
     with opened(path) as source:
         stream = source.streams[index]
         stream.codec_context.open(strict=False)
-        for packet in _packets(source, stream):
+        for packet in _packets(source, stream, stretches):
             events = _events(stream, packet)
             start, length = (time * Fraction(packet.time_base) for time in (packet.pts, packet.duration or 0))
             cues += [Cue(start, start + length, text) for text in map(_text, events) if text]
@@ -104,9 +107,11 @@ def encoded(cues: Sequence[Cue], track: Any) -> Iterator[Any]:
         yield packet
 
 
-def _packets(source: Any, stream: Any) -> Iterator[Any]:
-    for packet in packets(source, stream):  # where the file breaks off, what there is counts
-        if packet.size and packet.pts is not None and not is_filler(packet):
+def _packets(source: Any, stream: Any, stretches: Sequence[Stretch]) -> Iterator[Any]:
+    film = film_of(source)
+    wanted = (stream, film) if stretches else (stream,)
+    for packet in on_one_clock(packets(source, *wanted), stretches, film):  # where the file breaks off, what is counts
+        if packet.stream.index == stream.index and packet.size and packet.pts is not None and not is_filler(packet):
             yield packet
 
 

@@ -1,0 +1,58 @@
+"""How a file ends: whether all of it is there that its head tells of, and whether another film lies behind it.
+
+FFmpeg reads a file that breaks off as if it ended there, and ends at an FLV's second header and at a Matroska's third.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+# What films begin with: FLV's version, streams, and that it is nine bytes long; EBML's, with its kind.
+_HEADS = {
+    "flv": rb"FLV\x01[\x01\x04\x05]\0\0\0\x09\0\0\0\0",
+    "matroska,webm": rb"(?s)\x1a\x45\xdf\xa3.{4,40}?\x42\x82.{1,8}?(matroska|webm)",
+}
+_LONGEST_HEAD = 64  # bytes
+_SEGMENT = b"\x18\x53\x80\x67"  # the one element of a Matroska that holds all others (RFC 9559, 5.1)
+_READ = 1 << 20  # bytes
+
+
+def is_followed(path: Path, container: str, place: int) -> bool:
+    """Whether another film begins anywhere behind a byte of a file; `container` is FFmpeg's name of its kind."""
+    head, before = _HEADS.get(container), b""
+    if head is None:
+        return False
+    with path.open("rb") as file:
+        file.seek(place + 1)
+        while chunk := file.read(_READ):
+            if re.search(head, before + chunk):
+                return True
+            before = chunk[-_LONGEST_HEAD:]
+    return False
+
+
+def breaks_off(path: Path, container: str) -> bool:
+    """Whether a Matroska is shorter than it says, or an FLV ends amid a picture or sound."""
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        if container == "matroska,webm":
+            end = _segment_end(file.read(_LONGEST_HEAD * 4))
+            return end is not None and end > size
+        if container == "flv" and size > 24:
+            file.seek(size - 4)
+            back = 4 + int.from_bytes(file.read(4), "big")
+            file.seek(max(size - back, 0))
+            head = file.read(4)
+            return back > size or head[0] & 31 not in (8, 9, 18) or int.from_bytes(head[1:], "big") + 15 != back
+    return False
+
+
+def _segment_end(data: bytes) -> int | None:
+    """The byte at which a Matroska's first segment ends, as its head says; None where it says nothing, as live ones."""
+    place = data.find(_SEGMENT) + len(_SEGMENT)
+    if place < len(_SEGMENT) or place >= len(data) or not data[place]:
+        return None
+    length = 9 - data[place].bit_length()  # bytes of the number; its first set bit tells them (RFC 8794, 4)
+    told = int.from_bytes(data[place : place + length], "big") & (1 << 7 * length) - 1
+    return None if told == (1 << 7 * length) - 1 else place + length + told
