@@ -34,6 +34,8 @@ def is_followed(path: Path, container: str, place: int) -> bool:
 
 def breaks_off(path: Path, container: str) -> bool:
     """Whether a Matroska is shorter than it says, or an FLV ends amid a picture or sound."""
+    if container not in _HEADS:
+        return False
     size = path.stat().st_size
     with path.open("rb") as file:
         if container == "matroska,webm":
