@@ -12,7 +12,7 @@ from footage import make_clip, moving
 from PIL import Image
 
 from vidswap import cli, pipeline
-from vidswap.errors import EngineError, ModelError, OutputError, UsageError
+from vidswap.errors import ConsentError, EngineError, ModelError, OutputError
 from vidswap.moment import moment
 from vidswap.settings import ReadSettings, Settings, SwapSettings, WriteSettings
 from vidswap.swap.engine import Needs, open_engine
@@ -83,11 +83,20 @@ def test_what_can_be_no_file_is_refused_before_the_work(home, capsys, monkeypatc
 
 
 def test_a_word_that_can_be_no_path_is_told_as_one(home):
-    with pytest.raises(UsageError, match="consent is"):
+    with pytest.raises(ConsentError, match="null byte"):
         pipeline.swap_clip("clip.mp4", "me.png", "\0", "out.mp4")
     for pack in ("n" * 300, "~nobody-of-this-name"):
         with pytest.raises(ModelError, match="no face pack is called"):
             pipeline.cast_clip("clip.mp4", "out.png", settings=Settings(ReadSettings(face_pack=pack)))
+
+
+def test_a_file_called_self_is_a_record_and_not_the_word(home):
+    """Somebody else's consent must not become one's own by the name of its file."""
+    (home / "self").write_text('subject = "Ada"\nuntil = 2001-01-01')
+    shutil.copy(SAMPLES / "selfie.jpg", "me.png")
+    for record in (Path("self"), "./self"):
+        with pytest.raises(ConsentError, match="consent of Ada ended"):
+            pipeline.swap_clip("clip.mp4", "me.png", record, "out.mp4")
 
 
 @pytest.mark.parametrize("name", ["clip.mp4", "me.png", "a.plan"])

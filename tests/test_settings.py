@@ -10,8 +10,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from vidswap import cli, pipeline
-from vidswap.errors import InputError, UsageError, shown
+from vidswap import cli, load_consent, load_identity, open_engine, open_faces, pipeline
+from vidswap.errors import ConsentError, InputError, UsageError, shown
 from vidswap.moment import Moment
 from vidswap.settings import SECTIONS, ReadSettings, Settings, SwapSettings, WriteSettings, setting
 from vidswap.words import in_flags
@@ -137,6 +137,31 @@ def test_functions_take_strings_and_refuse_what_is_no_path(tmp_path):
             with pytest.raises(UsageError, match="source"):
                 call(wrong)
     assert not list(tmp_path.iterdir())
+
+
+def test_functions_say_which_argument_cannot_be(tmp_path):
+    """In words, before anything is read: "none.mp4" is not there, and not spoken of."""
+    calls = (
+        lambda **more: pipeline.swap_clip("none.mp4", "me.jpg", "self", "out.mp4", **more),
+        lambda **more: pipeline.cast_clip("none.mp4", "out.png", **more),
+        lambda **more: pipeline.plan_clip("none.mp4", "out.plan", **more),
+        lambda **more: pipeline.evaluate_clip("none.mp4", "out.mp4", "me.jpg", **more),
+    )
+    for call in calls:
+        for wrong in (None, {}, "warp", Settings, ReadSettings()):
+            with pytest.raises(UsageError, match="settings is"):
+                call(settings=wrong)
+        with pytest.raises(UsageError, match="report is None"):
+            call(report=None)
+    with pytest.raises(UsageError, match="settings is 'warp'"):
+        open_engine("warp")
+    for wrong in (None, 3, b"yes.toml"):
+        with pytest.raises(ConsentError, match="is no consent record"):
+            load_consent(wrong)
+        with pytest.raises(UsageError, match="pack is"):
+            open_faces(wrong)
+    with pytest.raises(UsageError, match="consent is 'self'"):
+        load_identity("me.jpg", "self", None)
 
 
 def test_settings_reach_another_process_as_they_are():

@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import os
 import signal
+import socket
 import sys
 import tempfile
 import threading
@@ -58,6 +59,7 @@ def main(words: Sequence[str] | None = None) -> int:
 def _run(options: argparse.Namespace) -> int:
     try:
         os.environ.update(_environment(options.command))
+        socket.has_ipv6 = False  # urllib3, which insightface brings, would open a socket to see, as it is imported
         COMMANDS[options.command](options)
         arrived()
     except VidswapError as error:

@@ -15,7 +15,7 @@ import numpy as np
 from vidswap import __version__
 from vidswap.analysis import planned
 from vidswap.clock import Clock, Report, Stage, quiet
-from vidswap.errors import NoFaceError, UsageError
+from vidswap.errors import NoFaceError, UsageError, shown
 from vidswap.evaluate.compare import Evaluation, evaluate
 from vidswap.evaluate.page import write_page
 from vidswap.files import Named, as_output_error, check_place, noted_as, refuse_clash
@@ -26,7 +26,7 @@ from vidswap.read.clip import frames, open_clip
 from vidswap.read.faces import find_pack, open_faces
 from vidswap.read.identity import load_identity
 from vidswap.render import Job, Made, make, make_pictures, mean_face
-from vidswap.settings import Place, ReadSettings, Settings, WriteSettings, path_of
+from vidswap.settings import Place, ReadSettings, Settings, WriteSettings, check_kind, path_of
 from vidswap.swap.engine import Engine, fenced, open_engine
 from vidswap.trust.consent import REMOTE, SELF, SWAP, load_consent, permit
 from vidswap.types import Array, Clip, Consent, Identity, Shot
@@ -92,9 +92,10 @@ def swap_clip(
 
     `consent` is "self", the path of a consent record, or one that was read; it must cover `use`, and a remote engine.
     `engine` swaps in place of the one that `settings` name. Raises the errors of errors.py, and no others."""
+    check_call(settings, report)
     clock = Clock(report)
     source, photos, out = path_of("source", source), path_of("photos", photos), path_of("out", out)
-    consent = consent if isinstance(consent, Consent) else str(path_of("consent", consent))
+    consent = consent if isinstance(consent, str | Consent) else path_of("consent", consent).absolute()
     with clock.stage("open"):
         clip = open_clip(source, settings.read.rate)
         span, asked, out = span_of(clip, settings.read), out, named(out, clip)
@@ -149,6 +150,13 @@ def persons_on(tracks: Sequence[Trail]) -> tuple[int, ...]:
     return tuple(sorted({track.person for track in tracks}))
 
 
+def check_call(settings: Settings, report: Report) -> None:
+    """Raise UsageError where a function was called with what can be neither."""
+    check_kind("settings", settings, Settings)
+    if not callable(report):
+        raise UsageError(f"report is {shown(report)}", "allowed: a function of a stage, frames done, and all of them")
+
+
 def written_by(out: Path, settings: Settings) -> list[Named]:
     """All that a swap writes."""
     picture = [("the before/after picture", settings.write.sheet)] if settings.write.sheet else []
@@ -157,10 +165,11 @@ def written_by(out: Path, settings: Settings) -> list[Named]:
 
 def read_by(
     settings: Settings, *, clip: Path, swapped: Path | None = None, photos: Path | None = None,
-    consent: str | Consent = SELF,
+    consent: str | Path | Consent = SELF,
 ) -> list[Named]:  # fmt: skip
     """All that a command reads. Raises ModelError."""
-    record = Path(consent) if isinstance(consent, str) and consent != SELF.record else None
+    is_word = isinstance(consent, Consent) or consent == SELF.record or "\0" in str(consent)
+    record = None if is_word else Path(str(consent))
     given = {"the clip": clip, "the swapped clip": swapped, "the photo": photos, "the consent record": record,
              "the plan": settings.read.plan}  # fmt: skip
     models = [file.path for model in registry().values() for file in model.files]
@@ -182,6 +191,7 @@ def noted_of(clip: Clip, identity: Identity, made: Made, lost: Sequence[str]) ->
 
 def cast_clip(source: Place, out: Place, *, settings: Settings = Settings(), report: Report = quiet) -> Cast:
     """Who is in the clip: a row for each person, drawn as the picture `out`. Raises the errors of errors.py."""
+    check_call(settings, report)
     clock = Clock(report)
     source, out = path_of("source", source), path_of("out", out)
     clip = open_clip(source, settings.read.rate)
@@ -210,6 +220,7 @@ def row_of(person: int, tracks: Sequence[Trail], clip: Clip) -> Row:
 
 def plan_clip(source: Place, out: Place, *, settings: Settings = Settings(), report: Report = quiet) -> Planned:
     """Find shots, faces and tracks, and keep them as the file `out` for `swap_clip`. Raises the errors of errors.py."""
+    check_call(settings, report)
     clock = Clock(report)
     source, out = path_of("source", source), path_of("out", out)
     clip = open_clip(source, settings.read.rate)
@@ -229,6 +240,7 @@ def evaluate_clip(
 ) -> Evaluation:  # fmt: skip
     """Measure the clip `swapped` against the original `source` and the photos of who should be in it; `html` is where a
     report goes. Raises the errors of errors.py."""
+    check_call(settings, report)
     source, swapped, photos = path_of("source", source), path_of("swapped", swapped), path_of("photos", photos)
     page = None if html is None else path_of("html", html)
     if page:

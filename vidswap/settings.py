@@ -139,6 +139,12 @@ def path_of(name: str, value: Place) -> Path:
         raise UsageError(f"{name} is {shown(value)}", "allowed: a path, as a string or a pathlib.Path") from error
 
 
+def check_kind(name: str, value: object, kind: type) -> None:
+    """Raise UsageError where a function was given no `kind` as its argument `name`."""
+    if not isinstance(value, kind):
+        raise UsageError(f"{name} is {shown(value)}", f"allowed: {kind.__name__}(...)")
+
+
 @dataclass(frozen=True)
 class ReadSettings:
     """`start`: the first picture is at or after it; `end`: so is the first left out; both in seconds, or in words:
@@ -199,8 +205,7 @@ class Settings:
 
     def __post_init__(self) -> None:
         for name, kind in SECTIONS.items():
-            if not isinstance(section := getattr(self, name), kind):
-                raise UsageError(f"`settings.{name}` is {shown(section)}", f"allowed: {kind.__name__}(...)")
+            check_kind(f"`settings.{name}`", getattr(self, name), kind)
 
 
 SECTIONS = MappingProxyType({"read": ReadSettings, "swap": SwapSettings, "write": WriteSettings})

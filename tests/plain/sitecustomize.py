@@ -10,7 +10,7 @@ HIDDEN = frozenset(os.environ.pop("HIDDEN").split())
 NOTES = os.open(os.environ.pop("NOTES"), os.O_WRONLY | os.O_APPEND)
 NOTED = {"os.mkdir", "os.rename", "os.link", "os.symlink", "os.system", "subprocess.Popen", "os.posix_spawn",
          "socket.connect", "socket.getaddrinfo", "socket.gethostbyname", "socket.gethostbyaddr", "socket.sendto",
-         "socket.sendmsg", "urllib.Request"}  # fmt: skip
+         "socket.sendmsg", "socket.__new__", "socket.bind", "urllib.Request"}  # fmt: skip
 WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT
 
 

@@ -115,7 +115,9 @@ def test_unknown_engines_are_named_with_the_known_ones():
         open_engine(SwapSettings(engine="nothing"))
 
 
-@pytest.mark.parametrize("wrong", [{"size": 8}, {"window": 0}, {"window": 8, "overlap": 5}])
+@pytest.mark.parametrize("wrong", [
+    {"size": 8}, {"window": 0}, {"window": 8, "overlap": 5}, {"size": 100_000}, {"size": 64.5}, {"framing": "loose"},
+])  # fmt: skip
 def test_needs_refuse_what_cannot_be(wrong):
     with pytest.raises(ValueError, match="Needs"):
         Needs(**{"size": 64, "framing": "aligned", "window": 8, "overlap": 2, **wrong})
@@ -177,6 +179,38 @@ def test_an_answer_to_something_else_is_refused(window, identity):
             fenced(Broken(answer)).swap(crops, identity, None)
     right = Swapped(crops, crops.rgb, crops.mask)
     assert fenced(Broken(right)).swap(crops, identity, None) is right
+
+
+def test_an_answer_that_cannot_be_laid_over_a_picture_or_kept_is_refused(window, identity):
+    """What is no number, and what no file of ours can hold."""
+    crops = window(1, size=64)
+    nowhere, much = np.full_like(crops.mask, np.nan), crops.mask + 1
+    wrong = [Swapped(crops, crops.rgb, alpha) for alpha in (nowhere, much, -much)]
+    wrong += [Swapped(crops, crops.rgb, crops.mask, latents) for latents in ("x", np.array([None, {}], object))]
+    for answer in wrong:
+        with pytest.raises(EngineError, match=r"did not answer frames 0 to 0: its (alpha|latents)"):
+            fenced(Broken(answer)).swap(crops, identity, None)
+
+
+def test_an_engine_that_fails_at_saying_what_it_is_fails_in_words(window, identity):
+    class Asking(Broken):
+        @property
+        def key(self):
+            raise OSError(111, "Connection refused")
+
+    class Speechless(Exception):
+        def __str__(self):
+            raise ValueError
+
+    class Still:
+        key, needs, swap = "still", Needs(64, "aligned", 1, 0), None
+
+    with pytest.raises(EngineError, match="Asking cannot say its key: Connection refused"):
+        fenced(Asking(None))
+    with pytest.raises(UsageError, match="cannot swap"):
+        fenced(Still())
+    with pytest.raises(EngineError, match="failed at frames 0 to 0: Speechless"):
+        fenced(Broken(Speechless())).swap(window(1, size=64), identity, None)
 
 
 def test_an_engine_that_is_handed_in_says_what_it_is_and_is_fenced_once():

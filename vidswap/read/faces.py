@@ -27,6 +27,7 @@ from vidswap import geometry, weights
 from vidswap.errors import ModelError
 from vidswap.read.boxes import SAME, area, distinct, inside, meets, overlap, within
 from vidswap.read.features import Net, Refiner, cut, refiner
+from vidswap.settings import path_of
 from vidswap.types import Array, Face
 
 CLOSE_SIDE, DETECT_SIDE = 256, 640  # the longer side of what the detector sees: for close faces, for all others
@@ -212,6 +213,7 @@ def open_faces(pack: str, threads: int = 1) -> FaceReader:
     options.enable_cpu_mem_arena = False  # saves no time here, and never gives back what a large picture took
     for spinning in ("session.intra_op.allow_spinning", "session.inter_op.allow_spinning"):
         options.add_session_config_entry(spinning, "0")  # who waits leaves the processor to others
+    pack = str(path_of("pack", pack))
     opened = open_pack(find_pack(pack), options, SURE_EMBEDDED if pack == "embedded" else SURE)
     return FaceReader(opened, open_mesh(options), licence_of(pack))
 

@@ -17,7 +17,7 @@ from vidswap.read.cover import Trouble, troubles
 from vidswap.read.features import visibility
 from vidswap.read.photo import SUFFIXES, read_photo, shrunk
 from vidswap.read.portrait import portrait, refuse_cut
-from vidswap.settings import Place, path_of
+from vidswap.settings import Place, check_kind, path_of
 from vidswap.types import Array, Consent, Face, Identity
 from vidswap.weights import path_to
 
@@ -61,6 +61,7 @@ def load_identity(photos: Place, consent: Consent, reader: Reader) -> Identity:
 
     Raises IdentityError: nothing there, not a picture, no face, several faces, one that is cut off or covered, or
     several persons. In a folder, pictures that will not do are left out as long as one will, and `notes` say why."""
+    check_kind("consent", consent, Consent)  # a name, or the path of a record, was not looked into
     place = path_of("photos", photos)
     files = _files(place)
     taken, notes = ([_take(place, reader)], []) if files is None else _take_all(files, place, reader)

@@ -17,14 +17,18 @@ from types import MappingProxyType
 from typing import Literal, Protocol, cast
 
 import cv2
+import numpy as np
 
 from vidswap.errors import EngineError, InputError, UsageError, VidswapError
 from vidswap.keys import code_of, digest_of, key_of
 from vidswap.libraries import explained, loading
-from vidswap.settings import SwapSettings
+from vidswap.settings import SwapSettings, check_kind
 from vidswap.types import Crops, Identity, Swapped
 
 ENGINES = MappingProxyType({"embedded": "vidswap.swap.embedded", "warp": "vidswap.swap.warp"})
+MOST_SIZE = 4096  # pixels of a crop's side: a window of 16 is 0.8 GB then
+NUMBERS = "biufc"  # kinds of arrays that can be kept for the next window
+EDGE = 1e-3  # by which an alpha may miss 0 and 1: rounding
 KEY = 12  # hexadecimal digits of a key: enough to tell one engine from another
 FAULT = "that is a fault of the engine: report it, with the error that this one was raised from"
 
@@ -45,8 +49,12 @@ class Needs:
     uploads: bool = False
 
     def __post_init__(self) -> None:
-        if self.size < 16 or self.window < 1 or not 0 <= self.overlap <= self.window // 2:
-            raise ValueError(f"Needs: expected size >= 16 and overlap at most half of window, got {self}")
+        if any(type(number) is not int for number in (self.size, self.window, self.overlap)):
+            raise ValueError(f"Needs: expected whole numbers, got {self}")
+        if not (16 <= self.size <= MOST_SIZE and 0 <= self.overlap <= self.window // 2 and self.window > 0):
+            raise ValueError(f"Needs: expected size 16 to {MOST_SIZE}, overlap at most half of window, got {self}")
+        if self.framing not in ("aligned", "steady"):
+            raise ValueError(f"Needs: expected framing aligned or steady, got {self}")
 
 
 class Engine(Protocol):
@@ -90,9 +98,11 @@ class Fenced:
             raise
         except Exception as error:
             raise EngineError(f"the engine {self.name} failed at {place}: {_reason(error)}", _hint(error)) from error
-        if not isinstance(swapped, Swapped) or not _fits(swapped, crops):
-            got = repr(swapped) if isinstance(swapped, Swapped) else type(swapped).__name__
+        if not isinstance(swapped, Swapped):
+            got = type(swapped).__name__
             raise EngineError(f"the engine {self.name} did not answer {place} but gave {got}", FAULT)
+        if amiss := _amiss(swapped, crops):
+            raise EngineError(f"the engine {self.name} did not answer {place}: {amiss}", FAULT)
         return swapped
 
 
@@ -102,32 +112,51 @@ def fenced(engine: Engine, name: str = "") -> Fenced:
     if isinstance(engine, Fenced):
         return engine
     name = name or type(engine).__name__
-    if not isinstance(getattr(engine, "needs", None), Needs):
+    if not isinstance(_said(engine, name, "needs"), Needs):
         raise UsageError(f"the engine {name} does not say what it needs", "give it `needs`, a Needs")
-    if not isinstance(getattr(engine, "key", None), str):
+    if not isinstance(_said(engine, name, "key"), str):
         raise UsageError(f"the engine {name} does not say what it is, so that no render could go on with it",
                          "give it `key`: all that its answers depend on, as weights, prompt, device")  # fmt: skip
+    if not callable(_said(engine, name, "swap")):
+        raise UsageError(f"the engine {name} cannot swap", "give it `swap`, as vidswap.Engine has it")
     return Fenced(engine, name)
 
 
-def _fits(swapped: Swapped, crops: Crops) -> bool:
-    """Whether an answer is one to these crops."""
-    own = swapped.crops
-    return (own.track, own.start, swapped.rgb.shape) == (crops.track, crops.start, crops.rgb.shape)
+def _said(engine: Engine, name: str, word: str) -> object:
+    """An attribute of an engine; None where it has none. Raises EngineError where asking fails."""
+    try:
+        return getattr(engine, word, None)
+    except Exception as error:
+        raise EngineError(f"the engine {name} cannot say its {word}: {_reason(error)}", FAULT) from error
+
+
+def _amiss(swapped: Swapped, crops: Crops) -> str:
+    """Why an answer is none to these crops; "" where it is one."""
+    own, latents = swapped.crops, swapped.latents
+    if (own.track, own.start, swapped.rgb.shape) != (crops.track, crops.start, crops.rgb.shape):
+        return f"it gave {swapped!r}"
+    if not (swapped.alpha.min() >= -EDGE and swapped.alpha.max() <= 1 + EDGE):  # nor is NaN
+        return f"its alpha is {swapped.alpha.min()} to {swapped.alpha.max()}, not 0 to 1"
+    if latents is not None and not (isinstance(latents, np.ndarray) and latents.dtype.kind in NUMBERS):
+        return f"its latents are {type(latents).__name__}, not an array of numbers"
+    return ""
 
 
 def _reason(error: Exception) -> str:
     """What went wrong, in one line."""
     if isinstance(error, OSError) and error.strerror:
         return f"{error.strerror}: {error.filename}" if error.filename else error.strerror
-    said = next(iter(str(error).strip().splitlines()), "")
+    try:
+        said = next(iter(str(error).strip().splitlines()), "")
+    except Exception:  # noqa: BLE001 - an error that cannot say what it is has a name all the same
+        said = ""
     plain = isinstance(error, (RuntimeError, ValueError, ImportError, cv2.error)) and said
     return said if plain else ": ".join(filter(None, (type(error).__name__, said)))
 
 
 def _hint(error: Exception) -> str:
     """What to do about a failure."""
-    if isinstance(error, MemoryError) or any(word in str(error).lower() for word in ("out of memory", "alloc")):
+    if isinstance(error, MemoryError) or any(word in _reason(error).lower() for word in ("out of memory", "alloc")):
         return "memory is short: close other programs, or try `swap.engine` warp"
     if isinstance(error, ImportError):
         return explained(error).hint
@@ -150,6 +179,7 @@ def open_engine(settings: SwapSettings, cache: Path | None = None) -> Fenced:
     """The engine named in the settings, its weights loaded; what it finds out about the machine is kept in the folder
     `cache`. Raises UsageError for an unknown name, ModelError for missing or damaged weights, InstallError for
     libraries that cannot be loaded."""
+    check_kind("settings", settings, SwapSettings)
     if settings.engine not in ENGINES:
         raise UsageError(f"no engine is called '{settings.engine}'", f"choose one of: {', '.join(ENGINES)}")
     with loading():

@@ -6,27 +6,29 @@ for. Anyone else's record names purposes ("our short film") or the words that co
 
 from __future__ import annotations
 
+import os
 import tomllib
 from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
-from vidswap.errors import ConsentError
+from vidswap.errors import ConsentError, shown
 from vidswap.types import Consent
 
 SELF = Consent("self")
 SWAP, BENCH, EVALUATE, REMOTE = "swap", "bench", "evaluate", "remote"
 MAX_RECORD = 64 << 10
+HINT = "consent is the word self, or the path of a TOML record with subject, uses and until"
 _KEYS = ("subject", "uses", "until")
 
 
-def load_consent(word: str) -> Consent:
+def load_consent(word: str | os.PathLike[str]) -> Consent:
     """`word` is "self" (the person swaps themselves), or the path of a small TOML record: `subject` (who), and if
     wanted `uses` (a list of what for) and `until` (a date, inclusive). What it allows says `permit`.
     Raises ConsentError."""
     if word == SELF.record:
         return SELF
-    path = Path(word)
+    path = _path(word)
     record = _record(path)
     subject, uses = record.get("subject"), record.get("uses", [])
     if not isinstance(subject, str) or not subject.strip():
@@ -67,17 +69,23 @@ def _said(use: str) -> str:
     return said.get(use, use)
 
 
+def _path(word: str | os.PathLike[str]) -> Path:
+    try:
+        return Path(word)
+    except TypeError as error:
+        raise ConsentError(f"{shown(word)} is no consent record", HINT) from error
+
+
 def _record(path: Path) -> dict[str, Any]:
-    hint = "consent is the word self, or the path of a TOML record with subject, uses and until"
     try:
         with path.open("rb") as file:
             raw = file.read(MAX_RECORD + 1)
         if len(raw) > MAX_RECORD:
-            raise ConsentError(f"consent record {path} is larger than {MAX_RECORD >> 10} KB", hint)
+            raise ConsentError(f"consent record {path} is larger than {MAX_RECORD >> 10} KB", HINT)
         return tomllib.loads(raw.decode("utf-8-sig"))
     except (OSError, ValueError) as error:  # ValueError: not UTF-8, not TOML, or no possible path
         reason = error.strerror if isinstance(error, OSError) else str(error)
-        raise ConsentError(f"cannot read consent record {path}: {reason}", hint) from error
+        raise ConsentError(f"cannot read consent record {path}: {reason}", HINT) from error
 
 
 def _until(value: object, path: Path) -> date | None:
