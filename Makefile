@@ -17,7 +17,8 @@ CPU_INDEX = https://download.pytorch.org/whl/cpu
 
 demo: $(VENV)/.installed
 	@mkdir -p runs
-	$(VENV)/bin/vidswap swap samples/clip.mp4 --face samples/selfie.jpg --consent self -o runs/demo.mp4 --sheet runs/demo.png
+	$(VENV)/bin/vidswap swap samples/clip.mp4 --face samples/selfie.jpg --consent self \
+	  -o runs/demo.mp4 --sheet runs/demo.png
 	@echo "the film: $(CURDIR)/runs/demo.mp4"
 	@echo "before and after: $(CURDIR)/runs/demo.png"
 
@@ -34,10 +35,11 @@ clean:
 # Before anything is loaded.
 python:
 	@$(PYTHON) -c '$(FITS)' 2>/dev/null || { echo "vidswap needs Python $(ALLOWED); $(PYTHON) is" \
-	  "$$($(PYTHON) --version 2>/dev/null || echo none). Install one, or name it: make demo PYTHON=python3.13" >&2; exit 1; }
+	  "$$($(PYTHON) --version 2>/dev/null || echo none). Install one, or name it: make demo PYTHON=python3.13" >&2; \
+	  exit 1; }
 
 # torch by its own, first: the build for the CPU alone is a tenth of the one with CUDA in it, which is what PyPI has for
-# Linux. It is taken from pip's own sources where these have it ("2.13.0+cpu"), else from PyTorch's index, else as it is.
+# Linux. It is taken from pip's own sources where these have it ("2.13.0+cpu"), else from PyTorch's index, else as is.
 # The last step: insightface and scenedetect ask for opencv-python, which will not load on a machine without a desktop's
 # libraries (libxcb, libGL); the headless build of the same version is laid over it.
 $(VENV)/.installed: pyproject.toml | python
@@ -45,7 +47,8 @@ $(VENV)/.installed: pyproject.toml | python
 	@echo "Loading 500 MB into $(VENV), which will take 1.9 GB: some minutes. First torch, 190 MB:"
 	@test "$$(uname -s)" = Linux && { $(PIP) --retries 0 "$(TORCH)+cpu" 2>/dev/null \
 	  || $(PIP) --timeout 10 --retries 0 --index-url $(CPU_INDEX) "$(TORCH)" 2>/dev/null \
-	  || { echo "No torch for the CPU alone can be had here: it comes with CUDA, 2.5 GB more to load, 3.6 GB more of disk."; false; }; } \
+	  || { echo "No torch for the CPU alone can be had here: it comes with CUDA, 2.5 GB more to load," \
+	    "3.6 GB more of disk."; false; }; } \
 	  || $(PIP) "$(TORCH)"
 	@echo "Then vidswap, and all else that it needs:"
 	$(PIP) --editable .

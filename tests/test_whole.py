@@ -132,12 +132,12 @@ def stopping(stage: str, at: int) -> Report:
 
 def test_the_diffusion_goes_on_to_the_same_bytes_after_a_stop(tmp_path: Path) -> None:
     """Its windows overlap and remember: what it answered before the stop has to be there again."""
-    read = ReadSettings(end=moment("30f"), cache=tmp_path / "cache")
+    read = ReadSettings(end=moment("24f"), cache=tmp_path / "cache")
     whole, out = tmp_path / "whole.mp4", tmp_path / "out.mp4"
     choice = Settings(read, SwapSettings("embedded"), WriteSettings(segment=6))
     swap_clip(CLIP, SELFIE, "self", whole, settings=choice)
     with pytest.raises(KeyboardInterrupt):
-        swap_clip(CLIP, SELFIE, "self", out, settings=choice, report=stopping("rendering", 28))
+        swap_clip(CLIP, SELFIE, "self", out, settings=choice, report=stopping("rendering", 22))
     assert not out.exists()
     again = swap_clip(CLIP, SELFIE, "self", out, settings=choice)
     assert again.resumed >= 6

@@ -100,6 +100,7 @@ class _Bits:
         self._value = int.from_bytes(data, "big")
 
     def read(self, count: int = 1) -> int:
+        """The next `count` bits, as a number. Raises ValueError where they are not there."""
         self._left -= count
         if self._left < 0:
             raise ValueError("no bits are left")
@@ -113,6 +114,7 @@ class _Bits:
         return (1 << zeros) - 1 + self.read(zeros)
 
     def signed(self) -> int:
+        """A number of H.264's with a sign, se(v)."""
         number = self.golomb()
         return (number + 1) // 2 if number % 2 else -number // 2
 

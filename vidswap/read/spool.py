@@ -24,6 +24,7 @@ class Spool(Sequence[list[Face]]):
         self._places = array("q", [0])
 
     def append(self, faces: list[Face]) -> None:
+        """Those of the next frame. Raises OutputError."""
         with keeping():
             self._file.seek(self._places[-1])
             self._file.write(pickle.dumps(faces, pickle.HIGHEST_PROTOCOL))
