@@ -12,7 +12,8 @@ from footage import moving
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vidswap.media.headers import Headers, _Bits, _vp9
+from vidswap.media.bits import Bits
+from vidswap.media.headers import Headers, _vp9
 from vidswap.media.source import film_of, opened
 from vidswap.read.clip import frames, open_clip
 
@@ -133,5 +134,5 @@ def test_fields_are_told_wherever_they_begin(tmp_path, codec, ending, flags, int
 def test_numbers_are_read_as_they_are_written(numbers):
     words = "".join("0" * (len(bin(n + 1)) - 3) + bin(n + 1)[2:] for n in numbers)
     data = int(words + "1" + "0" * (-(len(words) + 1) % 8), 2).to_bytes(-(-(len(words) + 1) // 8), "big")
-    bits = _Bits(data)
+    bits = Bits(data)
     assert [bits.golomb() for _ in numbers] == numbers

@@ -11,9 +11,7 @@ from av.filter.context import FilterContext
 from av.video.reformatter import Interpolation
 
 # Without these flags swscale's rounding alone costs 1.5 dB after encoding.
-EXACT = (
-    Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT | Interpolation.FULL_CHR_H_INP
-)
+EXACT = Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT | Interpolation.FULL_CHR_H_INP
 EXACT_WORDS = "flags=bicubic+accurate_rnd+full_chroma_int+full_chroma_inp"  # the same for the filter `scale`
 Filter = tuple[str, str]  # FFmpeg's name of a filter, its options
 

@@ -15,7 +15,7 @@ import numpy as np
 from vidswap.errors import InputError
 from vidswap.media.clocks import LEAPING, STEPS_BACK, UNDECODED, Heard, is_leap, laid, leaps
 from vidswap.media.endings import breaks_off, is_followed
-from vidswap.media.headers import Fields
+from vidswap.media.h264 import Fields
 from vidswap.media.packets import packets
 from vidswap.media.source import opened, path_of
 from vidswap.types import Array, Stretch
