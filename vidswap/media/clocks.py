@@ -95,7 +95,7 @@ def _in_a_row(
     return tuple(made)
 
 
-def told(stretches: Sequence[Stretch], origin: Fraction) -> tuple[str, ...]:
+def notes_on(stretches: Sequence[Stretch], origin: Fraction) -> tuple[str, ...]:
     """A line on the stretches of a film whose first picture is shown at `origin` seconds, for a person."""
     if len(stretches) < 2:
         return ()
@@ -147,6 +147,7 @@ class _Follower:
         self._others: dict[int, tuple[int, float]] = {}  # where another stream is, and when its last packet ends
 
     def of_film(self, time: float | None) -> int:
+        """The stretch of the film's next packet, by when it is decoded, seconds; None: not told."""
         self._number += 1
         if self.here + 1 < len(self._stretches) and self._number == self._stretches[self.here + 1].packet:
             self.here += 1
@@ -155,6 +156,7 @@ class _Follower:
         return self.here
 
     def of_other(self, index: int, time: float | None, length: float) -> int:
+        """The stretch of the next packet of another stream, the `index`-th, by its time and length, seconds."""
         at, end = self._others.get(index, (0, None))
         if time is None:
             return at

@@ -25,7 +25,7 @@ from av.filter import Graph
 from av.video.reformatter import VideoReformatter
 
 from vidswap.errors import InputError
-from vidswap.media.clocks import on_one_clock, told
+from vidswap.media.clocks import notes_on, on_one_clock
 from vidswap.media.colour import matrix_of
 from vidswap.media.headers import Headers, parted
 from vidswap.media.packets import packets, refuse_unreadable
@@ -64,7 +64,7 @@ def open_clip(path: Path, rate: Fraction = stills.RATE) -> Clip:
     if before := len(scanned.pts) - len(times.pts):
         which = "first picture needs" if before == 1 else f"first {before} pictures need"
         notes += (f"the {which} others that were cut away: the clip begins after that",)
-    notes += times.notes + told(times.stretches, int(times.pts[0]) * times.unit)
+    notes += times.notes + notes_on(times.stretches, int(times.pts[0]) * times.unit)
     colour = colour_of(first)  # before `planar`: a clip without tags shall stay one, players guess alike then
     film = planar(first, VideoReformatter())
     sizes = headers.with_first((film.width, film.height))
