@@ -11,7 +11,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from vidswap import cli, load_consent, load_identity, open_engine, open_faces, pipeline
-from vidswap.errors import ConsentError, InputError, UsageError, shown
+from vidswap.errors import ConsentError, InputError, UsageError, quoted
 from vidswap.moment import Moment
 from vidswap.settings import SECTIONS, ReadSettings, Settings, SwapSettings, WriteSettings, setting
 from vidswap.words import in_flags
@@ -66,7 +66,7 @@ def test_paths_are_taken_as_strings():
     *((WriteSettings, name, "no") for name in ("lossless", "resume")),
     *((WriteSettings, "segment", value) for value in (0, 10**6)),
     *((Settings, name, "x") for name in SECTIONS),
-], ids=shown)  # fmt: skip
+], ids=quoted)  # fmt: skip
 def test_what_cannot_be_is_refused_by_its_name_in_one_line(kind, name, value):
     with pytest.raises(UsageError) as caught:
         kind(**{name: value})
@@ -94,7 +94,7 @@ def test_any_value_is_taken_or_refused(value):
     ["--rate", "1e400"], ["--rate", "nan"], ["--rate", "1/0"], ["--rate", "0"], ["--rate", "-1"], ["--rate", HUGE],
     ["--start", "1" + "0" * 30], ["--end", HUGE], ["--seed", "-1"], ["--seed", HUGE], ["--smooth", "nan"],
     ["--steps", "1e3"], ["--crf", "1e400"], ["--crf", HUGE], ["--person", "²"], ["--person", HUGE],
-], ids=shown)  # fmt: skip
+], ids=quoted)  # fmt: skip
 def test_the_command_says_the_flag_and_leaves_nothing(capsys, tmp_path, words):
     picture = tmp_path / "in"
     picture.mkdir()
@@ -108,7 +108,7 @@ def test_the_command_says_the_flag_and_leaves_nothing(capsys, tmp_path, words):
     assert list(tmp_path.iterdir()) == [picture]
 
 
-@pytest.mark.parametrize("height", [HUGE, "²²²", "1e3", "-480"], ids=shown)
+@pytest.mark.parametrize("height", [HUGE, "²²²", "1e3", "-480"], ids=quoted)
 def test_heights_that_cannot_be(capsys, height):
     assert cli.main(["bench", "a.mp4", "--heights", height]) == UsageError.code
     assert "--heights" in capsys.readouterr().err

@@ -26,7 +26,7 @@ import vidswap
 from vidswap import weights
 from vidswap.clock import Report, quiet
 from vidswap.console import Unheard, arrived, hang_up, say, say_json, set_up, tell
-from vidswap.errors import ConsentError, OutputError, UsageError, VidswapError, shown
+from vidswap.errors import ConsentError, OutputError, UsageError, VidswapError, quoted
 from vidswap.libraries import loading
 from vidswap.processor import cores
 from vidswap.settings import SECTIONS, Settings, SwapSettings
@@ -276,7 +276,7 @@ def _changes(plan: object, words: Sequence[str]) -> dict[str, object]:
             if isinstance(kept, float) and not isfinite(kept):
                 raise ValueError
         except (KeyError, ValueError) as error:
-            raise UsageError(f"--set {shown(word)} cannot be", f"the plan is {plan}") from error
+            raise UsageError(f"--set {quoted(word)} cannot be", f"the plan is {plan}") from error
     return changes
 
 

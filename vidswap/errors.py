@@ -68,7 +68,7 @@ class InstallError(VidswapError, ImportError):
     code = 10
 
 
-def shown(value: object) -> str:
+def quoted(value: object) -> str:
     """A value in few words, whatever it is: 'a very ... long one'."""
     short = Repr()
     short.maxstring = 60

@@ -12,7 +12,7 @@ from math import ceil
 from numbers import Rational, Real
 from typing import Any
 
-from vidswap.errors import UsageError, shown
+from vidswap.errors import UsageError, quoted
 
 ALLOWED = "give seconds (3.5), a time (1:02:03.25 or 2:03) or a frame (120f), counted from the first picture"
 _FRAME = re.compile(r"(\d{1,12})f", re.ASCII)
@@ -54,10 +54,10 @@ def as_moment(value: Any) -> Moment:
     if isinstance(value, str):
         return moment(value)
     if isinstance(value, bool) or not isinstance(value, Real):
-        raise ValueError(f"{shown(value)} is no time")
+        raise ValueError(f"{quoted(value)} is no time")
     seconds = Fraction(value) if isinstance(value, Rational) else Fraction(repr(float(value)))
     if not 0 <= seconds < LAST:
-        raise ValueError(f"{shown(value)} is no time")
+        raise ValueError(f"{quoted(value)} is no time")
     return Moment(seconds)
 
 
@@ -70,8 +70,8 @@ def moment(words: str) -> Moment:
         return Moment(Fraction(int(found[1])), in_frames=True)
     found = _TIME.fullmatch(words)
     if found is None:
-        raise UsageError(f"{shown(words)} is no time", ALLOWED)
+        raise UsageError(f"{quoted(words)} is no time", ALLOWED)
     hours, minutes, seconds = found[1], found[2], Fraction(found[3].rstrip("."))
     if minutes is not None and (seconds >= 60 or (hours is not None and int(minutes) >= 60)):
-        raise UsageError(f"{shown(words)} is no time: seconds, and minutes after hours, go up to 59", ALLOWED)
+        raise UsageError(f"{quoted(words)} is no time: seconds, and minutes after hours, go up to 59", ALLOWED)
     return Moment(3600 * int(hours or 0) + 60 * int(minutes or 0) + seconds)

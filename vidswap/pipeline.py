@@ -15,7 +15,7 @@ import numpy as np
 from vidswap import __version__
 from vidswap.analysis import planned
 from vidswap.clock import Clock, Report, Stage, quiet
-from vidswap.errors import NoFaceError, UsageError, shown
+from vidswap.errors import NoFaceError, UsageError, quoted
 from vidswap.evaluate.compare import Evaluation, evaluate
 from vidswap.evaluate.page import write_page
 from vidswap.files import Named, as_output_error, check_place, noted_as, refuse_clash
@@ -154,7 +154,7 @@ def check_call(settings: Settings, report: Report) -> None:
     """Raise UsageError where a function was called with what can be neither."""
     check_kind("settings", settings, Settings)
     if not callable(report):
-        raise UsageError(f"report is {shown(report)}", "allowed: a function of a stage, frames done, and all of them")
+        raise UsageError(f"report is {quoted(report)}", "allowed: a function of a stage, frames done, and all of them")
 
 
 def written_by(out: Path, settings: Settings) -> list[Named]:

@@ -16,7 +16,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Generic, TypeVar, overload
 
-from vidswap.errors import UsageError, shown
+from vidswap.errors import UsageError, quoted
 from vidswap.moment import ALLOWED, Moment, Time, as_moment
 
 CODECS = ("h264", "hevc", "av1", "vp9", "prores", "ffv1", "mpeg4")
@@ -55,7 +55,7 @@ class Setting(Generic[Given, Kept]):
         except UsageError as error:
             raise UsageError(f"{self.name}: {error.message}", error.hint) from error
         except (ValueError, TypeError, ArithmeticError) as error:
-            raise UsageError(f"{self.name} is {shown(value)}", f"allowed: {self.allowed}") from error
+            raise UsageError(f"{self.name} is {quoted(value)}", f"allowed: {self.allowed}") from error
         vars(section)[self.key] = kept
 
 
@@ -136,13 +136,13 @@ def path_of(name: str, value: Place) -> Path:
     try:
         return _path(value)
     except (ValueError, TypeError) as error:
-        raise UsageError(f"{name} is {shown(value)}", "allowed: a path, as a string or a pathlib.Path") from error
+        raise UsageError(f"{name} is {quoted(value)}", "allowed: a path, as a string or a pathlib.Path") from error
 
 
 def check_kind(name: str, value: object, kind: type) -> None:
     """Raise UsageError where a function was given no `kind` as its argument `name`."""
     if not isinstance(value, kind):
-        raise UsageError(f"{name} is {shown(value)}", f"allowed: {kind.__name__}(...)")
+        raise UsageError(f"{name} is {quoted(value)}", f"allowed: {kind.__name__}(...)")
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from vidswap import __version__, weights
-from vidswap.errors import UsageError, shown
+from vidswap.errors import UsageError, quoted
 from vidswap.settings import CODECS, PRESETS, setting
 
 _NAMED = re.compile(r"`([a-z]+\.[a-z_]+)(=False)?`")
@@ -206,5 +206,5 @@ def _place(words: str) -> Path:
 def _height(words: str) -> int:
     """Even lines of a picture."""
     if not re.fullmatch("[0-9]{2,4}", words) or not 64 <= int(words) <= 4320 or int(words) % 2:
-        raise UsageError(f"--heights is {shown(words)}", "allowed: even numbers of 64 to 4320")
+        raise UsageError(f"--heights is {quoted(words)}", "allowed: even numbers of 64 to 4320")
     return int(words)

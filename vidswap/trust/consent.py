@@ -12,7 +12,7 @@ from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
-from vidswap.errors import ConsentError, shown
+from vidswap.errors import ConsentError, quoted
 from vidswap.types import Consent
 
 SELF = Consent("self")
@@ -73,7 +73,7 @@ def _path(word: str | os.PathLike[str]) -> Path:
     try:
         return Path(word)
     except TypeError as error:
-        raise ConsentError(f"{shown(word)} is no consent record", HINT) from error
+        raise ConsentError(f"{quoted(word)} is no consent record", HINT) from error
 
 
 def _record(path: Path) -> dict[str, Any]:
