@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -99,6 +101,38 @@ def test_parts_of_a_face_larger_than_the_photo_are_no_face(face):
         portrait(RGB, "a.jpg", Misled())
 
 
+@pytest.mark.parametrize("larger", [1.0, 0.5])
+def test_a_mouth_and_nostrils_are_no_face(face, larger):
+    """Of a face whose eyes are cut off the lower part is found, seen nearly as well as a face is; it is also the lower
+    part of a larger one."""
+
+    class Misled(Seeing):
+        def detect(self, rgb: Array) -> list[Face]:
+            return self.faces if rgb is RGB else []
+
+        def follow(self, rgb: Array, mesh: Array) -> Face | None:
+            room = (rgb.shape[0] - SHAPE[0]) / 2
+            return at(face, room, room - larger * face.mesh[geometry.LEFT_EYE, 1].max(), larger, 205)
+
+    with pytest.raises(IdentityError, match="cut off at the top") if larger == 1 else nullcontext():
+        portrait(RGB, "a.jpg", Misled(at(face, 120, 100, 0.5, 205)))
+
+
+def test_a_beard_is_no_face_that_hangs(face):
+    class Misled(Seeing):
+        def detect(self, rgb: Array) -> list[Face]:
+            upright = at(face, 0, 0, 1, 130)
+            return [upright] if rgb[0, 0, 0] == RGB[-1, -1, 0] and rgb is not RGB else [hanging(upright)]
+
+    with pytest.raises(IdentityError, match=r"no face in a\.jpg"):
+        portrait(RGB, "a.jpg", Misled())
+
+
+def hanging(face: Face) -> Face:
+    mesh = geometry.apply(np.array([[-1, 0, SHAPE[1] - 1], [0, -1, SHAPE[0] - 1]]), face.mesh)
+    return replace(face, mesh=mesh, box=geometry.bounds(mesh))
+
+
 def test_a_face_near_the_edge_is_whole(tmp_path, reader, face):
     x0, y0, x1, y1 = face.box.astype(int)
     made = taken(RGB[y0 - 8 : y1 + 8, x0 - 8 : x1 + 8], tmp_path / "tight.png", reader)
@@ -143,6 +177,9 @@ class Seeing:
 
     def detect(self, rgb: Array) -> list[Face]:
         return self.faces
+
+    def follow(self, rgb: Array, mesh: Array) -> Face | None:
+        return None
 
 
 def at(face: Face, x: float, y: float, zoom: float, shown: int = 255) -> Face:

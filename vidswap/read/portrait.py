@@ -20,6 +20,8 @@ CLEARER = 0.08  # ... which is the right one where so much more of it is seen
 ALONE = 3.0  # a face this many times the area of the next is the one that is meant
 GHOST = 0.6  # a second face of which less is seen, of what is seen of the best, is none: a neck, a fold, a print
 MOST_OUTSIDE = 0.1  # of a face's points
+LARGER, HIGHER = 1.5, 0.3  # the guess at a face whose lower part was taken for all: its size, how much higher it is
+MUCH_LARGER = 1.5  # its area, at least, over that of the part
 AROUND_PHOTO = 0.5  # side of what is added around a photo in which nobody is found, over the photo's
 _TURNS = {1: "on its side", 2: "upside down", 3: "on its side"}  # quarter turns to the left that make it upright
 WHOLE = "use a photo that shows the whole face, with some room around it"
@@ -29,6 +31,8 @@ class Reader(Protocol):
     """What is needed of read.faces.FaceReader."""
 
     def detect(self, rgb: Array) -> list[Face]: ...
+
+    def follow(self, rgb: Array, mesh: Array) -> Face | None: ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,12 +50,14 @@ def portrait(rgb: Array, name: str, reader: Reader) -> Portrait:
     face, notes = _only(_faces(reader.detect(rgb)) or _faces(_with_room(rgb, reader)), name), tuple[str, ...]()
     if turn := geometry.quarters(face.mesh):
         rgb, notes = np.ascontiguousarray(np.rot90(rgb, turn)), (f"{name} lies {_TURNS[turn]}; it was turned",)
-        face = _only(_faces(reader.detect(rgb)), name)
+        face = _only([each for each in _faces(reader.detect(rgb)) if seen(each) >= GHOST], name)  # a beard is none
     refuse_cut(face.mesh, rgb.shape, name)
     if _near_edge(face.mesh, rgb.shape) or seen(face) < CLEAR:  # what lies outside is found better with some room
         for other in _faces(_with_room(rgb, reader))[:1]:
             refuse_cut(other.mesh, rgb.shape, name)
             face = other if seen(other) > seen(face) + CLEARER else face
+    if seen(face) < CLEAR and (whole := _larger(rgb, face, reader)):
+        refuse_cut(whole.mesh, rgb.shape, name)
     return Portrait(rgb, face, notes)
 
 
@@ -97,16 +103,35 @@ def _near_edge(mesh: Array, shape: tuple[int, ...]) -> bool:
 
 
 def _with_room(rgb: Array, reader: Reader) -> list[Face]:
-    """The faces found with room around the photo: the detector misses one that is larger than what it sees of it. The
-    room is the photo mirrored and blurred, neither an edge nor a second face."""
+    """The faces found with room around the photo: the detector misses one that is larger than what it sees of it."""
+    room, wide = _roomed(rgb)
+    return [_moved(face, -wide) for face in reader.detect(room)]
+
+
+def _larger(rgb: Array, face: Face, reader: Reader) -> Face | None:
+    """A face of which `face` is the lower part, seen nearly as well: where the eyes are cut off, nostrils pass for
+    them."""
+    middle, high = face.mesh[:468].mean(0), float(np.ptp(face.mesh[:468, 1]))
+    guess = LARGER * (face.mesh - middle) + middle - np.array([0, HIGHER * high, 0])
+    room, wide = _roomed(rgb)
+    found = reader.follow(room, (guess + np.array([wide, wide, 0])).astype(np.float32))
+    if found is None or area(found.box) < MUCH_LARGER * area(face.box) or seen(found) < seen(face) - CLEARER:
+        return None
+    return _moved(found, -wide)
+
+
+def _roomed(rgb: Array) -> tuple[Array, int]:
+    """The photo with room around it, and how wide that is: the photo mirrored and blurred, neither an edge nor a second
+    face."""
     wide = int(AROUND_PHOTO * max(rgb.shape[:2]))
     mirrored = cv2.copyMakeBorder(rgb, wide, wide, wide, wide, cv2.BORDER_REFLECT)
     room = cv2.GaussianBlur(mirrored, (0, 0), wide / 8)
     room[wide : wide + rgb.shape[0], wide : wide + rgb.shape[1]] = rgb
-    back = np.array([wide, wide, 0], np.float32)
+    return room, wide
 
-    def moved(face: Face) -> Face:
-        to_frame = face.visible_to_frame - np.array([[0, 0, wide], [0, 0, wide]])
-        return replace(face, box=face.box - np.float32(wide), mesh=face.mesh - back, visible_to_frame=to_frame)
 
-    return [moved(face) for face in reader.detect(room)]
+def _moved(face: Face, by: int) -> Face:
+    """A face by so many pixels to the right and down."""
+    to_frame = face.visible_to_frame + np.array([[0, 0, by], [0, 0, by]])
+    mesh = face.mesh + np.array([by, by, 0], np.float32)
+    return replace(face, box=face.box + np.float32(by), mesh=mesh, visible_to_frame=to_frame)
