@@ -130,6 +130,18 @@ def test_no_room_anywhere_is_told(film, tmp_path, passes, monkeypatch):
     assert not (tmp_path / "cache").exists()
 
 
+def test_a_drive_that_fails_while_the_clip_is_read_is_not_told_as_one_that_is_full(film, tmp_path, passes, monkeypatch):
+    def failing(*_):
+        yield Shot(0, 20), [()] * 20, []
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(analysis, "analyse", failing)
+    with pytest.raises(InputError, match=r"film.* cannot be read any further \(Input/output error\)") as caught:
+        found(film, ReadSettings(cache=tmp_path / "cache"))
+    assert caught.value.hint == "check the drive that it lies on"
+    assert not list((tmp_path / "cache").glob("*"))
+
+
 def test_an_entry_stays_readable_while_the_cache_is_cleared(film, tmp_path, passes):
     settings = ReadSettings(cache=tmp_path / "cache")
     clip = clips.open_clip(film)

@@ -281,7 +281,7 @@ def test_training_is_handed_what_its_trainer_takes(capsys, tmp_path, monkeypatch
         return out
 
     monkeypatch.setattr(detector, "train", train)
-    words = ["train", "detector", "--data", str(tmp_path), "--out", str(tmp_path), "--seed", "7", "--set"]
+    words = ["train", "detector", "--data", str(tmp_path), "--out", str(tmp_path / "out"), "--seed", "7", "--set"]
     assert cli.main([*words, "steps=3"]) == errors.UsageError.code, "no labels there"
     (tmp_path / "labels.npz").touch()
     assert cli.main([*words, "steps=3", "rate=0.5"]) == 0
@@ -293,6 +293,17 @@ def test_training_is_handed_what_its_trainer_takes(capsys, tmp_path, monkeypatch
     assert cli.main([*words[:-1], "--seed", "-1"]) == errors.UsageError.code
     assert cli.main([*words, "stps=3"]) == errors.UsageError.code
     assert "stps" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("flag", ["--data", "--scenes"])
+def test_a_model_does_not_go_where_its_data_lie(capsys, tmp_path, flag):
+    for name in ("faces", "scenes"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "faces" / "labels.npz").touch()
+    (tmp_path / "link").symlink_to(tmp_path / {"--data": "faces", "--scenes": "scenes"}[flag])
+    words = ["train", "mesh", "--data", tmp_path / "faces", "--scenes", tmp_path / "scenes", "--out", tmp_path / "link"]
+    assert cli.main([*map(str, words)]) == errors.UsageError.code
+    assert f"--out is the folder of {flag} " in capsys.readouterr().err
 
 
 def test_reader_that_goes_away_is_no_error():

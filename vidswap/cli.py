@@ -251,6 +251,9 @@ def _bench(options: argparse.Namespace) -> None:
 def _train(options: argparse.Namespace) -> None:
     if not (options.data / "labels.npz").is_file():
         raise UsageError(f"{options.data} has no labels.npz", "--data is a folder of faces with labels.npz beside them")
+    for flag, folder in (("--data", options.data), ("--scenes", options.scenes)):
+        if folder and folder.exists() and options.out.exists() and options.out.samefile(folder):
+            raise UsageError(f"--out is the folder of {flag}", "give the model a folder of its own")
     options.seed = SwapSettings(seed=options.seed).seed
     with loading():
         trainer = import_module(f"vidswap.train.{options.model}")

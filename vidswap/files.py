@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import os
 import secrets
+import unicodedata
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -176,5 +177,8 @@ def _mark(path: Path) -> object:
     return os.path.normcase(os.path.realpath(path))
 
 
-def _spelled(path: Path) -> str:
-    return os.path.realpath(path).casefold()
+def _spelled(path: Path) -> object:
+    """What two names of a file that is not there yet have in common: their folder, by whatever way (a bind mount), and
+    what drives that know no case, or one form of a letter with its accent, make of the name."""
+    real = Path(os.path.realpath(path))
+    return _mark(real.parent), unicodedata.normalize("NFC", real.name).casefold()
