@@ -1,6 +1,7 @@
 """The command line: what it refuses and with which code, what it leaves behind, how little it loads."""
 
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -306,6 +307,7 @@ def test_a_model_does_not_go_where_its_data_lie(capsys, tmp_path, flag):
     assert f"--out is the folder of {flag} " in capsys.readouterr().err
 
 
+@pytest.mark.skipif(shutil.which("bash") is None, reason="no bash here")
 def test_reader_that_goes_away_is_no_error():
     pipe = subprocess.run(["bash", "-c", f"set -o pipefail; {sys.executable} -m vidswap models | true"],
                           capture_output=True, text=True, check=False)  # fmt: skip

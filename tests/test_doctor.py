@@ -2,6 +2,7 @@
 
 import importlib
 import json
+import shutil
 import subprocess
 import sys
 from importlib.metadata import PackageNotFoundError
@@ -66,6 +67,7 @@ def test_the_command_speaks_lines_and_json(capsys):
     assert list(json.loads(capsys.readouterr().out)) == ASKED
 
 
+@pytest.mark.skipif(shutil.which("bash") is None, reason="no bash here")
 @pytest.mark.parametrize(("typed", "offered"), [
     ("swap --smo", "--smooth"), ("sw", "swap"), ("models ver", "verify"), ("bench --hei", "--heights"),
 ])  # fmt: skip

@@ -81,6 +81,7 @@ MANIFESTS = {
 }  # fmt: skip
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes with names there")
 @pytest.mark.parametrize("kind", MANIFESTS)
 @pytest.mark.parametrize("ending", [".mp4", ".mkv", ""])
 def test_a_playlist_is_refused_by_name_and_opens_no_other_file(tmp_path, kind, ending):
