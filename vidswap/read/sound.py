@@ -15,6 +15,7 @@ import numpy as np
 
 from vidswap.errors import InputError
 from vidswap.media.clocks import on_one_clock
+from vidswap.media.late import timed
 from vidswap.media.packets import packets
 from vidswap.media.source import film_of, header_bytes, opened, sample_bytes
 from vidswap.read.stills import is_pictures
@@ -65,7 +66,7 @@ def sounds(path: Path, stretches: Sequence[Stretch] = ()) -> list[Sound]:
         found: dict[int, list[tuple[int, bytes, int]]] = {stream.index: [] for stream in streams}
         film = film_of(container)
         wanted = [*streams, film] if stretches else streams
-        for packet in on_one_clock(packets(container, *wanted), stretches, film) if streams else ():
+        for packet in on_one_clock(timed(packets(container, *wanted), streams), stretches, film) if streams else ():
             if packet.stream.index not in found:
                 continue
             content = _payload(packet)

@@ -16,6 +16,7 @@ from vidswap.errors import InputError
 from vidswap.media.clocks import LEAPING, STEPS_BACK, UNDECODED, Heard, is_leap, laid, leaps
 from vidswap.media.endings import breaks_off, is_followed
 from vidswap.media.h264 import Fields
+from vidswap.media.late import timed
 from vidswap.media.packets import packets
 from vidswap.media.source import opened, path_of
 from vidswap.types import Array, Stretch
@@ -284,7 +285,7 @@ def _heard(path: Path, film: int) -> Heard:
     streams, times = array("h"), array("d")
     with opened(path) as container:
         sound = [stream for stream in container.streams.audio if stream.codec_context]
-        for packet in packets(container, container.streams[film], *sound):
+        for packet in timed(packets(container, container.streams[film], *sound), sound):
             time = packet.dts if packet.dts is not None else packet.pts
             if packet.size and (time is not None or packet.stream.index == film):
                 streams.append(0 if packet.stream.index == film else packet.stream.index + 1)

@@ -21,6 +21,7 @@ import av
 from vidswap.errors import OutputError
 from vidswap.media import source as media
 from vidswap.media.clocks import on_one_clock
+from vidswap.media.late import known, timed
 from vidswap.media.packets import packets
 from vidswap.media.source import codec_of, film_of, header_bytes, is_cover, path_of, sample_bytes
 from vidswap.types import Clip, Stretch
@@ -144,7 +145,7 @@ def _added(stream: Any, source: Any, target: Any) -> Any:
         return None
     words = subtitles.words_of(muxer, codec)
     if words is None or takes(muxer, codec):
-        track = target.add_stream_from_template(stream, opaque=True)
+        track = target.add_stream_from_template(known(stream), opaque=True)
         return None if stream.type == "attachment" else track
     stream.codec_context.open(strict=False)
     track = target.add_stream(words)
@@ -175,7 +176,7 @@ def _packets(source: Any, tracks: Tracks, cut: Cut, stretches: Sequence[Stretch]
     elif cut.trimmed and place > (source.start_time or 0):
         with suppress(av.FFmpegError):  # then it is read from its beginning
             source.seek(place)
-    for packet in on_one_clock(packets(source, *streams), stretches, film):
+    for packet in on_one_clock(timed(packets(source, *streams), streams), stretches, film):
         if cut.end is not None and seconds(packet) > cut.end + _INTERLEAVED:
             return
         yield packet

@@ -5,6 +5,7 @@ from __future__ import annotations
 from fractions import Fraction
 from typing import Any
 
+from vidswap.media.late import known
 from vidswap.media.source import codec_of, is_cover
 from vidswap.write.containers import taking
 
@@ -30,7 +31,7 @@ def is_lost(stream: Any) -> bool:
     """Whether no container takes a track of sound or subtitles: nothing tells its codec or, of sound, its rate, so that
     no decoder plays it either; or it is of subtitles that only ever lived inside other streams."""
     if stream.type == "audio":
-        return not (codec_of(stream) and stream.codec_context.sample_rate)
+        return not (codec_of(stream) and known(stream))
     return bool(stream.type == "subtitle" and not taking([codec_of(stream)]))
 
 
