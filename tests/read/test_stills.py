@@ -9,7 +9,7 @@ from fractions import Fraction
 import cv2
 import numpy as np
 import pytest
-from footage import moving, texture
+from footage import make_clip, moving, texture
 from PIL import Image
 from PIL.PngImagePlugin import PngImageFile
 
@@ -39,6 +39,15 @@ def test_a_still_is_a_clip_of_one_frame_with_its_very_pixels(tmp_path, ending, s
     assert clip.duration(0) * clip.time_base == Fraction(1, 25)
     np.testing.assert_array_equal(frame.rgb, picture)
     np.testing.assert_array_equal(native_values(frame), picture)
+
+
+def test_a_film_behind_a_photo_is_told_of(tmp_path):
+    photo, film = saved(tmp_path / "a.jpg", texture(1, 96, 64)), make_clip(tmp_path / "a.mp4", moving(2), sound=False)
+    assert open_clip(photo).notes == ()
+    photo.write_bytes(photo.read_bytes() + film.read_bytes())
+    clip = open_clip(photo)
+    assert len(clip) == 1
+    assert [note for note in clip.notes if "motion photo" in note]
 
 
 @pytest.mark.parametrize("mode", ["L", "LA", "RGBA", "P", "1", "CMYK", "I;16"])

@@ -13,6 +13,7 @@ _HEADS = {
     "flv": rb"FLV\x01[\x01\x04\x05]\0\0\0\x09\0\0\0\0",
     "matroska,webm": rb"(?s)\x1a\x45\xdf\xa3.{4,40}?\x42\x82.{1,8}?(matroska|webm)",
 }
+_FILM = re.compile(rb"\0\0\0[\x10-\x40]ftyp(mp4|iso|avc|qt  |MSNV|3gp|M4V)")
 _LONGEST_HEAD = 64  # bytes
 _SEGMENT = b"\x18\x53\x80\x67"  # the one element of a Matroska that holds all others (RFC 9559, 5.1)
 _READ = 1 << 20  # bytes
@@ -30,6 +31,12 @@ def is_followed(path: Path, container: str, place: int) -> bool:
                 return True
             before = chunk[-_LONGEST_HEAD:]
     return False
+
+
+def holds_film(path: Path) -> bool:
+    """Whether a film lies behind a JPEG, as in a motion photo."""
+    data = path.read_bytes()
+    return data.startswith(b"\xff\xd8") and bool(_FILM.search(data))
 
 
 def breaks_off(path: Path, container: str) -> bool:

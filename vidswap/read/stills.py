@@ -10,6 +10,7 @@ import re
 import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,7 @@ from PIL.WebPImagePlugin import WebPImageFile
 from vidswap.errors import InputError
 from vidswap.files import PICTURES
 from vidswap.media.colour import FULL
+from vidswap.media.endings import holds_film
 from vidswap.media.source import MOST_PIXELS
 from vidswap.read.planar import colour_of, planar
 from vidswap.types import Array, Clip
@@ -45,6 +47,7 @@ _HASTY, _USUAL = 10, 100  # ms: players show a frame of up to the one for the ot
 _BROKEN = (OSError, ValueError, SyntaxError, EOFError, LookupError, TypeError, ArithmeticError, AttributeError,
            MemoryError, struct.error, Image.DecompressionBombError, cv2.error)  # fmt: skip
 _AS_IT_IS = cv2.IMREAD_UNCHANGED | cv2.IMREAD_IGNORE_ORIENTATION
+_MOTION = "a film lies behind the picture (a motion photo): it is left out, only the picture is taken"
 _ORIENTATION = 0x0112  # the EXIF tag; its values 5 to 8 are transposed, then mirrored (down, across)
 _MIRRORED = {1: (1, 1), 2: (1, -1), 3: (-1, -1), 4: (-1, 1), 5: (1, 1), 6: (1, -1), 7: (-1, -1), 8: (-1, 1)}
 _GBR = {1: "gray", 3: "gbrp", 4: "gbrap"}  # planar formats by number of channels
@@ -72,7 +75,8 @@ def open_pictures(path: Path, rate: Fraction = RATE) -> Clip:
         lengths = _lengths(picture) if _moves(picture) else []
     if len(lengths) > 1:
         return _clip(path, "animation", (path,), lengths, UNIT)
-    return _clip(path, "still", (path,), [1], 1 / rate)
+    still = _clip(path, "still", (path,), [1], 1 / rate)
+    return replace(still, notes=(_MOTION,)) if holds_film(path) else still
 
 
 def pictures(clip: Clip, start: int, stop: int) -> Iterator[tuple[int, Any, bool]]:
