@@ -10,7 +10,7 @@ VidswapError              exit code
 ├── ModelError            8    weights missing, damaged, or of an unknown kind
 ├── EngineError           9    the swap itself failed
 └── InstallError          10   a library is missing, or cannot be loaded on this machine
-Ctrl-C ends with 130, as shells expect.
+A signal ends with 128 and its number, as shells expect: Ctrl-C with 130.
 """
 
 from __future__ import annotations

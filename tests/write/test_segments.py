@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import subprocess
 import sys
@@ -94,6 +95,27 @@ def test_what_was_remembered_is_recalled_to_the_bit(tmp_path, latents):
     assert (found.latents is None) == (latents is None)
     assert work.recall(20, 4) is None
     assert work.recall(30, 3) is None
+
+
+@pytest.mark.parametrize("change", [{"stop": 0}, {"stop": "10"}, {"stop": None}, {"start": 10}])
+def test_a_segment_that_ends_before_it_begins_does_not_count(tmp_path, change):
+    """Nor is the next one sought behind it without end."""
+    grown(Work(tmp_path, "key", 0, LENGTH), [b"one"])
+    sidecar = tmp_path / "00000000.json"
+    sidecar.write_text(json.dumps({**json.loads(sidecar.read_bytes()), **change}))
+    assert Work(tmp_path, "key", 0, LENGTH).segments == []
+
+
+@pytest.mark.parametrize("lost", ["crops_track", "crops_rgb", "rgb", "alpha"])
+def test_what_was_remembered_and_is_damaged_is_nothing(tmp_path, lost):
+    work = Work(tmp_path, "key", 0, LENGTH)
+    work.remember(20, answer())
+    with np.load(tmp_path / "00000020-3.npz") as kept:
+        values = {name: kept[name] for name in kept.files if name != lost}
+    np.savez(tmp_path / "00000020-3.npz", **values)
+    assert work.recall(20, 3) is None
+    np.savez(tmp_path / "00000020-3.npz", **values, **{lost: np.zeros(3)}, surprise=np.zeros(1))
+    assert work.recall(20, 3) is None
 
 
 def test_only_what_is_still_needed_is_remembered(tmp_path):

@@ -157,11 +157,10 @@ class Work:
         try:
             with open(self.folder / f"{boundary:08d}-{track}.npz", "rb") as file, np.load(file) as kept:
                 values = {name: kept[name] for name in kept.files}
-        except (OSError, ValueError, EOFError, zipfile.BadZipFile):
+            crops = {name.removeprefix("crops_"): values.pop(name) for name in list(values) if "crops_" in name}
+            return Swapped(Crops(int(crops.pop("track")), int(crops.pop("start")), **crops), **values)
+        except (OSError, ValueError, TypeError, LookupError, EOFError, zipfile.BadZipFile):
             return None
-        crops = {name.removeprefix("crops_"): values.pop(name) for name in list(values) if name.startswith("crops_")}
-        track, start = int(crops.pop("track")), int(crops.pop("start"))
-        return Swapped(Crops(track, start, **crops), **values)
 
     def go_back(self, boundary: int) -> None:
         """Give up the segments from `boundary` on."""
@@ -290,5 +289,7 @@ def _sound(packets: Path) -> Segment | None:
         return None
     names = [each.name for each in fields(Segment)]
     if not isinstance(facts, dict) or facts.keys() != {*names, "index"} or facts["packets"] != found:
+        return None
+    if not (isinstance(facts["stop"], int) and isinstance(facts["start"], int) and facts["start"] < facts["stop"]):
         return None
     return Segment(**{name: facts[name] for name in names})
