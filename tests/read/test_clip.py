@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from fractions import Fraction
 from types import SimpleNamespace
 
@@ -301,6 +302,27 @@ def test_raw_streams_are_counted(tmp_path, ending):
     clip = open_clip(make_clip(tmp_path / f"a.{ending}", pictures, sound=False, codec=codec, options=options))
     assert seconds(clip) == [Fraction(i, 25) for i in range(12)]
     assert looks_like(clip, pictures) == list(range(12))
+
+
+def test_a_raw_stream_cut_amid_an_open_group_begins_with_its_first_key_picture(tmp_path):
+    options = {"preset": "ultrafast", "x265-params": "log-level=none:bframes=3:keyint=8:min-keyint=8:open-gop=1"}
+    pictures = moving(24)
+    whole = make_clip(tmp_path / "a.hevc", pictures, sound=False, codec="libx265", options=options)
+    with av.open(str(whole)) as source:
+        packets = [bytes(packet) for packet in source.demux(video=0) if packet.size]
+    key = next(place for place, packet in enumerate(packets) if kinds_of(packet) & {21})  # one that is no refresh
+    cut = tmp_path / "cut.hevc"
+    cut.write_bytes(b"".join(packets[key:]))
+    clip = open_clip(cut)
+    shown = list(frames(clip))
+    assert not any(frame.repeated for frame in shown)
+    assert looks_like(clip, pictures) == list(range(24 - len(shown), 24))
+    assert len(shown) == len(packets) - key - sum(bool(kinds_of(each) & {8, 9}) for each in packets[key : key + 8])
+
+
+def kinds_of(packet):
+    """The kinds of HEVC's units in a packet."""
+    return {packet[found.end()] >> 1 & 63 for found in re.finditer(b"\0\0\1", packet)}
 
 
 @pytest.mark.parametrize("frames_between", [0, 3])

@@ -16,6 +16,7 @@ from vidswap.errors import InputError
 from vidswap.media.clocks import LEAPING, STEPS_BACK, UNDECODED, Heard, is_leap, laid, leaps
 from vidswap.media.endings import breaks_off, is_followed
 from vidswap.media.h264 import Fields
+from vidswap.media.hevc import Leading
 from vidswap.media.late import timed
 from vidswap.media.packets import packets
 from vidswap.media.source import opened, path_of
@@ -100,8 +101,8 @@ def scan(container: Any, stream: Any, passing: Any = iter) -> Times:
 
 def is_shown(stream: Any) -> Callable[[Any], bool]:
     """What tells of each packet of a film, in order, whether it is a picture that is shown."""
-    fields = Fields(stream)
-    return lambda packet: _is_shown(packet) and not fields.is_second(packet)
+    fields, leading = Fields(stream), Leading(stream)
+    return lambda packet: _is_shown(packet) and not (fields.is_second(packet) or leading.is_lost(packet))
 
 
 def rate_of(stream: Any) -> Fraction:
@@ -134,7 +135,7 @@ def increasing(pts: Array, time_base: Fraction) -> tuple[Array, Fraction]:
 
 
 def _scanned(container: Any, stream: Any, passing: Any) -> Scanned:
-    fields, times, marks, end = Fields(stream), array("q"), array("b"), 0
+    fields, leading, times, marks, end = Fields(stream), Leading(stream), array("q"), array("b"), 0
     for packet in passing(packets(container, stream)):
         if not packet.size:
             continue
@@ -143,7 +144,7 @@ def _scanned(container: Any, stream: Any, passing: Any) -> Scanned:
         times.append(packet.duration or 0)
         end = max(end, packet.pos or 0)
         half = fields.is_second(packet)
-        marks.extend((_is_shown(packet) and not half, half, packet.is_keyframe))
+        marks.extend((_is_shown(packet) and not (half or leading.is_lost(packet)), half, packet.is_keyframe))
         if len(marks) > 3 * MOST_FRAMES:
             raise InputError(f"{path_of(container)} has more than {MOST_FRAMES:,} frames", "cut it into parts first")
     pts, dts, long = np.array(times, np.int64).reshape(-1, 3).T
