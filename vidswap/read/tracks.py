@@ -111,10 +111,25 @@ def _follow(
         for i, sight in enumerate(found):
             path = matched.get(i)
             if path is None:
-                path = _Path()
+                path = _taken_over((one for one in live if not any(one is it for it in matched.values())), sight)
                 live.append(path)
             path.add(sight)
     yield from live
+
+
+def _taken_over(live: Iterable[_Path], sight: _Sight) -> _Path:
+    """A new path up to a sight: where that shows somebody else in the place of a path that was followed there, from
+    where its face leapt, since its last look, on."""
+    path = _Path()
+    for before in live if sight.embedding is not None else ():
+        near = before.last.index == sight.index - 1 and _distance(before.last.points, sight.points, sight.size) < REACH
+        if before.look and near:
+            leap, turn = _leap([*before.sights, sight], before.look[0].index, sight.index)
+            for each in [each for each in before.sights if each.index >= turn and leap > LEAP]:
+                before.sights.remove(each)
+                path.add(each)
+            break
+    return path
 
 
 def _sights(index: int, faces: Iterable[Face]) -> Iterator[_Sight]:
