@@ -211,6 +211,12 @@ def test_who_presses_ctrl_c_again_at_once_loses_no_work(capsys, tmp_path, monkey
     assert capsys.readouterr().err == "vidswap: stopped; nothing was written\n", "but who waits is heard again"
 
 
+def test_who_stops_before_anything_began_hears_one_line(capsys, monkeypatch):
+    monkeypatch.setattr(cli, "parser", lambda: signal.raise_signal(signal.SIGTERM))
+    assert cli.main(["models"]) == 143
+    assert capsys.readouterr().err == "vidswap: stopped; nothing was written\n"
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="there a terminal that is closed sends no signal")
 def test_nohup_stays_in_force(monkeypatch):
     heard = list[object]()

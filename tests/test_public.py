@@ -115,6 +115,16 @@ def test_install_errors_are_import_errors_and_our_own_faults_stay_what_they_are(
     assert "pip install" in explained(OSError("it")).hint
 
 
+def test_who_stops_amid_an_import_is_heard_and_no_library_is_blamed():
+    stop = KeyboardInterrupt()
+    for kind in (ImportError, SystemError):
+        with pytest.raises(KeyboardInterrupt) as caught, loading():
+            raise kind("initialization failed") from stop
+        assert caught.value is stop
+    with pytest.raises(SystemError), loading():
+        raise SystemError("no stop")
+
+
 def test_a_python_that_does_not_fit_is_refused_before_anything_is_loaded(tmp_path):
     python = tmp_path / "python3.10"
     python.write_text('#!/bin/sh\n[ "$1" = --version ] && echo Python 3.10.1 && exit 0\nexit 1\n')

@@ -50,23 +50,21 @@ def main(words: Sequence[str] | None = None) -> int:
     with _stopped_by_signals():
         try:
             return _run(parser().parse_args(words))
-        except VidswapError as error:  # a wrong word
-            return _fail(in_flags(str(error)), error.code)
+        except VidswapError as error:
+            return _fail("; ".join([in_flags(str(error)), *_notes(error)]), error.code)
+        except KeyboardInterrupt as stop:
+            told = _notes(stop) or ["nothing was written"]
+            return _fail("; ".join(["stopped", *told]), 128 + getattr(stop, "number", signal.SIGINT))
         finally:  # argparse ends --help by leaving
             hang_up()
 
 
 def _run(options: argparse.Namespace) -> int:
+    os.environ.update(_environment(options.command))
+    socket.has_ipv6 = False  # urllib3, which insightface brings, would open a socket to see, as it is imported
     try:
-        os.environ.update(_environment(options.command))
-        socket.has_ipv6 = False  # urllib3, which insightface brings, would open a socket to see, as it is imported
         COMMANDS[options.command](options)
         arrived()
-    except VidswapError as error:
-        return _fail("; ".join([in_flags(str(error)), *_notes(error)]), error.code)
-    except KeyboardInterrupt as stop:
-        told = _notes(stop) or ["nothing was written"]
-        return _fail("; ".join(["stopped", *told]), 128 + getattr(stop, "number", signal.SIGINT))
     except Unheard as error:
         if not error.gone:
             tell(f"what was found out cannot be printed ({error})")

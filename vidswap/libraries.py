@@ -19,15 +19,27 @@ _PLACE = re.compile(r"[/\\](?:site|dist)-packages[/\\](\w+)")
 
 @contextmanager
 def loading() -> Iterator[None]:
-    """Imports of ours may fail inside, for what they import: raises InstallError, in one line."""
+    """Imports of ours may fail inside, for what they import: raises InstallError, in one line. Who presses Ctrl-C
+    amid them is heard: a library that is written in C says then that it cannot be loaded."""
     try:
         yield
     except InstallError:
         raise
-    except (ImportError, OSError) as error:
+    except (ImportError, OSError, SystemError) as error:
+        if stop := _stop_behind(error):
+            raise stop from None
+        if isinstance(error, SystemError):
+            raise
         if isinstance(error, ImportError) and (error.name or "").partition(".")[0] == "vidswap":
             raise  # our own fault
         raise explained(error) from error
+
+
+def _stop_behind(error: BaseException | None) -> KeyboardInterrupt | None:
+    """The signal that an error came of, if it did."""
+    while error is not None and not isinstance(error, KeyboardInterrupt):
+        error = error.__cause__ or error.__context__
+    return error
 
 
 def explained(error: ImportError | OSError) -> InstallError:
