@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import av
 import numpy as np
 import pytest
+from films import Film, make_film
 from footage import make_clip, moving
 from hypothesis import given
 from hypothesis import strategies as st
@@ -323,6 +324,20 @@ def test_a_raw_stream_cut_amid_an_open_group_begins_with_its_first_key_picture(t
 def kinds_of(packet):
     """The kinds of HEVC's units in a packet."""
     return {packet[found.end()] >> 1 & 63 for found in re.finditer(b"\0\0\1", packet)}
+
+
+@pytest.mark.parametrize("ending", ["ts", "mkv"])
+def test_one_damaged_time_costs_one_picture(tmp_path, ending):
+    def stray(packets):
+        packets[15].pts += round(3 / packets[15].time_base)
+
+    film = Film(times=[Fraction(i, 25) for i in range(150)], alter=stray, unit=Fraction(1, 1000),
+                options={"preset": "ultrafast", "bf": "0", "g": "10"})  # fmt: skip
+    clip = open_clip(make_film(tmp_path / f"a.{ending}", film))
+    shown = list(frames(clip))
+    assert len(shown) == 150
+    assert sum(frame.repeated for frame in shown) <= 2
+    np.testing.assert_array_equal(shown[-1].rgb, list(frames(clip, 140))[-1].rgb)
 
 
 @pytest.mark.parametrize("frames_between", [0, 3])

@@ -40,6 +40,7 @@ _STEPS_BACK = (0, 2, 5, 15, 60)  # seconds, tried until the decoder lands before
 _VIDEO_KINDS = "give a film (mp4, mov, mkv, webm, avi, ts), a picture, or a folder of pictures"
 _NOTHING = f"the file is damaged, its codec unknown, or its pictures larger than {MOST_PIXELS:,} pixels"
 _HELD = 2000  # packets from one key picture to the next, at most
+_STRAY = 1  # seconds that a picture is ahead of its neighbours whose time is only damage
 _LOOKED = 300  # pictures decoded to see whether they step back in time
 
 
@@ -195,7 +196,8 @@ def _placed(clip: Clip, start: int, stop: int, threads: str = "AUTO") -> Iterato
         reformatter, fitter = VideoReformatter(), Fitter(clip.width, clip.height)
         matrix = matrix_of(clip.width, clip.height)
         index = -1
-        for native in _from(container, stream, clip, target):
+        pictures = _from(container, stream, clip, target)
+        for native in pictures if clip.counted else _without_strays(pictures):
             if native is None:
                 if threads == "AUTO":
                     yield from _placed(clip, max(index + 1, start), stop, "SLICE")
@@ -213,6 +215,27 @@ def _placed(clip: Clip, start: int, stop: int, threads: str = "AUTO") -> Iterato
                 return
             if index >= start:
                 yield index, fitter.fit(editable(native, reformatter, matrix))
+
+
+def _without_strays(pictures: Iterable[Any]) -> Iterator[Any]:
+    """The pictures but those whose time is only damage: far ahead of the one before and of the one after."""
+    before = held = None
+    for picture in pictures:
+        if held is not None and not (_is_far(before, held) and _is_far(picture, held)):
+            yield held
+            before = held
+        if picture is None:
+            yield None
+        held = picture
+    if held is not None:
+        yield held
+
+
+def _is_far(one: Any, other: Any) -> bool:
+    """Whether a picture is shown more than _STRAY seconds before another."""
+    if one is None or one.pts is None or other.pts is None:
+        return False
+    return bool((other.pts - one.pts) * other.time_base > _STRAY)
 
 
 def _from(container: Any, stream: Any, clip: Clip, target: int | None) -> Iterator[Any]:
