@@ -240,6 +240,12 @@ def test_who_is_led_to_by_a_dissolve_has_one_track_from_there_on():
     assert [(track.start, track.stop, track.person) for track in tracks] == [(0, 21, 1), (21, 60, 0)]
 
 
+def test_of_a_film_that_begins_amid_a_dissolve_the_first_person_is_another():
+    looks = [face(100 + 20 * (i > 12), who=None if i % 8 else int(i > 12)) for i in range(40)]
+    tracks = find_tracks([Shot(0, 40)], [[look] for look in looks], 0, [Dissolve(0, 8, 15)])
+    assert [(track.start, track.stop, track.person) for track in tracks] == [(0, 13, 1), (13, 40, 0)]
+
+
 def test_who_takes_anothers_place_unseen_has_it_from_the_leap_on():
     looks = [face(100 + 20 * (i >= 12), who=None if i % 8 else int(i >= 12)) for i in range(40)]
     tracks = find_tracks([Shot(0, 40)], [[look] for look in looks], 0)

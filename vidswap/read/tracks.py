@@ -177,7 +177,7 @@ def _cost(path: _Path, sight: _Sight, dissolves: Sequence[Dissolve]) -> float:
         return away + 0.25 + LATE * (late - 1)
     before, embedding = path.look
     alike = float(embedding @ sight.embedding)
-    led = any(each.start <= sight.index and before.index < each.stop for each in dissolves)
+    led = any(path.first.index < each.start <= sight.index and before.index < each.stop for each in dissolves)
     return inf if alike < OTHER and not led else away + 0.5 * (1 - alike)
 
 
