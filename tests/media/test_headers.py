@@ -95,6 +95,26 @@ def test_a_picture_of_another_shape_stays_whole_with_black_around(tmp_path):
     assert tall[:, left + 4 : left + wide - 4].mean() > 60
 
 
+@pytest.mark.parametrize("claim", [(161, 0xA001), (4000, 16), (8000, 8000)])
+def test_a_size_that_only_damage_claims_is_not_believed(tmp_path, claim):
+    path = joined(tmp_path / "a.webm", "libvpx", [SMALL, SMALL, SMALL])
+    head, data = b"\x9d\x01\x2a" + b"".join(side.to_bytes(2, "little") for side in SMALL), path.read_bytes()
+    place = data.rindex(head)
+    claimed = head[:3] + b"".join(side.to_bytes(2, "little") for side in claim)
+    path.write_bytes(data[:place] + claimed + data[place + len(head) :])
+    clip = open_clip(path)
+    assert ((clip.width, clip.height), clip.notes) == (SMALL, ())
+    assert all((frame.native.width, frame.native.height) == SMALL for frame in frames(clip))
+
+
+@pytest.mark.parametrize("largest", [(321, 181), (320, 181), (321, 180)])
+def test_pictures_are_brought_to_even_sizes(tmp_path, largest):
+    """4:2:0 has no half a sample of colour: what is laid around the smaller ones would end a pixel short."""
+    clip = open_clip(joined(tmp_path / "a.webm", "libvpx", [SMALL, largest]))
+    assert (clip.width, clip.height) == tuple(side + side % 2 for side in largest)
+    assert {(frame.native.width, frame.native.height) for frame in frames(clip)} == {(clip.width, clip.height)}
+
+
 @pytest.mark.parametrize(("like", "size"), [("000", (640, 360)), ("001", None), ("1", None)])
 def test_vp9_tells_a_size_between_its_key_pictures(like, size):
     """As calls over a network have it: the picture changes its size, and no key picture comes."""

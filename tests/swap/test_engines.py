@@ -151,7 +151,7 @@ class Broken:
     (MemoryError(), "MemoryError", "memory is short"), (RuntimeError("shapes differ"), "shapes differ", "fault"),
     (KeyError("face"), "KeyError: 'face'", "fault"), (TypeError("no"), "TypeError: no", "fault"),
     (IndexError("list index"), "IndexError: list", "fault"), (AttributeError("x"), "AttributeError: x", "fault"),
-    (OSError(28, "No space left on device", "/tmp/x"), "No space left on device: /tmp/x", "drive"),
+    (OSError(28, "No space left on device", "out.mp4"), "No space left on device: out.mp4", "drive"),
     (ModuleNotFoundError("No module named 'xformers'", name="xformers"), "xformers", "pip install xformers"),
     (StopIteration(), "StopIteration", "fault"),
 ], ids=lambda each: type(each).__name__ if isinstance(each, Exception) else "")  # fmt: skip

@@ -23,6 +23,7 @@ Size = tuple[int, int]  # width, height
 _MOST_TRIES = 64  # pictures decoded for their size
 _VP9_SYNC = 0x498342
 _HEVC_SPS, _AV1_SEQUENCE = 33, 1
+_OTHER_SHAPE, _LARGER = 4, 64  # a turned 16:9 has 3.2 times the shape; 320 x 180 to 2560 x 1440 is 64 times the area
 
 
 class Headers:
@@ -49,9 +50,17 @@ class Headers:
             yield packet
 
     def with_first(self, first: Size) -> tuple[Size, ...]:
-        """All sizes of pictures, `first` being that of the first one that decodes."""
+        """All sizes of pictures, `first` being that of the first one that decodes; without what only damage claims."""
         changes = self._is_tried or len(self.sizes) > 1  # a lone one that is not the decoder's is cropped elsewhere
-        return tuple(dict.fromkeys((first, *self.sizes))) if changes else (first,)
+        others = (size for size in self.sizes if _is_likely(size, first))
+        return tuple(dict.fromkeys((first, *others))) if changes else (first,)
+
+
+def _is_likely(size: Size, first: Size) -> bool:
+    """Whether pictures that begin with one size can go on with another: turned by a quarter at most, and not many times
+    as large. The head of a damaged packet claims anything."""
+    shapes = size[0] * first[1], size[1] * first[0]
+    return max(shapes) <= _OTHER_SHAPE * min(shapes) and size[0] * size[1] <= _LARGER * first[0] * first[1]
 
 
 def parted(packets: Iterable[Any], stream: Any) -> Iterator[Any]:

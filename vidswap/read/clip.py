@@ -71,6 +71,7 @@ def open_clip(path: Path, rate: Fraction = stills.RATE) -> Clip:
     sizes = headers.with_first((film.width, film.height))
     width, height = max(sizes, key=lambda size: size[0] * size[1])
     if len(sizes) > 1:
+        width, height = width + width % 2, height + height % 2  # no black is laid around half a sample of colour
         notes += (f"its pictures change their size: all are brought to {width} x {height}, the largest",)
     return Clip(
         path=path, width=width, height=height, pts=times.pts, time_base=times.unit, rate=times.rate,

@@ -89,6 +89,9 @@ class Fitter:
     def _filters(self, native: Any) -> list[Filter]:
         width, height = self._size
         kept = _RANGES.get(native.color_range, "")
+        zoom = min(width / native.width, height / native.height)
+        if zoom * min(native.width, native.height) < 2:  # a line, as only damage has it: nothing would be left
+            return [("scale", f"{width}:{height}:{EXACT_WORDS}{kept}")]
         whole = f"force_original_aspect_ratio=decrease:force_divisible_by={1 + (width > 2)}"
         return [("scale", f"{width}:{height}:{whole}:{EXACT_WORDS}{kept}"), ("pad", f"{width}:{height}:-1:-1")]
 
