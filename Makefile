@@ -44,7 +44,7 @@ python:
 # libraries (libxcb, libGL); the headless build of the same version is laid over it.
 $(VENV)/.installed: pyproject.toml | python
 	$(PYTHON) -m venv $(VENV)
-	@echo "Loading 500 MB into $(VENV), which will take 1.9 GB: some minutes. First torch, 190 MB:"
+	@echo "Loading 500 MB into $(VENV), which will take 1.8 GB: some minutes. First torch, 190 MB:"
 	@test "$$(uname -s)" = Linux && { $(PIP) --retries 0 "$(TORCH)+cpu" 2>/dev/null \
 	  || $(PIP) --timeout 10 --retries 0 --index-url $(CPU_INDEX) "$(TORCH)" 2>/dev/null \
 	  || { echo "No torch for the CPU alone can be had here: it comes with CUDA, 2.5 GB more to load," \
