@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from math import lcm
 
 import cv2
 import numpy as np
@@ -111,15 +112,15 @@ def _heard(one: Sound, other: Sound, span: Seconds, shift: Fraction) -> SoundMat
         return SoundMatch("changed")
     nearest = min(ways, key=lambda way: abs(way - shift))
     place, (start, end) = ways[nearest], span
-    wanted = [i for i, time in enumerate(one.times) if _is_within(one, i, int(time) * one.unit, start, end)]
+    wanted = [packet for packet in range(len(one.times)) if _is_within(one, packet, start, end)]
     whole = not wanted or (place <= wanted[0] and wanted[-1] < place + len(other.digests))
     return SoundMatch("same", nearest) if whole else SoundMatch("changed")
 
 
-def _is_within(sound: Sound, packet: int, begin: Fraction, start: Fraction, end: Fraction | None) -> bool:
+def _is_within(sound: Sound, packet: int, start: Fraction, end: Fraction | None) -> bool:
     """Whether all of a packet lies within a span."""
     after = sound.seconds(packet + 1) if packet + 1 < len(sound.times) else sound.end
-    return begin >= start and (end is None or after <= end)
+    return sound.seconds(packet) >= start and (end is None or after <= end)
 
 
 def _shifts(one: Sound, other: Sound) -> list[Fraction]:
@@ -128,9 +129,11 @@ def _shifts(one: Sound, other: Sound) -> list[Fraction]:
 
 def _shift(one: Sound, other: Sound, place: int) -> Fraction:
     """The clock of `one` less that of `other`, whose packets are those of `one` from `place` on; the median, for either
-    container may round its times."""
-    apart = sorted(one.seconds(place + i) - other.seconds(i) for i in range(len(other.times)))
-    return apart[len(apart) // 2]
+    container may round its times. In silence there are many such places, so all packets are compared at once."""
+    finest = lcm(one.unit.denominator, other.unit.denominator)
+    count = len(other.times)
+    apart = one.times[place : place + count] * int(one.unit * finest) - other.times * int(other.unit * finest)
+    return Fraction(int(np.sort(apart)[count // 2]), finest)
 
 
 def _places(one: Sound, other: Sound) -> list[int]:
