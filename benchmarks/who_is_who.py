@@ -21,10 +21,10 @@ import numpy as np
 
 from vidswap.read.dissolves import Dissolve, Dissolves, joined
 from vidswap.read.faces import FaceReader, open_faces
+from vidswap.read.follow import watch
 from vidswap.read.persons import SAME, persons_of
 from vidswap.read.shots import Cuts, shrunk
 from vidswap.read.tracks import tracks_in
-from vidswap.read.watch import watch
 from vidswap.train import damage, faces
 from vidswap.types import Array, Shot
 

@@ -13,7 +13,6 @@ from typing import Any
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-
 from vidswap.geometry import INNER_LIPS, IRISES, LEFT_EYE, OVAL, RIGHT_EYE, RIGID, apply, fit_similarity
 
 Array = NDArray[Any]

@@ -15,15 +15,15 @@ from pathlib import Path
 
 from rendered import SOMEONE, Echo, track_of
 
-from vidswap.clock import Clock
 from vidswap.errors import VidswapError
 from vidswap.pipeline import checked
+from vidswap.progress import Clock
 from vidswap.read.clip import frames, open_clip
 from vidswap.render import Job, make, make_pictures
 from vidswap.settings import WriteSettings
 from vidswap.types import Clip, Shot
-from vidswap.write.segments import Work, claimed
-from vidswap.write.stills import is_for_pictures
+from vidswap.write.pictures import is_for_pictures
+from vidswap.write.work import Work, claimed
 
 MEMORY = 4 << 30  # bytes: who claims more in a header is answered with an error of memory
 SETTINGS = WriteSettings(preset="ultrafast", crf=30, segment=20)

@@ -11,16 +11,16 @@ from pathlib import Path
 
 import numpy as np
 
-from vidswap.clock import Clock
-from vidswap.geometry import posed
-from vidswap.plan import Facts, drafted
+from vidswap.face.geometry import posed
+from vidswap.media.encoder import recipe_of
+from vidswap.plan.file import Facts, drafted
+from vidswap.progress import Clock
 from vidswap.read.clip import frames, open_clip
 from vidswap.render import Job, Made, make, mean_face
 from vidswap.settings import WriteSettings
 from vidswap.swap.engine import Needs
 from vidswap.types import Consent, Crops, Identity, Shot, Swapped, Track
-from vidswap.write.segments import Work, claimed
-from vidswap.write.video import recipe_of
+from vidswap.write.work import Work, claimed
 
 MEAN = mean_face()
 SOMEONE = Identity((np.zeros((8, 8, 3), np.uint8),), (MEAN,), np.ones(4, np.float32) / 2, Consent("self"))

@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from vidswap import Settings, swap_clip
-from vidswap.moment import moment
 from vidswap.settings import ReadSettings, SwapSettings
+from vidswap.timepoint import moment
 
 SAMPLES = Path(__file__).parents[1] / "samples"
 CLIP, SELFIE = SAMPLES / "clip.mp4", SAMPLES / "selfie.jpg"

@@ -16,18 +16,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rendered import track_of, write_plan
 
-from vidswap import analysis, cli, geometry, pipeline
-from vidswap.cache import Cache
-from vidswap.clock import Clock
+from vidswap import analysis, pipeline
+from vidswap.cli import main as cli
 from vidswap.errors import InputError, ModelError, NoFaceError, OutputError, UsageError
-from vidswap.moment import moment
-from vidswap.plan import open_plan
+from vidswap.face import geometry
+from vidswap.plan.file import open_plan
+from vidswap.plan.store import Cache
+from vidswap.progress import Clock
 from vidswap.read import clip as clips
 from vidswap.read import spool, steady
 from vidswap.read.faces import open_faces
 from vidswap.read.persons import Sketch
 from vidswap.render import mean_face
 from vidswap.settings import ReadSettings
+from vidswap.timepoint import moment
 from vidswap.types import Clip, Face, Shot
 
 SAMPLES = Path(__file__).parents[1] / "samples"

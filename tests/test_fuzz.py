@@ -26,7 +26,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from vidswap.write.containers import KINDS
+from vidswap.media.containers import KINDS
 
 PATIENCE = 60  # seconds for one file on a busy machine; what takes longer hangs
 WORKER = Path(__file__).with_name("reader.py")

@@ -11,12 +11,12 @@ import pytest
 from footage import make_clip
 from PIL import Image
 
-from vidswap import cli
-from vidswap.moment import moment
+from vidswap.cli import main as cli
 from vidswap.pipeline import mean_face, swap_clip
 from vidswap.read.clip import frames, open_clip
 from vidswap.read.faces import open_faces
 from vidswap.settings import ReadSettings, Settings, SwapSettings, WriteSettings
+from vidswap.timepoint import moment
 
 SAMPLES = Path(__file__).parents[1] / "samples"
 CLIP, SELFIE = SAMPLES / "clip.mp4", SAMPLES / "selfie.jpg"

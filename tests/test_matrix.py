@@ -20,16 +20,16 @@ from av.stream import Disposition
 from films import CHAPTERS, FONT, PAL, Film, Sound, Text, make_film
 from footage import RATE
 
-from vidswap.clock import Clock
-from vidswap.geometry import posed
+from vidswap.face.geometry import posed
+from vidswap.media.encoder import recipe_of
+from vidswap.progress import Clock
 from vidswap.read.clip import frames, open_clip
 from vidswap.render import Job, make, mean_face
 from vidswap.settings import WriteSettings
 from vidswap.swap.engine import Needs
 from vidswap.types import Consent, Crops, Identity, Shot, Swapped, Track
-from vidswap.write.encode import check_writable
-from vidswap.write.segments import Work, claimed
-from vidswap.write.video import recipe_of
+from vidswap.write.film import check_writable
+from vidswap.write.work import Work, claimed
 
 MEAN = mean_face()
 SOMEONE = Identity((np.zeros((8, 8, 3), np.uint8),), (MEAN,), np.ones(4, np.float32) / 2, Consent("self"))

@@ -14,14 +14,14 @@ import pytest
 from footage import make_clip, moving
 from rendered import SOMEONE, Echo, track_of, write_plan
 
-from vidswap.clock import Clock, peak
-from vidswap.plan import glimpsed, open_plan
+from vidswap.media.encoder import recipe_of
+from vidswap.plan.file import glimpsed, open_plan
+from vidswap.progress import Clock, peak
 from vidswap.read.clip import frames, open_clip
 from vidswap.render import Job, make
 from vidswap.settings import WriteSettings
 from vidswap.types import Shot
-from vidswap.write.segments import Work, claimed
-from vidswap.write.video import recipe_of
+from vidswap.write.work import Work, claimed
 
 RATE, SIDE = 25, 64
 SHORT, LONG = 5 * RATE, 60 * RATE  # frames

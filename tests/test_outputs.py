@@ -11,12 +11,13 @@ import pytest
 from footage import make_clip, moving
 from PIL import Image
 
-from vidswap import cli, pipeline
+from vidswap import pipeline
+from vidswap.cli import main as cli
 from vidswap.errors import ConsentError, EngineError, ModelError, OutputError
-from vidswap.moment import moment
+from vidswap.models.registry import ROOT
 from vidswap.settings import ReadSettings, Settings, SwapSettings, WriteSettings
 from vidswap.swap.engine import Needs, open_engine
-from vidswap.weights import ROOT
+from vidswap.timepoint import moment
 
 SAMPLES = Path(__file__).parents[1] / "samples"
 FACE = ["--face", "me.png", "--consent", "self", "--engine", "warp"]

@@ -14,13 +14,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vidswap import pipeline, render
-from vidswap.clock import Clock
 from vidswap.errors import NoFaceError, UsageError
-from vidswap.geometry import posed
-from vidswap.moment import moment
-from vidswap.relay import Layer, relay
+from vidswap.face.geometry import posed
+from vidswap.progress import Clock
 from vidswap.settings import ReadSettings
 from vidswap.swap.engine import Needs
+from vidswap.threads import Layer, relay
+from vidswap.timepoint import moment
 from vidswap.types import Clip, Consent, Crops, Frame, Identity, Shot, Swapped, Track
 
 SIDE, MEAN = 48, render.mean_face()

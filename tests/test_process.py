@@ -30,7 +30,7 @@ import torch
 from packaging.requirements import Requirement
 from swapping import CLIP, SELFIE, swapped
 
-from vidswap import cli
+from vidswap.cli import main as cli
 from vidswap.read.faces import open_faces
 
 ROOT = Path(__file__).parents[1]
@@ -136,7 +136,7 @@ def others(tmp_path_factory: pytest.TempPathFactory) -> Seen:
         ["models", "verify"],
         ["cache", "list"],
     ]  # fmt: skip
-    program = f"from vidswap.cli import main\nfor words in {words}:\n    assert main(words) == 0, words"
+    program = f"from vidswap.cli.main import main\nfor words in {words}:\n    assert main(words) == 0, words"
     return seen(tmp_path_factory.mktemp("others"), sys.executable, "-c", program)
 
 

@@ -84,7 +84,7 @@ def test_bars_draw_the_stage_at_work(monkeypatch):
 
 def test_a_command_without_a_desktops_libraries_says_one_line(tmp_path):
     words = ["swap", "a.mp4", "--face", "b.jpg", "--consent", "self", "-o", str(tmp_path / "out.mp4")]
-    run = f"from vidswap.cli import main; sys.exit(main({words}))"
+    run = f"from vidswap.cli.main import main; sys.exit(main({words}))"
     said = broken("cv2", f"ImportError({NO_SCREEN!r}, name='cv2')", run)
     assert said.returncode == InstallError.code
     assert said.stdout == ""

@@ -15,15 +15,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rendered import SOMEONE, Echo, rendered, track_of
 
-from vidswap.clock import Clock
 from vidswap.errors import EngineError, OutputError
+from vidswap.media.encoder import recipe_of
+from vidswap.progress import Clock
 from vidswap.read.clip import frames, open_clip
 from vidswap.render import Job, make, pictures, recalled
 from vidswap.settings import WriteSettings
 from vidswap.types import Crops, Shot, Swapped
 from vidswap.write.answers import Answers
-from vidswap.write.segments import Segment, Work, claimed
-from vidswap.write.video import recipe_of
+from vidswap.write.work import Segment, Work, claimed
 
 COUNT, LENGTH, KILLS = 120, 20, 20
 SCRIPT = Path(__file__).parent / "rendered.py"

@@ -10,11 +10,12 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from vidswap import cli, load_consent, load_identity, open_engine, open_faces, pipeline
+from vidswap import evaluate_clip, load_consent, load_identity, open_engine, open_faces, pipeline
+from vidswap.cli import main as cli
+from vidswap.cli.words import in_flags
 from vidswap.errors import ConsentError, InputError, UsageError, quoted
-from vidswap.moment import Moment
 from vidswap.settings import SECTIONS, ReadSettings, Settings, SwapSettings, WriteSettings, setting
-from vidswap.words import in_flags
+from vidswap.timepoint import Moment
 
 HUGE = "9" * 5000  # Python neither reads nor writes so many digits
 
@@ -128,7 +129,7 @@ def test_functions_take_strings_and_refuse_what_is_no_path(tmp_path):
         lambda clip: pipeline.swap_clip(clip, "me.jpg", "self", out),
         lambda clip: pipeline.cast_clip(clip, out),
         lambda clip: pipeline.plan_clip(clip, out),
-        lambda clip: pipeline.evaluate_clip(clip, out, "me.jpg"),
+        lambda clip: evaluate_clip(clip, out, "me.jpg"),
     )
     for call in calls:
         with pytest.raises(InputError, match=r"none\.mp4"):
@@ -145,7 +146,7 @@ def test_functions_say_which_argument_cannot_be(tmp_path):
         lambda **more: pipeline.swap_clip("none.mp4", "me.jpg", "self", "out.mp4", **more),
         lambda **more: pipeline.cast_clip("none.mp4", "out.png", **more),
         lambda **more: pipeline.plan_clip("none.mp4", "out.plan", **more),
-        lambda **more: pipeline.evaluate_clip("none.mp4", "out.mp4", "me.jpg", **more),
+        lambda **more: evaluate_clip("none.mp4", "out.mp4", "me.jpg", **more),
     )
     for call in calls:
         for wrong in (None, {}, "warp", Settings, ReadSettings()):

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from vidswap.libraries import loading
 
 if TYPE_CHECKING:
-    from vidswap.clock import Report
+    from vidswap.bars import Bars
     from vidswap.errors import (
         ConsentError,
         EngineError,
@@ -27,14 +27,15 @@ if TYPE_CHECKING:
         UsageError,
         VidswapError,
     )
-    from vidswap.evaluate.compare import Evaluation
-    from vidswap.moment import Moment
-    from vidswap.pipeline import Planned, Result, cast_clip, evaluate_clip, plan_clip, swap_clip
-    from vidswap.progress import Bars
+    from vidswap.measure.compare import Evaluation
+    from vidswap.measure.evaluate import evaluate_clip
+    from vidswap.pipeline import Planned, Result, cast_clip, plan_clip, swap_clip
+    from vidswap.progress import Report
     from vidswap.read.faces import open_faces
     from vidswap.read.identity import load_identity
     from vidswap.settings import ReadSettings, Settings, SwapSettings, WriteSettings
     from vidswap.swap.engine import Engine, open_engine
+    from vidswap.timepoint import Moment
     from vidswap.trust.consent import load_consent
     from vidswap.types import Consent
     from vidswap.write.cast import Cast, Row
@@ -80,13 +81,14 @@ if not os.environ.get("ORT_DISABLE_TELEMETRY"):  # who says 0 has chosen
     os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 
 _HOMES = MappingProxyType({
-    "vidswap.clock": ("Report",),
+    "vidswap.progress": ("Report",),
     "vidswap.errors": ("VidswapError", "UsageError", "InputError", "IdentityError", "ConsentError", "NoFaceError",
                        "OutputError", "ModelError", "EngineError", "InstallError"),
-    "vidswap.evaluate.compare": ("Evaluation",),
-    "vidswap.moment": ("Moment",),
-    "vidswap.pipeline": ("Planned", "Result", "cast_clip", "evaluate_clip", "plan_clip", "swap_clip"),
-    "vidswap.progress": ("Bars",),
+    "vidswap.measure.compare": ("Evaluation",),
+    "vidswap.timepoint": ("Moment",),
+    "vidswap.pipeline": ("Planned", "Result", "cast_clip", "plan_clip", "swap_clip"),
+    "vidswap.measure.evaluate": ("evaluate_clip",),
+    "vidswap.bars": ("Bars",),
     "vidswap.read.faces": ("open_faces",),
     "vidswap.read.identity": ("load_identity",),
     "vidswap.settings": ("Settings", "ReadSettings", "SwapSettings", "WriteSettings"),

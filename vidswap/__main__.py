@@ -2,7 +2,7 @@
 
 import sys
 
-from vidswap.cli import main
+from vidswap.cli.main import main
 
 if __name__ == "__main__":  # a process that bench starts imports this too
     sys.exit(main())

@@ -17,29 +17,29 @@ from tempfile import TemporaryDirectory
 import numpy as np
 
 from vidswap import __version__
-from vidswap.cache import Cache
-from vidswap.clock import Clock
 from vidswap.errors import InputError
 from vidswap.keys import code_of, digest_of, key_of, packages
-from vidswap.plan import Facts, Plan, drafted, open_plan
+from vidswap.models.registry import path_to, registry
+from vidswap.plan.file import Facts, Plan, drafted, open_plan
+from vidswap.plan.store import Cache
+from vidswap.progress import Clock
 from vidswap.read import clip as clips
 from vidswap.read.dissolves import Dissolve, Dissolves, joined
 from vidswap.read.doubles import doubles_in
 from vidswap.read.faces import FaceReader, find_pack
+from vidswap.read.follow import watch
 from vidswap.read.persons import Sketch, embeddings_of, persons_of
 from vidswap.read.shots import Cuts, shrunk
 from vidswap.read.spool import Spool, keeping, spooled
 from vidswap.read.tracks import tracks_in
-from vidswap.read.watch import watch
-from vidswap.relay import ahead
 from vidswap.settings import ReadSettings
+from vidswap.threads import ahead
 from vidswap.types import Array, Clip, Face, Shot
-from vidswap.weights import path_to, registry
 
 DETECT_EVERY = 8  # frames between detections while faces are followed
 WAITING = 2  # pictures decoded and converted before the face reader asks for them
 OURS = ("mesh", "features", "face")  # models that read faces beside any pack's own
-CODE = ("analysis", "geometry", "hdr", "media", "plan", "read", "relay", "types")  # what decides a plan
+CODE = ("analysis", "face", "media", "plan", "read", "threads", "types")  # what decides a plan
 # ... and what that stands on
 PACKAGES = ("av", "numpy", "onnxruntime", "opencv-python", "opencv-python-headless", "scenedetect", "scipy")
 PACK = ("detector", "recognizer")  # those of the pack that ships

@@ -14,37 +14,35 @@ import numpy as np
 
 from vidswap import __version__
 from vidswap.analysis import planned
-from vidswap.clock import Clock, Report, Stage, quiet
 from vidswap.errors import NoFaceError, UsageError, quoted
-from vidswap.evaluate.compare import Evaluation, evaluate
-from vidswap.evaluate.page import write_page
 from vidswap.files import Named, as_output_error, check_place, noted_as, refuse_clash
 from vidswap.keys import code_of, packages
-from vidswap.moment import Moment
-from vidswap.plan import Plan, Trail, save_plan
+from vidswap.media.containers import named
+from vidswap.media.encoder import Recipe, recipe_of
+from vidswap.models.registry import ROOT, registry
+from vidswap.plan.file import Plan, Trail, save_plan
+from vidswap.progress import Clock, Report, Stage, quiet
 from vidswap.read.clip import frames, open_clip
 from vidswap.read.faces import find_pack, open_faces
 from vidswap.read.identity import load_identity
 from vidswap.render import Job, Made, make, make_pictures, mean_face
 from vidswap.settings import Place, ReadSettings, Settings, WriteSettings, check_kind, path_of
 from vidswap.swap.engine import Engine, fenced, open_engine
+from vidswap.timepoint import Moment
 from vidswap.trust.consent import REMOTE, SELF, SWAP, load_consent, permit
+from vidswap.trust.disclosure import labels
 from vidswap.types import Array, Clip, Consent, Identity, Shot
-from vidswap.weights import ROOT, registry
 from vidswap.write.cast import Cast, Row, cast_sheet, portrait
-from vidswap.write.containers import named
-from vidswap.write.encode import check_writable
+from vidswap.write.film import check_writable
 from vidswap.write.picture import check_picture, write_picture
-from vidswap.write.provenance import labels
-from vidswap.write.refusals import left_out
-from vidswap.write.segments import Work, claimed, folder_of
+from vidswap.write.pictures import check_pictures, is_for_pictures
 from vidswap.write.sheet import sheet
-from vidswap.write.stills import check_pictures, is_for_pictures
-from vidswap.write.video import Recipe, recipe_of
+from vidswap.write.target import left_out
+from vidswap.write.work import Work, claimed, folder_of
 
 SHEET_ROWS, PORTRAITS = 6, 6
 # What decides a result: our code, and what that stands on.
-CODE = ("geometry", "hdr", "media", "plan", "read", "relay", "render", "swap", "types", "write")
+CODE = ("face", "media", "plan", "read", "render", "swap", "threads", "types", "write")
 PACKAGES = ("av", "numpy", "opencv-python", "opencv-python-headless", "pillow")
 
 
@@ -232,24 +230,6 @@ def plan_clip(source: Place, out: Place, *, settings: Settings = Settings(), rep
         save_plan(plan, out)
     persons, size = persons_on(tracks), out.stat().st_size
     return Planned(out, len(plan.span), len(plan.shots), len(tracks), persons, size, clip.notes)
-
-
-def evaluate_clip(
-    source: Place, swapped: Place, photos: Place, *, html: Place | None = None, settings: Settings = Settings(),
-    report: Report = quiet,
-) -> Evaluation:  # fmt: skip
-    """Measure the clip `swapped` against the original `source` and the photos of who should be in it; `html` is where a
-    report goes. Raises the errors of errors.py."""
-    check_call(settings, report)
-    source, swapped, photos = path_of("source", source), path_of("swapped", swapped), path_of("photos", photos)
-    page = None if html is None else path_of("html", html)
-    if page:
-        refuse_clash([("the report", page)], read_by(settings, clip=source, swapped=swapped, photos=photos))
-        check_place(page)
-    found = evaluate(source, swapped, photos, open_faces(settings.read.face_pack), report)
-    if page:
-        write_page(page, found, f"{source.name} and {swapped.name}")
-    return found
 
 
 def facts_of(plan: Plan, settings: Settings) -> dict[str, object]:

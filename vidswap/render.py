@@ -20,22 +20,22 @@ from pathlib import Path
 
 import numpy as np
 
-from vidswap.clock import Clock
 from vidswap.keys import key_of
-from vidswap.plan import Trail, glimpsed
+from vidswap.media.encoder import Picture, Recipe
+from vidswap.models.registry import path_to
+from vidswap.plan.file import Trail, glimpsed
+from vidswap.progress import Clock
 from vidswap.read.clip import frames, shown
-from vidswap.read.crops import AROUND, cut, neutral_shape
-from vidswap.relay import Call, ahead, beside, relay
+from vidswap.swap.crops import AROUND, cut, neutral_shape
 from vidswap.swap.engine import Engine, Needs
 from vidswap.swap.windows import Window, windows
+from vidswap.threads import Call, ahead, beside, relay
 from vidswap.types import Array, Clip, Crops, Frame, Identity, Shot, Swapped, Track
-from vidswap.weights import path_to
 from vidswap.write.answers import Answers
 from vidswap.write.composite import composite
-from vidswap.write.encode import join, render
-from vidswap.write.segments import Work, noted
-from vidswap.write.stills import write_pictures
-from vidswap.write.video import Picture, Recipe
+from vidswap.write.film import join, render
+from vidswap.write.pictures import write_pictures
+from vidswap.write.work import Work, noted
 
 DECODED, FINISHED = 2, 8  # pictures that wait to be swapped, and to be encoded: two thirds of a window's new ones
 RESTING = 250  # frames of a track that its resting face is taken from: all of them would not fit for an hour's take
@@ -144,9 +144,7 @@ def make_pictures(job: Job, out: Path, work: Work, clock: Clock) -> Made:
     return Made(0, len(repeated), len(painted))
 
 
-def pictures(
-    job: Job, previous: Mapping[int, Swapped], work: Work, clock: Clock
-) -> Iterator[tuple[Frame, bool]]:
+def pictures(job: Job, previous: Mapping[int, Swapped], work: Work, clock: Clock) -> Iterator[tuple[Frame, bool]]:
     """Frames with their pictures composited and whether another face is on them, from a little before `work.reached`
     on. What engines answer last before a boundary is kept in `work`; `previous` is what they did before `work.reached`,
     by track."""

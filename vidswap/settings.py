@@ -17,7 +17,7 @@ from types import MappingProxyType
 from typing import Any, Generic, TypeVar, overload
 
 from vidswap.errors import UsageError, quoted
-from vidswap.moment import ALLOWED, Moment, Time, as_moment
+from vidswap.timepoint import ALLOWED, Moment, Time, as_moment
 
 CODECS = ("h264", "hevc", "av1", "vp9", "prores", "ffv1", "mpeg4")
 PRESETS = ("ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow", "placebo")

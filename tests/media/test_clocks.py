@@ -19,12 +19,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vidswap.errors import InputError
-from vidswap.evaluate.align import compare_sound, part_of, seconds_of
+from vidswap.measure.align import compare_sound, part_of, seconds_of
 from vidswap.media.clocks import leaps
+from vidswap.media.sound import sounds
 from vidswap.read.clip import frames, open_clip
-from vidswap.read.sound import sounds
 from vidswap.settings import WriteSettings
-from vidswap.write.encode import encode
+from vidswap.write.film import encode
 
 COUNT = 30
 PICTURES = moving(COUNT, 96, 64)

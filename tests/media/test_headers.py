@@ -118,7 +118,7 @@ def test_pictures_are_brought_to_even_sizes(tmp_path, largest):
 @pytest.mark.parametrize(("like", "size"), [("000", (640, 360)), ("001", None), ("1", None)])
 def test_vp9_tells_a_size_between_its_key_pictures(like, size):
     """As calls over a network have it: the picture changes its size, and no key picture comes."""
-    head = "10" "00" "0" "1" "1" "0" "00" + "0" * 8 + "0" * 12 + like + f"{639:016b}{359:016b}"
+    head = "1000011000" + "0" * 8 + "0" * 12 + like + f"{639:016b}{359:016b}"
     assert _vp9(int(head.ljust(128, "0"), 2).to_bytes(16, "big")) == size
 
 

@@ -14,8 +14,8 @@ from vidswap.media.late import known
 from vidswap.media.source import opened
 from vidswap.read.clip import frames, open_clip
 from vidswap.settings import WriteSettings
-from vidswap.write.encode import encode
-from vidswap.write.refusals import left_out
+from vidswap.write.film import encode
+from vidswap.write.target import left_out
 
 LATE = Fraction(8)
 

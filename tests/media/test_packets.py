@@ -17,8 +17,8 @@ from footage import make_clip, moving
 from PIL import Image
 
 from vidswap.errors import InputError
+from vidswap.media.sound import sounds
 from vidswap.read.clip import frames, open_clip
-from vidswap.read.sound import sounds
 
 
 class FailingFile(io.FileIO):

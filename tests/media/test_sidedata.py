@@ -11,7 +11,7 @@ from PIL import Image
 from vidswap.media.sidedata import display_matrix, side_data
 from vidswap.read.clip import frames, open_clip
 from vidswap.settings import WriteSettings
-from vidswap.write.encode import encode
+from vidswap.write.film import encode
 
 ORIENTATION = 0x0112
 MIRRORED = ((1, 1), (1, -1), (-1, -1), (-1, 1), (1, 1), (1, -1), (-1, -1), (-1, 1))  # down, across

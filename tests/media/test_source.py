@@ -10,12 +10,12 @@ from films import Film, make_film
 from footage import make_clip, moving
 
 from vidswap.errors import InputError, VidswapError
+from vidswap.media.sound import sounds
 from vidswap.media.source import FORMATS, film_of, opened
 from vidswap.read.clip import frames, open_clip
-from vidswap.read.sound import sounds
 from vidswap.settings import WriteSettings
-from vidswap.write.encode import encode
-from vidswap.write.refusals import left_out
+from vidswap.write.film import encode
+from vidswap.write.target import left_out
 
 DEFAULT, NONE = Disposition.default, Disposition(0)
 Track = tuple[str, int, tuple[int, int], Disposition]  # codec, pictures, size, disposition

@@ -367,8 +367,9 @@ def test_a_missing_time_lies_between_its_neighbours():
         packets = [SimpleNamespace(pts=time, dts=time, size=1, is_discard=False, duration=40, stream=Stream(),
                                    pos=None, time_base=Fraction(1, 1000), is_keyframe=True)
                    for time in times]  # fmt: skip
-        container = SimpleNamespace(format=SimpleNamespace(name=form), demux=lambda _: iter(packets), name="a.ts",
-                                    start_time=0)
+        container = SimpleNamespace(
+            format=SimpleNamespace(name=form), demux=lambda _: iter(packets), name="a.ts", start_time=0
+        )
         found = scan(container, Stream())
         return [float(int(time) * found.unit) for time in found.pts]
 

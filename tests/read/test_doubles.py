@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from test_tracks import MEAN, face
 
-from vidswap import geometry
+from vidswap.face import geometry
 from vidswap.read.doubles import LEAST, doubles_in, mirror_image
 from vidswap.read.tracks import tracks_in
 from vidswap.types import Shot

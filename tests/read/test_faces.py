@@ -15,8 +15,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
-from vidswap import geometry, weights
 from vidswap.errors import ModelError
+from vidswap.face import geometry
+from vidswap.models import registry as weights
 from vidswap.read import faces, features
 from vidswap.types import Array, Face
 

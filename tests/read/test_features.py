@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vidswap import geometry, weights
+from vidswap.face import geometry
+from vidswap.models import registry as weights
 from vidswap.read import features
 from vidswap.types import Array, Face
 

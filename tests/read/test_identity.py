@@ -9,8 +9,8 @@ import cv2
 import numpy as np
 import pytest
 
-from vidswap import geometry
 from vidswap.errors import IdentityError
+from vidswap.face import geometry
 from vidswap.read import identity
 from vidswap.read.identity import load_identity, quality, settled
 from vidswap.types import Array, Consent, Face

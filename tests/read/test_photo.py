@@ -31,6 +31,7 @@ def colours(width: int = 48, height: int = 32) -> Array:
 
 def profile(space: bytes = b"RGB ") -> bytes:
     """A small ICC profile (ICC.1:2001, matrix and curve) of Display P3's primaries with a gamma of 2.2, or of grey."""
+
     def numbers(*values: float) -> bytes:
         return b"XYZ \0\0\0\0" + b"".join(struct.pack(">i", round(value * 65536)) for value in values)
 

@@ -10,8 +10,8 @@ import cv2
 import numpy as np
 import pytest
 
-from vidswap import geometry
 from vidswap.errors import IdentityError
+from vidswap.face import geometry
 from vidswap.read import identity
 from vidswap.read.faces import FaceReader, open_faces
 from vidswap.read.features import EYES, MOUTH

@@ -9,11 +9,11 @@ from footage import moving
 from hypothesis import given
 from hypothesis import strategies as st
 
+from vidswap.media.encoder import recipe_of
 from vidswap.read.clip import frames, open_clip
 from vidswap.read.times import borne_out
 from vidswap.settings import WriteSettings
-from vidswap.write.encode import encode
-from vidswap.write.video import recipe_of
+from vidswap.write.film import encode
 
 THOUSANDTH = Fraction(1, 1000)
 

@@ -15,7 +15,7 @@ from PIL.PngImagePlugin import PngImageFile
 
 from vidswap.errors import InputError
 from vidswap.read.clip import frames, open_clip
-from vidswap.write.stills import values
+from vidswap.write.pictures import values
 
 LOSSLESS = {".png": {}, ".bmp": {}, ".tif": {}, ".webp": {"lossless": True, "exact": True}}
 

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import vidswap
-from vidswap import geometry
+from vidswap.face import geometry
 from vidswap.read.dissolves import Dissolve
 from vidswap.read.persons import embeddings_of, persons_of
 from vidswap.read.tracks import GAP, tracks_in

@@ -4,9 +4,10 @@ import cv2
 import numpy as np
 import pytest
 
-from vidswap import geometry
+from vidswap.face import geometry
+from vidswap.face import raster as surface
 from vidswap.settings import SwapSettings
-from vidswap.swap import surface, warp
+from vidswap.swap.engines import warp
 from vidswap.types import Consent, Crops, Identity
 
 

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 import torch
 
-from vidswap.swap import embedded
-from vidswap.swap.warp import Warped
+from vidswap.swap.engines import embedded
+from vidswap.swap.engines.warp import Warped
 
 SIZE = embedded.NEEDS.size
 

@@ -7,10 +7,10 @@ import pytest
 
 from vidswap.errors import EngineError, OutputError, UsageError
 from vidswap.settings import SwapSettings
-from vidswap.swap import embedded
 from vidswap.swap import engine as engines
-from vidswap.swap.embedded import BATCH
 from vidswap.swap.engine import ENGINES, Needs, fenced, open_engine
+from vidswap.swap.engines import embedded
+from vidswap.swap.engines.embedded import BATCH
 from vidswap.types import Swapped
 
 

@@ -13,10 +13,11 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vidswap.cache import Cache
+from vidswap.plan.store import Cache
 from vidswap.settings import SwapSettings
-from vidswap.swap import embedded, network
+from vidswap.swap import network
 from vidswap.swap.engine import Fenced, open_engine
+from vidswap.swap.engines import embedded
 from vidswap.swap.network import DECISIVE, Trial
 
 TIMES = st.floats(1e-4, 1e2)

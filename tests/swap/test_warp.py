@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from vidswap import geometry
-from vidswap.swap import warp
+from vidswap.face import geometry
+from vidswap.swap.engines import warp
 from vidswap.types import Crops, Identity
 
 

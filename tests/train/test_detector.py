@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from insightface.model_zoo.scrfd import SCRFD
 
-from vidswap import geometry, weights
+from vidswap.face import geometry
+from vidswap.models import registry as weights
 from vidswap.train import detector, scenes
 from vidswap.types import Array
 

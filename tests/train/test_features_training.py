@@ -9,7 +9,8 @@ import onnxruntime
 import pytest
 import torch
 
-from vidswap import geometry, weights
+from vidswap.face import geometry
+from vidswap.models import registry as weights
 from vidswap.read.features import EYE_WIDE, EYES, MOUTH, patch_transform, pull
 from vidswap.train import faces, features
 

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import vidswap
-from vidswap import geometry
+from vidswap.face import geometry
 from vidswap.train import damage, faces, mesh, redraw
 
 MODELS = Path(vidswap.__file__).parent / "models" / "embedded"

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional
 
-from vidswap import geometry
+from vidswap.face import geometry
 from vidswap.train import people, recognizer
 from vidswap.types import Array
 

@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 import torch
 
-from vidswap import geometry
-from vidswap.swap import embedded, surface, warp
-from vidswap.swap.likeness import Blend, likeness
+from vidswap.face import geometry
+from vidswap.face import raster as surface
+from vidswap.face.expression import Blend, likeness
+from vidswap.models.registry import path_to
+from vidswap.swap.engines import embedded, warp
 from vidswap.train import swapper
 from vidswap.train.faces import load_faces
-from vidswap.weights import path_to
 
 
 @pytest.fixture(scope="module")

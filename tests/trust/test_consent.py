@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from vidswap.errors import ConsentError
-from vidswap.evaluate.compare import MEASURED
+from vidswap.measure.compare import MEASURED
 from vidswap.pipeline import swap_clip
 from vidswap.settings import Settings, SwapSettings
 from vidswap.swap.engine import Needs

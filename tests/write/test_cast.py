@@ -3,7 +3,7 @@
 import cv2
 import numpy as np
 
-from vidswap.geometry import apply, crop_transform, posed
+from vidswap.face.geometry import apply, crop_transform, posed
 from vidswap.pipeline import mean_face
 from vidswap.write.cast import SIDE, Row, cast_sheet, portrait
 

@@ -28,12 +28,13 @@ from vidswap.errors import InputError
 from vidswap.media.clocks import notes_on, on_one_clock
 from vidswap.media.colour import matrix_of
 from vidswap.media.headers import Headers, parted
+from vidswap.media.images import is_pictures
+from vidswap.media.native import Fitter, colour_of, editable, planar
 from vidswap.media.packets import packets, refuse_unreadable
 from vidswap.media.source import MOST_PIXELS, codec_of, film_of, is_playlist, opened, others_of
+from vidswap.media.view import Cropper, View, turn_of
 from vidswap.read import stills
-from vidswap.read.planar import Fitter, colour_of, editable, planar
 from vidswap.read.times import Times, is_shown, scan
-from vidswap.read.view import Cropper, View, turn_of
 from vidswap.types import Array, Clip, Frame
 
 _STEPS_BACK = (0, 2, 5, 15, 60)  # seconds, tried until the decoder lands before the wanted frame
@@ -51,7 +52,7 @@ def open_clip(path: Path, rate: Fraction = stills.RATE) -> Clip:
     Raises InputError: missing, empty, nothing of these, without a video stream, nothing in it decodes, or larger
     than MOST_PIXELS or MOST_FRAMES."""
     refuse_unreadable(path)
-    if stills.is_pictures(path):
+    if is_pictures(path):
         return stills.open_pictures(path, rate)
     with _opened(path) as container:
         stream = _video_stream(container, path)

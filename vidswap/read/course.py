@@ -12,9 +12,9 @@ from functools import lru_cache
 import cv2
 import numpy as np
 
-from vidswap import geometry
-from vidswap.read import steady
-from vidswap.read.boxes import overlap
+from vidswap.face import geometry
+from vidswap.face.boxes import overlap
+from vidswap.read import smoothing
 from vidswap.read.persons import Sketch
 from vidswap.types import Array, Face, Track, joined
 
@@ -25,7 +25,7 @@ Reading = Callable[[int], Sequence[Face]]  # a frame's index -> the faces found 
 @dataclass(frozen=True, eq=False)
 class Course:
     """A track whose frames [start, stop) are made when asked for. `frames` (n,) are those it was seen in, `piece` gives
-    the steady.PIECE frames from a multiple of that on, `beside` are the tracks of its shot, `read` gives the faces of a
+    the PIECE frames from a multiple of that on, `beside` are the tracks of its shot, `read` gives the faces of a
     frame."""
 
     id: int
@@ -63,8 +63,8 @@ class Course:
         return place < len(self.frames) and bool(self.frames[place] == index)
 
     def _alone(self, start: int, stop: int) -> Track:
-        edges = range((start - self.start) // steady.PIECE, (stop - 1 - self.start) // steady.PIECE + 1)
-        pieces = [self.piece(number * steady.PIECE) for number in edges]
+        edges = range((start - self.start) // smoothing.PIECE, (stop - 1 - self.start) // smoothing.PIECE + 1)
+        pieces = [self.piece(number * smoothing.PIECE) for number in edges]
         return joined([each.part(max(start, each.start), min(stop, each.stop)) for each in pieces])
 
 
@@ -83,7 +83,7 @@ def course(number: int, sights: Array, read: Reading, sketch: Sketch, beside: Se
 
     @lru_cache(1)
     def piece(first: int) -> Track:
-        mesh = steady.piece(first, count, seen)
+        mesh = smoothing.piece(first, count, seen)
         places = range(first, first + len(mesh))
         rows = [int(np.searchsorted(frames, place)) for place in places]
         lenders = [_nearest(frames, place, row) for place, row in zip(places, rows)]

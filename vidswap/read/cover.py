@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from vidswap import geometry
+from vidswap.face import geometry
 from vidswap.read.features import EYES, MOUTH, cut
 from vidswap.types import Array
 

@@ -11,7 +11,7 @@ from itertools import combinations
 
 import numpy as np
 
-from vidswap import geometry
+from vidswap.face import geometry
 from vidswap.read.course import Course
 from vidswap.read.persons import SAME, Sketch, likeness
 from vidswap.types import Array

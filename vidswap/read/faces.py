@@ -23,9 +23,10 @@ from insightface.utils.face_align import arcface_dst
 from onnxruntime.capi import onnxruntime_pybind11_state as onnx_errors
 from skimage.transform import estimate_transform
 
-from vidswap import geometry, weights
 from vidswap.errors import ModelError
-from vidswap.read.boxes import SAME, area, distinct, inside, meets, overlap, within
+from vidswap.face import geometry
+from vidswap.face.boxes import SAME, area, distinct, inside, meets, overlap, within
+from vidswap.models import registry as weights
 from vidswap.read.features import Net, Refiner, cut, refiner
 from vidswap.settings import path_of
 from vidswap.types import Array, Face

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from vidswap import geometry
+from vidswap.face import geometry
 from vidswap.types import Array, Face
 
 Net = Callable[[Array], Array]  # (B, 3, S, S) float32 in [0, 1] -> (B, K, 2) pixels of the patch

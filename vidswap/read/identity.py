@@ -11,15 +11,15 @@ from typing import Protocol
 import cv2
 import numpy as np
 
-from vidswap import geometry
 from vidswap.errors import IdentityError
+from vidswap.face import geometry
+from vidswap.models.registry import path_to
 from vidswap.read.cover import Trouble, troubles
 from vidswap.read.features import visibility
 from vidswap.read.photo import SUFFIXES, read_photo, shrunk
 from vidswap.read.portrait import portrait, refuse_cut
 from vidswap.settings import Place, check_kind, path_of
 from vidswap.types import Array, Consent, Face, Identity
-from vidswap.weights import path_to
 
 SEEN_SIDE = 2048  # a photo is looked at no larger than this
 KEPT_SIDE = 1024  # ... and kept, cut around the face, no larger than this

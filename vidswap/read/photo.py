@@ -9,18 +9,15 @@ from __future__ import annotations
 import io
 from dataclasses import dataclass
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 import cv2
 import numpy as np
 import pillow_heif
 from PIL import Image, ImageCms, ImageOps
-from PIL.JpegImagePlugin import JpegImageFile
-from PIL.PngImagePlugin import PngImageFile
-from PIL.WebPImagePlugin import WebPImageFile
 
 from vidswap.errors import IdentityError
+from vidswap.media.images import BROKEN, PHOTOS, reader_for
 from vidswap.types import Array
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".heic", ".heif")
@@ -29,12 +26,7 @@ MAX_BYTES = 64 << 20
 MAX_PIXELS = 120_000_000  # the largest phone cameras have 108 or 200 megapixels but store 12 to 108
 PAPER = 128  # grey level behind what is transparent
 SAME_COLOURS = 2  # levels by which a profile must change some colour to be another than sRGB
-_READERS: MappingProxyType[bytes, Any] = MappingProxyType({
-    b"\xff\xd8\xff": JpegImageFile, b"\x89PNG\r\n\x1a\n": PngImageFile, b"RIFF": WebPImageFile,
-})  # fmt: skip
 _SPACES = {"RGB ": "RGB", "GRAY": "L", "CMYK": "CMYK"}  # a profile's colours (ICC.1, 7.2.8) and Pillow's word for them
-_BROKEN = (OSError, ValueError, SyntaxError, EOFError, LookupError, TypeError, ArithmeticError, AttributeError,
-           RuntimeError, MemoryError)  # fmt: skip # what Pillow and libheif raise over damaged files
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,7 +48,7 @@ def read_photo(path: Path, side: int) -> Photo:
     pixels = shrunk(pixels, side)[0]
     try:
         rgb = in_srgb(pixels, profile) if profile else pixels
-    except (ImageCms.PyCMSError, *_BROKEN):
+    except (ImageCms.PyCMSError, *BROKEN):
         rgb = pixels
         notes.append(f"the colour profile of {path.name} is damaged; its colours are taken as sRGB")
     if rgb.shape[2] == 4:  # CMYK that says nothing of its inks
@@ -111,14 +103,15 @@ def _opened(raw: bytes, path: Path) -> Any:
     """The picture, not yet decoded: what it says of its size is known first. Raises IdentityError.
 
     HEIC is turned while it is decoded, whatever its EXIF says besides."""
-    reader = next((reader for mark, reader in _READERS.items() if raw.startswith(mark)), None)
+    reader = reader_for(raw[:16])
+    reader = reader if reader in PHOTOS else None
     try:
         if pillow_heif.is_supported(raw):
             found = pillow_heif.open_heif(raw)
             _check_size(found.size, path)
             return found.to_pillow()
         picture = reader(io.BytesIO(raw)) if reader else None
-    except _BROKEN as error:
+    except BROKEN as error:
         raise _damaged(path) from error
     if picture is None:
         raise IdentityError(f"{path.name} is not a picture, or of a kind that is not read", HINT)
@@ -146,7 +139,7 @@ def _pixels(raw: bytes, picture: Any, path: Path) -> Array:
         if picture.format is None:  # HEIC, which OpenCV does not know
             return np.asarray(picture.convert("RGB"))
         bgr = cv2.imdecode(np.frombuffer(raw, np.uint8), cv2.IMREAD_COLOR)
-    except (cv2.error, *_BROKEN) as error:
+    except (cv2.error, *BROKEN) as error:
         raise _damaged(path) from error
     if bgr is None:
         raise _damaged(path)

@@ -9,9 +9,9 @@ from typing import Protocol
 import cv2
 import numpy as np
 
-from vidswap import geometry
 from vidswap.errors import IdentityError
-from vidswap.read.boxes import area
+from vidswap.face import geometry
+from vidswap.face.boxes import area
 from vidswap.read.features import MOUTH, visibility
 from vidswap.types import Array, Face
 

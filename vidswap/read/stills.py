@@ -7,7 +7,6 @@ is some) or grey, so that those nobody touches come back to the bit; how a camer
 from __future__ import annotations
 
 import re
-import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -18,51 +17,27 @@ from typing import Any
 import av
 import cv2
 import numpy as np
-from PIL import Image, ImageSequence
-from PIL.BmpImagePlugin import BmpImageFile
-from PIL.GifImagePlugin import GifImageFile
-from PIL.JpegImagePlugin import JpegImageFile
-from PIL.PngImagePlugin import PngImageFile
-from PIL.TiffImagePlugin import TiffImageFile
-from PIL.WebPImagePlugin import WebPImageFile
+from PIL import ImageSequence
 
 from vidswap.errors import InputError
 from vidswap.files import PICTURES
 from vidswap.media.colour import FULL
 from vidswap.media.endings import holds_film
+from vidswap.media.images import BROKEN, reader_of
+from vidswap.media.native import colour_of, planar
 from vidswap.media.source import MOST_PIXELS
-from vidswap.read.planar import colour_of, planar
 from vidswap.types import Array, Clip
 
 KINDS = "give a png, jpg, webp, bmp, tiff or gif file, or a folder of such pictures of one size"
 MOST_FRAMES = 100_000
 RATE = Fraction(25)  # of a sequence, where nobody says; a still is shown for one such frame
 UNIT = Fraction(1, 1000)  # of an animation's times
-_READERS = {  # by how a file begins
-    b"\x89PNG\r\n\x1a\n": PngImageFile, b"\xff\xd8\xff": JpegImageFile, b"BM": BmpImageFile,
-    b"GIF87a": GifImageFile, b"GIF89a": GifImageFile, b"II*\0": TiffImageFile, b"MM\0*": TiffImageFile,
-}  # fmt: skip
-_FILM = (".mjpeg", ".mjpg")  # many jpg in one file
 _HASTY, _USUAL = 10, 100  # ms: players show a frame of up to the one for the other
-_BROKEN = (OSError, ValueError, SyntaxError, EOFError, LookupError, TypeError, ArithmeticError, AttributeError,
-           MemoryError, struct.error, Image.DecompressionBombError, cv2.error)  # fmt: skip
 _AS_IT_IS = cv2.IMREAD_UNCHANGED | cv2.IMREAD_IGNORE_ORIENTATION
 _MOTION = "a film lies behind the picture (a motion photo): it is left out, only the picture is taken"
 _ORIENTATION = 0x0112  # the EXIF tag; its values 5 to 8 are transposed, then mirrored (down, across)
 _MIRRORED = {1: (1, 1), 2: (1, -1), 3: (-1, -1), 4: (-1, 1), 5: (1, 1), 6: (1, -1), 7: (-1, -1), 8: (-1, 1)}
 _GBR = {1: "gray", 3: "gbrp", 4: "gbrap"}  # planar formats by number of channels
-
-
-def is_pictures(path: Path) -> bool:
-    """Whether a path is a folder, or a file that begins as a picture or an animation does."""
-    if path.is_dir():
-        return True
-    if path.suffix.lower() in _FILM:
-        return False
-    try:
-        return _reader_of(path) is not None
-    except OSError:  # whoever reads it as film will say why
-        return False
 
 
 def open_pictures(path: Path, rate: Fraction = RATE) -> Clip:
@@ -168,7 +143,7 @@ def _lengths(picture: Any) -> list[int]:
             frame.load()
             length = Fraction(frame.info.get("duration") or 0).limit_denominator(65535)
             lengths.append(length if length > _HASTY else Fraction(_USUAL))
-    except _BROKEN as error:
+    except BROKEN as error:
         _refuse_unread(Path(picture.filename), error)
     lengths = lengths[1:] if _has_poster(picture) else lengths
     ends = [round(sum(lengths[: i + 1])) for i in range(len(lengths))]
@@ -179,7 +154,7 @@ def _moves(picture: Any) -> bool:
     """Whether a file holds more than one picture."""
     try:
         return bool(getattr(picture, "is_animated", False))
-    except _BROKEN:  # Pillow looks for the second one here
+    except BROKEN:  # Pillow looks for the second one here
         return False
 
 
@@ -209,7 +184,7 @@ def _pixels(file: Path, start: int, stop: int) -> Iterator[tuple[int, Array | No
                     if _moves(picture):
                         picture.seek(index + ahead)
                     yield index, _upright(_values(picture), _orientation(picture))
-                except _BROKEN as error:
+                except BROKEN as error:
                     _refuse_unread(file, error)
                     yield index, None
     except InputError as error:
@@ -224,9 +199,9 @@ def _reading(file: Path) -> Iterator[Any]:
 
     Pillow's `Image.open` warns of sizes that are refused here, and to silence it is not for one thread alone."""
     try:
-        reader = _reader_of(file)
+        reader = reader_of(file)
         picture = reader(str(file)) if reader else None
-    except _BROKEN as error:
+    except BROKEN as error:
         _refuse_unread(file, error)
         raise InputError(f"{file} cannot be read as a picture", KINDS) from error
     if picture is None:
@@ -236,15 +211,6 @@ def _reading(file: Path) -> Iterator[Any]:
             message = f"{file} says that it has more than {MOST_PIXELS:,} pixels"
             raise InputError(message, "make it smaller; or its header is damaged")
         yield picture
-
-
-def _reader_of(file: Path) -> Any:
-    """What reads a file that begins as a picture or an animation does; None for all else. Raises OSError."""
-    with file.open("rb") as opened:
-        head = opened.read(16)
-    if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
-        return WebPImageFile
-    return next((reader for mark, reader in _READERS.items() if head.startswith(mark)), None)
 
 
 def _refuse_unread(file: Path, error: BaseException) -> None:
@@ -277,7 +243,7 @@ def _is_deep(picture: Any) -> bool:
 def _orientation(picture: Any) -> int:
     try:
         found = picture.getexif().get(_ORIENTATION, 1)
-    except _BROKEN:
+    except BROKEN:
         return 1
     return int(found) if found in _MIRRORED else 1
 

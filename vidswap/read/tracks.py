@@ -9,7 +9,7 @@ from math import inf, log
 
 import numpy as np
 
-from vidswap import geometry
+from vidswap.face import geometry
 from vidswap.read.course import Course, course
 from vidswap.read.dissolves import Dissolve
 from vidswap.read.persons import SAME, VIEWS, Sketch
@@ -98,9 +98,7 @@ def tracks_in(
     return list(zip(tracks, sketches))
 
 
-def _follow(
-    shot: Shot, faces: Sequence[list[Face]], first: int, dissolves: Sequence[Dissolve]
-) -> Iterator[_Path]:
+def _follow(shot: Shot, faces: Sequence[list[Face]], first: int, dissolves: Sequence[Dissolve]) -> Iterator[_Path]:
     """The paths of all faces through one shot."""
     live: list[_Path] = []
     for index in range(max(shot.start, first), min(shot.stop, first + len(faces))):

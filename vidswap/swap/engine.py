@@ -25,7 +25,7 @@ from vidswap.libraries import explained, loading
 from vidswap.settings import SwapSettings, check_kind
 from vidswap.types import Crops, Identity, Swapped
 
-ENGINES = MappingProxyType({"embedded": "vidswap.swap.embedded", "warp": "vidswap.swap.warp"})
+ENGINES = MappingProxyType({"embedded": "vidswap.swap.engines.embedded", "warp": "vidswap.swap.engines.warp"})
 MOST_SIZE = 4096  # pixels of a crop's side: a window of 16 is 0.8 GB then
 NUMBERS = "biufc"  # kinds of arrays that can be kept for the next window
 EDGE = 1e-3  # by which an alpha may miss 0 and 1: rounding
@@ -169,7 +169,7 @@ def _code_of(engine: Engine) -> str:
     """The digest of the source that an engine is made of; "" where there is none to read."""
     module = type(engine).__module__
     if module.startswith("vidswap.swap."):
-        return code_of("geometry", "swap", "types")
+        return code_of("face", "swap", "types")
     with suppress(TypeError, OSError, InputError):
         return digest_of(Path(getsourcefile(type(engine)) or ""))
     return ""

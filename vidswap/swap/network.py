@@ -27,8 +27,8 @@ from torch import Tensor
 from vidswap.errors import ModelError
 from vidswap.files import write_whole
 from vidswap.keys import key_of, packages
+from vidswap.models.registry import path_to, registry
 from vidswap.processor import processor
-from vidswap.weights import path_to, registry
 
 DTYPES = MappingProxyType({"bfloat16": torch.bfloat16, "float32": torch.float32})
 DECISIVE = 1.1  # with units for it bfloat16 is 1.4 times as quick and more, without them it is at most half as quick

@@ -8,7 +8,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from vidswap import geometry
+from vidswap.face import geometry
 
 Array = geometry.Array
 

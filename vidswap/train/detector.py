@@ -23,7 +23,7 @@ from torch import nn
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, IterableDataset
 
-from vidswap.geometry import Array
+from vidswap.face.geometry import Array
 from vidswap.train.scenes import Scene, Scenes, mirrored
 
 NAME = "det_plain.onnx"

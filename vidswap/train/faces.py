@@ -14,8 +14,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from vidswap import geometry
 from vidswap.errors import InputError
+from vidswap.face import geometry
 from vidswap.train import damage, redraw
 from vidswap.train.shape import mean_face
 
@@ -105,7 +105,7 @@ def closed(triangles: Array) -> Array:
     strips = []
     for loop in HOLES:
         half = len(loop) // 2
-        upper, lower = loop[: half + 1], np.concatenate([loop[:1], loop[:half - 1:-1]])
+        upper, lower = loop[: half + 1], np.concatenate([loop[:1], loop[: half - 1 : -1]])
         strips += [(a, b, c) for a, b, c in zip(upper, upper[1:], lower[1:])]
         strips += [(a, b, c) for a, b, c in zip(upper, lower[1:], lower)]
     return np.concatenate([triangles.astype(np.int64), np.array(strips, np.int64)])

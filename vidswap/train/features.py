@@ -22,7 +22,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import IterableDataset
 
-from vidswap import geometry
+from vidswap.face import geometry
 from vidswap.read.features import EYE_WIDE, EYES, MOUTH, MOUTH_WIDE, SIZE, drawn_along, patch_transform, pull
 from vidswap.train import damage, redraw
 from vidswap.train.faces import Array, Faces, Recipe, load_faces, moved, near, rounds

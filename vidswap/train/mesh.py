@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, IterableDataset
 
-from vidswap import geometry
+from vidswap.face import geometry
 from vidswap.read.features import OUTER_LIPS
 from vidswap.train.faces import Faces, Recipe, load_faces, nothing, rounds, sample
 

@@ -14,7 +14,7 @@ from itertools import pairwise
 import cv2
 import numpy as np
 
-from vidswap import geometry
+from vidswap.face import geometry
 from vidswap.train.faces import closed
 from vidswap.types import Array
 

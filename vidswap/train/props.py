@@ -7,7 +7,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from vidswap.geometry import Array
+from vidswap.face.geometry import Array
 
 Random = np.random.Generator
 

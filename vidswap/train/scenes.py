@@ -15,8 +15,8 @@ import cv2
 import numpy as np
 from scipy.interpolate import LinearNDInterpolator
 
-from vidswap import geometry
-from vidswap.geometry import Array
+from vidswap.face import geometry
+from vidswap.face.geometry import Array
 from vidswap.train.props import (
     Random,
     blob,

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from vidswap import geometry
+from vidswap.face import geometry
 
 
 def mean_face(meshes: geometry.Array, rounds: int = 4) -> geometry.Array:

@@ -22,10 +22,12 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
-from vidswap import geometry
-from vidswap.geometry import Array
-from vidswap.swap import embedded, match, surface, warp
-from vidswap.swap.likeness import Blend, likeness
+from vidswap.face import geometry
+from vidswap.face import raster as surface
+from vidswap.face import relight as match
+from vidswap.face.expression import Blend, likeness
+from vidswap.face.geometry import Array
+from vidswap.swap.engines import embedded, warp
 from vidswap.train import damage
 from vidswap.train.detector import Say, quiet
 from vidswap.train.faces import Faces, load_faces, rotated

@@ -9,7 +9,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from vidswap import geometry
+from vidswap.face import geometry
 from vidswap.types import Array
 from vidswap.write.sheet import INK, MARGIN, PALE, PAPER, inscribe
 

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import cv2
 import numpy as np
 
-from vidswap import hdr
+from vidswap.media import hdr
 from vidswap.media.colour import FULL
 from vidswap.types import Array, Frame, Swapped
 

@@ -1,0 +1,498 @@
+"""An evaluation sees what was done to a clip: a drawn face that moves, spoilt in one way at a time."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from vidswap.errors import IdentityError, InputError, NoFaceError, OutputError
+from vidswap.face.geometry import IRISES, bounds, posed
+from vidswap.measure import compare
+from vidswap.measure.align import compare_sound
+from vidswap.measure.compare import Evaluation, evaluate, swapped_face
+from vidswap.measure.measures import (
+    BEST_DB,
+    band_energies,
+    expression_error,
+    flicker,
+    gaze,
+    openings,
+    pose_angle,
+    psnr,
+    sharpness,
+)
+from vidswap.measure.page import graph, page, verdicts, write_page
+from vidswap.media.sound import sounds
+from vidswap.models.registry import ROOT
+from vidswap.read.clip import frames, open_clip
+from vidswap.settings import WriteSettings
+from vidswap.types import Clip, Face
+from vidswap.write.film import encode
+
+MEAN = np.load(ROOT / "embedded" / "face.npz")["mean"]
+WIDTH, HEIGHT, COUNT, SCALE = 192, 160, 16, 34.0
+TEXTURE = cv2.GaussianBlur(
+    np.random.default_rng(1).integers(0, 255, (HEIGHT, WIDTH, 3)).astype(np.float32), (0, 0), 1.2
+)
+Change = Callable[[int, np.ndarray, np.ndarray], np.ndarray]  # frame's index, picture, area of the face
+
+
+def turn(yaw: float) -> np.ndarray:
+    a = np.radians(yaw)
+    return np.array([[np.cos(a), 0, np.sin(a)], [0, 1, 0], [-np.sin(a), 0, np.cos(a)]])
+
+
+def mesh_at(index: int, yaw: float = 0.0) -> np.ndarray:
+    return posed(MEAN, (SCALE, turn(yaw), np.array([90 + 0.6 * index, 84, 0])))
+
+
+def face_at(mesh: np.ndarray) -> Face:
+    grid = np.array([[20.0, 0, 0], [0, 20.0, 0]])
+    return Face(bounds(mesh), mesh, 0.9, None, np.full((8, 8), 255, np.uint8), grid)
+
+
+def area_at(index: int) -> np.ndarray:
+    mask = np.zeros((HEIGHT, WIDTH), np.uint8)
+    cv2.fillConvexPoly(mask, cv2.convexHull(np.round(mesh_at(index)[:468, :2]).astype(np.int32)), 1)
+    return mask > 0
+
+
+def drawn(index: int) -> np.ndarray:
+    """A grey room and an ellipse of skin with some texture; a dot at the upper left rim tells the reader the index."""
+    picture = np.full((HEIGHT, WIDTH, 3), 70, np.float32)
+    moved = np.roll(TEXTURE, round(0.6 * index), 1)
+    picture[area_at(index)] = (150 + 0.7 * (moved - 128) + 6 * np.sin(index))[area_at(index)]
+    picture = np.clip(picture, 0, 255).astype(np.uint8)
+    picture[:8, : 8 * COUNT] = 0
+    picture[:8, 8 * index : 8 * index + 8] = 255
+    return picture
+
+
+class FakeReader:
+    """Knows where the drawn face is; a person is known by the colour of the face: red ones are the wanted one."""
+
+    def detect(self, rgb: np.ndarray) -> list[Face]:
+        if rgb.shape != (HEIGHT, WIDTH, 3):  # the photo
+            return [face_at(posed(MEAN, (60.0, np.eye(3), np.array([150, 150, 0]))))] if rgb.mean() > 1 else []
+        index = self.index(rgb)
+        return [] if rgb[84, 90].max() < 2 else [face_at(mesh_at(index))]
+
+    def follow(self, rgb: np.ndarray, mesh: np.ndarray) -> Face | None:
+        return face_at(mesh_at(self.index(rgb)))
+
+    def embed(self, rgb: np.ndarray, mesh: np.ndarray) -> np.ndarray:
+        return np.eye(2, dtype=np.float32)[self.person(rgb)]
+
+    @staticmethod
+    def index(rgb: np.ndarray) -> int:
+        return int(rgb[:8, : 8 * COUNT, 1].mean(0).reshape(COUNT, 8).mean(1).argmax())
+
+    @staticmethod
+    def person(rgb: np.ndarray) -> int:
+        middle = rgb[60:100, 80:110].reshape(-1, 3).mean(0)
+        return int(rgb.shape != (HEIGHT, WIDTH, 3) or middle[0] > middle[2] + 20)
+
+
+def same(_index: int, picture: np.ndarray, _area: np.ndarray) -> np.ndarray:
+    return picture
+
+
+def reddened(_index: int, picture: np.ndarray, area: np.ndarray) -> np.ndarray:
+    shifted = np.clip(picture.astype(np.int16) + np.array([30, 0, -30]), 0, 255).astype(np.uint8)
+    return np.where(area[..., None], shifted, picture)
+
+
+def blurred(_index: int, picture: np.ndarray, area: np.ndarray) -> np.ndarray:
+    return np.where(area[..., None], cv2.GaussianBlur(picture, (0, 0), 2.5), picture)
+
+
+def flickering(index: int, picture: np.ndarray, area: np.ndarray) -> np.ndarray:
+    shifted = np.clip(picture.astype(np.int16) + (14 if index % 2 else -14), 0, 255).astype(np.uint8)
+    return np.where(area[..., None], shifted, picture)
+
+
+def repainted(_index: int, picture: np.ndarray, area: np.ndarray) -> np.ndarray:
+    changed = picture.copy()
+    changed[120:, 150:] = 200
+    return changed
+
+
+def write(path: Path, change: Change = same, late: int = 0, note: float | None = 440.0) -> Path:
+    """A lossless clip with sound; from frame 5 on it is `late` milliseconds late."""
+    with av.open(str(path), "w") as container:
+        video = container.add_stream("ffv1", rate=25)
+        video.width, video.height, video.pix_fmt = WIDTH, HEIGHT, "yuv444p"
+        video.time_base = video.codec_context.time_base = Fraction(1, 1000)
+        audio = container.add_stream("pcm_s16le", rate=8000, layout="mono") if note else None
+        for index in range(COUNT):
+            frame = av.VideoFrame.from_ndarray(change(index, drawn(index), area_at(index)), "rgb24")
+            frame.pts, frame.time_base = 40 * index + (late if index >= 5 else 0), Fraction(1, 1000)
+            container.mux(video.encode(frame.reformat(format="yuv444p")))
+        container.mux(video.encode())
+        if audio:
+            wave = (8000 * np.sin(2 * np.pi * note * np.arange(4800) / 8000)).astype(np.int16)
+            block = av.AudioFrame.from_ndarray(wave[None], "s16", "mono")
+            block.sample_rate, block.pts = 8000, 0
+            container.mux(audio.encode(block))
+            container.mux(audio.encode())
+    return path
+
+
+@pytest.fixture(scope="module")
+def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write(tmp_path_factory.mktemp("clips") / "original.mkv")
+
+
+def grained(picture: np.ndarray) -> np.ndarray:
+    """With the detail that a photo in focus has."""
+    noise = np.random.default_rng(0).normal(0, 12, (*picture.shape[:2], 1))
+    return np.where(picture.any(-1, keepdims=True), np.clip(picture + noise, 0, 255), 0).astype(np.uint8)
+
+
+@pytest.fixture(scope="module")
+def photo(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("photo") / "red.png"
+    picture = np.zeros((300, 300, 3), np.uint8)
+    picture[60:260, 60:240] = (60, 90, 200)  # BGR
+    cv2.imwrite(str(path), grained(picture))
+    return path
+
+
+class Spoilt:
+    """Evaluates the original against a clip spoilt in some way."""
+
+    def __init__(self, original: Path, photo: Path, folder: Path) -> None:
+        self.original, self.photo, self.folder = original, photo, folder
+
+    def __call__(self, change: Change = same, reader: FakeReader | None = None, **how: object) -> Evaluation:
+        clip = write(self.folder / "spoilt.mkv", change, **how)  # type: ignore[arg-type]
+        return evaluate(self.original, clip, self.photo, reader or FakeReader())
+
+
+@pytest.fixture
+def spoilt(original: Path, photo: Path, tmp_path: Path) -> Spoilt:
+    return Spoilt(original, photo, tmp_path)
+
+
+def test_what_was_read_with_reservations_is_told(spoilt: Spoilt, monkeypatch: pytest.MonkeyPatch) -> None:
+    def opened(path: Path) -> Clip:
+        return replace(open_clip(path), notes=("as said",))
+
+    monkeypatch.setattr(compare, "open_clip", opened)
+    dark = cv2.imread(str(spoilt.photo)) // 6
+    cv2.imwrite(str(spoilt.photo), dark)
+    first, second, *photos = spoilt().notes
+    assert (first, second) == (f"{spoilt.original.name}: as said", "spoilt.mkv: as said")
+    assert photos
+    assert all(note.startswith(spoilt.photo.name) for note in photos)
+
+
+def test_the_same_clip_is_perfect_but_nobody_else(spoilt: Spoilt) -> None:
+    result = spoilt()
+    assert (result.frames, result.faces, result.lost) == ((COUNT, COUNT), COUNT, 0)
+    figures = result.figures
+    for name in ("flicker", "flicker_p95", "sharpness"):
+        assert figures[name] == pytest.approx(1.0)
+    for name in ("timing_ms", "pose_deg", "expression", "mouth", "eyes", "light_de", "grain_db", "texture_db"):
+        assert figures[name] == pytest.approx(0.0, abs=1e-2)
+    assert figures["background_db"] == BEST_DB
+    assert figures["leak"] == pytest.approx(1.0)
+    assert figures["identity"] == pytest.approx(0.0)
+    assert result.sound == "same"
+
+
+def test_another_face_is_seen_as_the_wanted_person(spoilt: Spoilt) -> None:
+    figures = spoilt(reddened).figures
+    assert figures["identity"] == pytest.approx(1.0)
+    assert figures["identity_least"] == pytest.approx(1.0)
+    assert figures["leak"] == pytest.approx(0.0)
+    assert figures["identity_before"] == pytest.approx(0.0)
+    assert figures["light_de"] > 10
+    assert figures["background_db"] > 50
+
+
+def test_blur_is_seen(spoilt: Spoilt) -> None:
+    figures = spoilt(blurred).figures
+    assert figures["sharpness"] < 0.4
+    assert figures["grain_db"] < -6
+    assert figures["background_db"] > 50
+
+
+def test_flicker_is_seen(spoilt: Spoilt) -> None:
+    figures = spoilt(flickering).figures
+    assert figures["flicker"] > 2
+    assert figures["flicker_p95"] > 1.5
+    assert figures["sharpness"] == pytest.approx(1, abs=0.1)
+
+
+def test_a_change_away_from_the_face_is_seen(spoilt: Spoilt) -> None:
+    assert spoilt(repainted).figures["background_db"] < 30
+
+
+def test_frames_that_come_late_are_seen(spoilt: Spoilt) -> None:
+    assert spoilt(late=7).figures["timing_ms"] == pytest.approx(7.0)
+
+
+def film(path: Path, codec: str, count: int = COUNT) -> Path:
+    """Lossless pictures at 25 a second, with a rising tone for as long."""
+    rate = 48000
+    with av.open(str(path), "w") as container:
+        video = container.add_stream("libx264", rate=25, options={"qp": "0", "bf": "0"})
+        video.width, video.height, video.pix_fmt = WIDTH, HEIGHT, "yuv444p"
+        audio = container.add_stream(codec, rate=rate, layout="mono")
+        for index in range(count):
+            frame = av.VideoFrame.from_ndarray(drawn(index), "rgb24").reformat(format="yuv444p")
+            frame.pts, frame.time_base = index, Fraction(1, 25)
+            container.mux(video.encode(frame))
+        container.mux(video.encode())
+        at = np.arange(count * rate // 25) / rate
+        wave = (8000 * np.sin(2 * np.pi * (300 + 500 * at) * at)).astype(np.int16)
+        block = av.AudioFrame.from_ndarray(wave[None], "s16", "mono")
+        block.sample_rate, block.pts, block.time_base = rate, 0, Fraction(1, rate)
+        container.mux(audio.encode(block))
+        container.mux(audio.encode())
+    return path
+
+
+def part_written(source: Path, out: Path, start: int = 0, stop: int = COUNT) -> Path:
+    """What a render makes of some frames of a film."""
+    clip = open_clip(source)
+    natives = ((frame.index, frame.native) for frame in frames(clip, start, stop))
+    encode(clip, natives, out, WriteSettings(lossless=True), {})
+    return out
+
+
+@pytest.mark.parametrize(("codec", "names"), [
+    ("aac", ("film.ts", "out.mp4")), ("aac", ("film.mp4", "out.mkv")), ("aac", ("film.mp4", "out.ts")),
+    ("pcm_s16le", ("film.mov", "out.mkv")), ("libopus", ("film.mkv", "out.mp4")), ("mp2", ("film.ts", "out.mkv")),
+])  # fmt: skip
+@pytest.mark.parametrize("span", [(0, COUNT), (6, COUNT), (0, 10), (5, 13)])
+def test_parts_and_other_containers_are_laid_over_the_clip_first(
+    codec: str, names: tuple[str, str], span: tuple[int, int], photo: Path, tmp_path: Path
+) -> None:
+    original, out, (start, stop) = film(tmp_path / names[0], codec), tmp_path / names[1], span
+    result = evaluate(original, part_written(original, out, start, stop), photo, FakeReader())
+    assert result.frames == (COUNT, stop - start)
+    assert result.sound == "same"
+    assert result.figures["timing_ms"] <= 0.5  # Matroska's own rounding
+    assert result.figures["background_db"] > 50
+    assert result.moments[0].second >= start / 25
+
+
+def test_pictures_that_slip_against_their_sound_are_seen(photo: Path, tmp_path: Path) -> None:
+    original = film(tmp_path / "film.mp4", "aac")
+    slipped = tmp_path / "slipped.mp4"
+    with av.open(str(original)) as source, av.open(str(slipped), "w") as target:
+        tracks = {stream.index: target.add_stream_from_template(stream, opaque=True) for stream in source.streams}
+        for packet in source.demux():
+            if packet.dts is None:
+                continue
+            late = Fraction(packet.stream.type == "video") / 12.5 / packet.time_base  # two frames
+            packet.pts, packet.dts = packet.pts + round(late), packet.dts + round(late)
+            packet.stream = tracks[packet.stream.index]
+            target.mux(packet)
+    result = evaluate(original, slipped, photo, FakeReader())
+    assert result.sound == "same"
+    assert result.figures["timing_ms"] == pytest.approx(80, abs=0.5)
+
+
+@pytest.mark.parametrize("codec", ["aac", "pcm_s16le"])
+def test_sound_that_is_cut_short_or_moved_is_not_the_same(codec: str, photo: Path, tmp_path: Path) -> None:
+    original = film(tmp_path / "film.mov", codec)
+    whole = part_written(original, tmp_path / "out.mov")
+    with av.open(str(whole)) as source, av.open(str(tmp_path / "short.mov"), "w") as target:
+        tracks = {stream.index: target.add_stream_from_template(stream, opaque=True) for stream in source.streams}
+        for packet in source.demux():
+            sound = packet.stream.type == "audio"
+            if packet.dts is not None and not (sound and packet.pts * packet.time_base > 0.3):
+                packet.stream = tracks[packet.stream.index]
+                target.mux(packet)
+    assert evaluate(original, tmp_path / "short.mov", photo, FakeReader()).sound == "changed"
+
+
+@pytest.mark.parametrize(("note", "word"), [(440.0, "same"), (660.0, "changed"), (None, "missing")])
+def test_sound_is_compared(spoilt: Spoilt, note: float | None, word: str) -> None:
+    assert spoilt(note=note).sound == word
+
+
+def test_a_face_that_only_the_swap_lost_is_counted(spoilt: Spoilt) -> None:
+    class Forgetful(FakeReader):
+        def follow(self, rgb: np.ndarray, mesh: np.ndarray) -> Face | None:
+            return None if self.person(rgb) and self.index(rgb) == 6 else super().follow(rgb, mesh)
+
+    result = spoilt(reddened, Forgetful())
+    assert (result.faces, result.lost) == (COUNT, 1)
+
+
+def test_other_sizes_no_face_and_no_photo_are_refused(original: Path, photo: Path, tmp_path: Path) -> None:
+    small = tmp_path / "small.mkv"
+    with av.open(str(small), "w") as container:
+        video = container.add_stream("ffv1", rate=25)
+        video.width, video.height, video.pix_fmt = 64, 64, "yuv444p"
+        frame = av.VideoFrame.from_ndarray(np.zeros((64, 64, 3), np.uint8), "rgb24").reformat(format="yuv444p")
+        container.mux(video.encode(frame))
+        container.mux(video.encode())
+    with pytest.raises(InputError, match="64x64"):
+        evaluate(original, small, photo, FakeReader())
+    with pytest.raises(InputError, match="no file"):
+        evaluate(original, tmp_path / "absent.mkv", photo, FakeReader())
+    with pytest.raises(IdentityError):
+        evaluate(original, original, tmp_path / "absent.png", FakeReader())
+
+    class Blind(FakeReader):
+        def detect(self, rgb: np.ndarray) -> list[Face]:
+            return [] if rgb.shape[:2] == (HEIGHT, WIDTH) else super().detect(rgb)
+
+    with pytest.raises(NoFaceError):
+        evaluate(original, original, photo, Blind())
+
+
+def test_the_page_holds_all_and_needs_nothing(spoilt: Spoilt, tmp_path: Path) -> None:
+    result = spoilt(reddened)
+    out = tmp_path / "report.html"
+    write_page(out, result, "a <clip> & its swap")
+    html = out.read_text()
+    assert html == page(result, "a <clip> & its swap")
+    assert "a &lt;clip&gt; &amp; its swap" in html
+    assert html.count("<img") == 2 * len(result.moments) > 0
+    assert "http" not in html.replace("http-equiv", "")
+    assert html.count("<svg") >= 4
+    assert [path.name for path in tmp_path.glob("*.part")] == []
+    with pytest.raises(OutputError):
+        write_page(tmp_path / "absent" / "report.html", result, "x")
+
+
+def test_figures_survive_json(spoilt: Spoilt) -> None:
+    given_out = spoilt().as_dict()
+    assert given_out["sound"] == "same"
+    assert given_out["frames"] == [COUNT, COUNT]
+    assert isinstance(given_out["flicker"], float)
+
+
+# -- measures on their own --------------------------------------------------------------------------------------------
+
+
+@given(st.floats(-40, 40), st.floats(0.5, 3))
+def test_pose_angle_is_the_turn(yaw: float, zoom: float) -> None:
+    turned = posed(MEAN, (zoom * SCALE, turn(yaw), np.array([50, 60, 0])))
+    assert pose_angle(mesh_at(0), turned, MEAN) == pytest.approx(abs(yaw), abs=0.1)
+    assert expression_error(mesh_at(0), turned) < 1e-3
+
+
+def test_an_open_mouth_is_seen_whatever_the_pose() -> None:
+    opened = MEAN.copy()
+    opened[[14, 17, 84, 314], 1] += 0.2
+    shut, spoken = (posed(face, (SCALE, turn(15), np.zeros(3))) for face in (MEAN, opened))
+    assert openings(spoken)[0] - openings(shut)[0] > 0.1
+    assert openings(spoken)[1] == pytest.approx(openings(shut)[1], abs=1e-4)
+    assert expression_error(shut, spoken) > 0.01
+
+
+@given(st.floats(-0.2, 0.2), st.floats(-0.15, 0.15), st.floats(-30, 30))
+def test_gaze_is_where_the_irises_are_whatever_the_pose(along: float, across: float, roll: float) -> None:
+    a = np.radians(roll)
+    turned = np.array([[np.cos(a), -np.sin(a), 0], [np.sin(a), np.cos(a), 0], [0, 0, 1]])
+    looking = MEAN.copy()
+    for iris, (outer, inner) in zip(IRISES, ((33, 133), (263, 362))):
+        wide = np.linalg.norm(MEAN[outer, :2] - MEAN[inner, :2])
+        looking[iris, :2] += np.array([along, across]) * wide
+    straight, aside = (gaze(posed(face, (SCALE, turned, np.zeros(3)))) for face in (MEAN, looking))
+    assert aside - straight == pytest.approx([along, across], abs=0.02)
+
+
+def test_nobody_tells_where_closed_eyes_look() -> None:
+    shut = MEAN.copy()
+    for upper, lower in ((159, 145), (386, 374)):
+        shut[upper] = shut[lower]
+    assert gaze(shut) is None
+    assert gaze(MEAN) is not None
+
+
+@pytest.mark.parametrize(("skin", "told"), [((150, 100, 80), None), ((235, 215, 205), "paled skin")])
+def test_paled_skin_is_called_so(skin: tuple[int, int, int], told: str | None, tmp_path: Path, spoilt: Spoilt) -> None:
+    photo = tmp_path / "brown.png"
+    cv2.imwrite(str(photo), grained(np.full((300, 300, 3), (80, 100, 150), np.uint8)))  # BGR
+
+    def painted(_index: int, picture: np.ndarray, area: np.ndarray) -> np.ndarray:
+        return np.where(area[..., None], np.array(skin, np.uint8), picture)
+
+    spoilt.photo = photo
+    found = spoilt(painted)
+    if told is None:
+        assert found.figures["skin_own"] == pytest.approx(1, abs=0.1)
+    assert verdicts(found)["skin_lighter"] == (told or "good")
+
+
+def test_the_actors_complexion_is_called_so(spoilt: Spoilt) -> None:
+    found = spoilt()  # grey skin, a reddish photo
+    assert found.figures["skin_own"] == pytest.approx(0, abs=0.05)
+    assert verdicts(found)["skin_own"] == "the actor's complexion"
+
+
+def test_lost_gaze_is_called_so(spoilt: Spoilt) -> None:
+    class Squinting(FakeReader):
+        def follow(self, rgb: np.ndarray, mesh: np.ndarray) -> Face | None:
+            aside = mesh_at(self.index(rgb))
+            for iris in IRISES:
+                aside[iris, 0] += 4 * self.person(rgb)
+            return face_at(aside)
+
+    assert verdicts(spoilt())["gaze"] == "good"
+    assert verdicts(spoilt(reddened, Squinting()))["gaze"] == "lost gaze"
+
+
+@given(st.integers(1, 60))
+def test_psnr_of_a_known_error(step: int) -> None:
+    flat = np.full((8, 8, 3), 100, np.uint8)
+    assert psnr(flat, flat + np.uint8(step), np.ones((8, 8), bool)) == pytest.approx(
+        20 * np.log10(255 / step), abs=1e-3
+    )
+    assert psnr(flat, flat, np.ones((8, 8), bool)) == BEST_DB
+
+
+def test_grain_is_measured_in_decibels() -> None:
+    draw = np.random.default_rng(0)
+    noise = draw.normal(0, 6, (64, 64, 1)).repeat(3, 2)
+    weak, strong = (np.clip(120 + gain * noise, 0, 255).astype(np.uint8) for gain in (1, 2))
+    area = np.ones((64, 64), bool)
+    difference = band_energies(strong, area) - band_energies(weak, area)
+    assert difference == pytest.approx([6.02, 6.02], abs=0.4)
+    assert sharpness(strong, area) / sharpness(weak, area) == pytest.approx(2, abs=0.1)
+    assert band_energies(weak, np.zeros((64, 64), bool)) is None
+
+
+def test_flicker_ignores_a_steady_change() -> None:
+    area = np.ones((4, 4), bool)
+    ramp = [np.full((4, 4), float(level)) for level in (10, 20, 30)]
+    assert flicker(ramp, area) == 0
+    assert flicker([ramp[0], ramp[2], ramp[0]], area) == 40
+
+
+def test_the_face_that_changed_is_the_swapped_one() -> None:
+    before = np.full((HEIGHT, 2 * WIDTH, 3), 90, np.uint8)
+    large = face_at(posed(MEAN, (40.0, np.eye(3), np.array([80, 80, 0]))))
+    small = face_at(posed(MEAN, (25.0, np.eye(3), np.array([280, 80, 0]))))
+    after = before.copy()
+    after[60:100, 260:300] = 200
+    assert swapped_face([large, small], before, after, None) is small
+    assert swapped_face([large, small], before, before, None) is large
+    assert swapped_face([large, small], before, before, small.mesh + 3) is small
+
+
+def test_no_sound_and_other_sound_have_words_of_their_own(original: Path) -> None:
+    heard, whole = sounds(original), (Fraction(0), None)
+    assert compare_sound([], [], whole, Fraction(0)).word == "none"
+    assert compare_sound([], heard, whole, Fraction(0)).word == "changed"
+    assert compare_sound(heard, [], whole, Fraction(0)).word == "missing"
+    assert compare_sound(heard, [*heard, *heard], whole, Fraction(0)).word == "changed"
+
+
+def test_a_graph_of_one_point_can_be_drawn() -> None:
+    assert "nan" not in graph([[(0.0, 0.0)]])

@@ -1,1 +1,0 @@
-"""The second journey: a clip and its swap -> how good the swap is."""

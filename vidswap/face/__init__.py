@@ -1,0 +1,1 @@
+"""Faces as geometry, expression and light: arrays in, arrays out."""

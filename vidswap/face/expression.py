@@ -1,0 +1,137 @@
+"""Selfie's shape + actor's pose and expression -> the mesh of the person as the actor: points in, points out.
+
+All in the face's own frame (geometry.normalised). Expression is added as the actor's departure from their own resting
+shape, but where that would be wrong it is taken as a ratio (how far the lids are open) or as it is (how far the lips
+are open), because a selfie may blink or smile.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from vidswap.face import geometry
+from vidswap.face.geometry import Array
+
+LIDS = ((np.array([246, 161, 160, 159, 158, 157, 173]), np.array([7, 163, 144, 145, 153, 154, 155])),
+        (np.array([398, 384, 385, 386, 387, 388, 466]), np.array([382, 381, 380, 374, 373, 390, 249])))  # fmt: skip
+EYE_CORNERS = ((33, 133), (362, 263))
+LIPS = (np.array([191, 80, 81, 82, 13, 312, 311, 310, 415]), np.array([95, 88, 178, 87, 14, 317, 402, 318, 324]))
+MOUTH = np.array([61, 291, 0, 17, 39, 269, 181, 405, 13, 14, 78, 308])
+BROWS = np.array([70, 63, 105, 66, 107, 336, 296, 334, 293, 300])
+MOUTH_CORNERS = (61, 291)
+SMILING = 0.6  # share of the mouth's own shape that a laughing selfie loses
+
+
+@dataclass(frozen=True)
+class Blend:
+    """How much of the selfie's shape to keep, 0 to 1, at the mouth, eyes, brows, outline and everywhere else."""
+
+    mouth: float = 0.65
+    eyes: float = 1.0
+    brows: float = 1.0
+    outline: float = 0.55
+    rest: float = 1.0
+
+
+@dataclass(frozen=True, eq=False)
+class Likeness:
+    """A selfie's resting shape meets an actor's: `own` (478, 1) share of the selfie's shape at each point, `mouth`
+    (478, 1) how near each is to the mouth, `spread` (478, 18) how far the inner lips (upper, then lower) draw their
+    neighbours along."""
+
+    own: Array
+    mouth: Array
+    spread: Array
+
+
+def likeness(mean: Array, blend: Blend) -> Likeness:
+    """Weights fall off smoothly from the features named in `blend` over the mean face (478, 3)."""
+    away = np.linalg.norm(mean[:, None, :2] - mean[None, MOUTH, :2], axis=-1).min(1)
+    mouth = np.exp(-((away / 0.2) ** 2))[:, None].astype(np.float32)
+    return Likeness(_own_shape(mean, blend), mouth, _lip_spread(mean))
+
+
+def _own_shape(mean: Array, blend: Blend) -> Array:
+    eyes = np.concatenate([*(np.concatenate(pair) for pair in LIDS), *geometry.IRISES])
+    parts = (
+        (MOUTH, blend.mouth, 0.16),
+        (eyes, blend.eyes, 0.10),
+        (BROWS, blend.brows, 0.10),
+        (geometry.OVAL, blend.outline, 0.15),
+    )
+    total, weight = np.full(478, blend.rest * 0.15), np.full(478, 0.15)
+    for points, share, reach in parts:
+        distance = np.linalg.norm(mean[:, None, :2] - mean[None, points, :2], axis=-1).min(1)
+        near = np.exp(-((distance / reach) ** 2))
+        total, weight = total + near * share, weight + near
+    return np.asarray((total / weight)[:, None], np.float32)
+
+
+def _lip_spread(mean: Array) -> Array:
+    upper, lower = LIPS
+    middle = mean[[*MOUTH_CORNERS, 78, 308], 1].mean()
+    columns = np.concatenate([upper, lower])
+    across = np.abs(mean[:, None, 0] - mean[None, columns, 0])
+    along = np.abs(mean[:, None, 1] - mean[None, columns, 1])
+    weight = np.exp(-((across / 0.09) ** 2))
+    weight = weight / np.maximum(weight.sum(1, keepdims=True), 1.0) * 2.0
+    side = np.where(np.arange(18) < 9, -1.0, 1.0)
+    same_side = (mean[:, None, 1] - middle) * side[None] > -1e-6
+    near = np.exp(-((along / 0.22) ** 2)) * same_side
+    for half, points in ((slice(0, 9), upper), (slice(9, 18), lower)):
+        block = weight[:, half] * near[:, half]
+        weight[:, half] = block / np.maximum(block.sum(1, keepdims=True), 0.6)
+        weight[points, half] = np.eye(9)
+    weight[upper, 9:] = 0.0
+    weight[lower, :9] = 0.0
+    return np.asarray(weight, np.float32)
+
+
+def perform(person: Likeness, selfie: Array, neutral: Array, actor: Array) -> Array:
+    """The selfie (478, 3) with the expression that takes the actor from `neutral` to `actor`: (478, 3) float32."""
+    own = person.own * (1 - SMILING * _smile(selfie) * person.mouth)
+    shape = own * selfie + (1 - own) * neutral
+    face = shape + (actor - neutral)
+    face = _open_lids(face, shape, neutral, actor)
+    face = _part_lips(face, person.spread, actor)
+    return _look(face, shape, actor).astype(np.float32)
+
+
+def _smile(selfie: Array) -> float:
+    """0 for closed lips to 1 for a laugh: how little of a selfie's mouth is its resting shape."""
+    gap = np.linalg.norm(selfie[LIPS[0], :2] - selfie[LIPS[1], :2], axis=1).mean()
+    return float(np.clip((gap - 0.02) / 0.12, 0, 1))
+
+
+def _open_lids(face: Array, shape: Array, neutral: Array, actor: Array) -> Array:
+    """Lids as far open, in proportion, as the actor's: a blink closes eyes of any size."""
+    face = face.copy()
+    for upper, lower in LIDS:
+        opening = np.linalg.norm(actor[upper, :2] - actor[lower, :2], axis=1).mean()
+        resting = np.linalg.norm(neutral[upper, :2] - neutral[lower, :2], axis=1).mean()
+        ratio = np.clip(opening / max(resting, 1e-4), 0.0, 1.6)
+        middle, half = (face[upper] + face[lower]) / 2, (shape[upper] - shape[lower]) / 2 * ratio
+        face[upper], face[lower] = middle + half, middle - half
+    return face
+
+
+def _part_lips(face: Array, spread: Array, actor: Array) -> Array:
+    """Lips as far apart as the actor's, whatever the selfie's mouth does; the skin around follows."""
+    upper, lower = LIPS
+    wanted = (actor[upper] - actor[lower]) / 2
+    middle = (face[upper] + face[lower]) / 2
+    pull = np.concatenate([middle + wanted - face[upper], middle - wanted - face[lower]])
+    return np.asarray(face + spread @ pull)
+
+
+def _look(face: Array, shape: Array, actor: Array) -> Array:
+    """Irises where the actor looks: the same offset, in eye widths, from the middle of the eye's corners."""
+    face = face.copy()
+    for iris, corners in zip(geometry.IRISES, EYE_CORNERS, strict=True):
+        middle, actors = face[list(corners)].mean(0), actor[list(corners)].mean(0)
+        zoom = np.linalg.norm(np.ptp(face[list(corners)], 0)) / np.linalg.norm(np.ptp(actor[list(corners)], 0))
+        centre = middle + (actor[iris[0]] - actors) * zoom
+        face[iris] = centre + (shape[iris] - shape[iris[0]])
+    return face

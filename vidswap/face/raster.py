@@ -1,0 +1,115 @@
+"""Mesh and pictures -> pictures with another geometry: the drawing of textured faces."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from vidswap.face import geometry
+from vidswap.face.geometry import Array
+
+RING = 1.45  # the circle where the surroundings stand still, in radii of the face's outline
+TEAR = 4.0  # a step this many times the usual one is no stretched skin but a gap
+
+
+@dataclass(frozen=True, eq=False)
+class Surface:
+    """What is drawn: `mean` (478, 3) in the face's own frame; `triangles` (K, 3) of skin, eyes, mouth and the ring of
+    surroundings, whose 36 outer points follow the 478; `part` (K,) 0 skin, 1 eye, 2 mouth interior, 3 surroundings."""
+
+    mean: Array
+    triangles: Array
+    part: Array
+
+
+def surface(mean: Array, skin: Array) -> Surface:
+    """Close eyes and mouth of the `skin` triangles (K, 3) and put the ring of surroundings around them."""
+    oval, count = geometry.OVAL, len(geometry.OVAL)
+    after = np.roll(np.arange(count), -1)
+    outer = 478 + np.arange(count)
+    ring = np.concatenate([np.stack([oval, oval[after], outer], 1), np.stack([oval[after], outer[after], outer], 1)])
+    eyes = [_fill(mean, np.concatenate([lids, iris]), lids) for lids, iris in
+            zip((geometry.LEFT_EYE, geometry.RIGHT_EYE), geometry.IRISES, strict=True)]  # fmt: skip
+    mouth = _strip(geometry.INNER_LIPS)
+    parts = [np.asarray(skin, np.int32), np.concatenate(eyes), mouth, ring]
+    return Surface(mean, np.concatenate(parts).astype(np.int32), np.repeat(np.arange(4), [len(p) for p in parts]))
+
+
+def _fill(mean: Array, points: Array, contour: Array) -> Array:
+    """Delaunay triangles of `points` inside the polygon `contour` of the mean face."""
+    flat = mean[points, :2] * 1000 + 2000
+    plane = cv2.Subdiv2D((0, 0, 4000, 4000))
+    plane.insert(flat.astype(np.float32))
+    corners = np.asarray(plane.getTriangleList()).reshape(-1, 3, 2)
+    nearest = np.linalg.norm(corners[:, :, None] - flat[None, None], axis=-1)
+    keep = nearest.min(-1).max(-1) < 1.0
+    outline = (mean[contour, :2] * 1000 + 2000).astype(np.float32)
+    inside = [cv2.pointPolygonTest(outline, (float(c[0]), float(c[1])), False) >= 0 for c in corners.mean(1)]
+    return np.asarray(points[nearest.argmin(-1)[keep & np.array(inside)]], np.int32)
+
+
+def _strip(lips: Array) -> Array:
+    """Triangles between upper and lower inner lip: `lips` goes round, from corner over the upper lip to the other
+    corner and back under it."""
+    half = len(lips) // 2
+    upper, lower = lips[: half + 1], np.concatenate([[lips[0]], lips[:half:-1], [lips[half]]])
+    quads = [(upper[i], upper[i + 1], lower[i], lower[i + 1]) for i in range(half)]
+    return np.array([t for a, b, c, d in quads for t in ((a, b, c), (b, d, c)) if len(set(t)) == 3], np.int32)
+
+
+def with_ring(mesh: Array, outline: Array) -> Array:
+    """A mesh (478, 3) with the 36 points of the ring around `outline` (478, 3) after it: (514, 3)."""
+    rim = outline[geometry.OVAL]
+    middle = (rim.min(0) + rim.max(0)) / 2
+    ring = middle + (rim - middle) * RING
+    ring[:, 2] = rim[:, 2].max()
+    return np.concatenate([mesh, ring]).astype(np.float32)
+
+
+@dataclass(frozen=True, eq=False)
+class Drawing:
+    """Which part of a surface is seen where, at half the size of the picture: `seen` (S/2, S/2) triangle numbers."""
+
+    target: Array
+    seen: Array
+    part: Array  # (S/2, S/2) int8: -1 nothing, else as Surface.part
+    size: int
+
+
+def draw(form: Surface, target: Array, size: int) -> Drawing:
+    """Rasterise the `target` points (514, 3) in a picture of side `size`; half of it is exact enough, since sampling
+    is affine in each triangle."""
+    half = (target[:, :2] - 0.5) / 2
+    seen = geometry.draw_triangles(half, target[:, 2], form.triangles, size // 2)
+    part = np.append(form.part, -1).astype(np.int8)[seen]
+    return Drawing(half, seen, part, size)
+
+
+def texture(form: Surface, drawing: Drawing, picture: Array, points: Array) -> Array:
+    """`picture` read at `points` (514, 2 or 3) and laid on the drawing: (S, S, C), border repeated.
+
+    Where neighbours are read from places that lie apart - lips that close over teeth, a nose before the cheek - nothing
+    between those is read, and the step is softened, without the specks of triangles that fold there."""
+    half = geometry.sampling_map(drawing.seen, drawing.target, points, form.triangles)
+    size = (drawing.size, drawing.size)
+    torn = cv2.resize(_torn(half, drawing.part >= 0), size, interpolation=cv2.INTER_NEAREST)
+    where = cv2.resize(half, size, interpolation=cv2.INTER_LINEAR)
+    where = cv2.copyTo(cv2.resize(half, size, interpolation=cv2.INTER_NEAREST), torn, where)
+    read = cv2.remap(picture, where, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    return np.asarray(cv2.copyTo(cv2.blur(cv2.medianBlur(read, 3), (3, 3)), torn, read))
+
+
+def _torn(where: Array, drawn: Array) -> Array:
+    """(h, w) uint8: 1 on both sides of each step in a sampling map (h, w, 2) that is many times as long as its steps
+    are, where it is `drawn` (h, w)."""
+    torn = np.zeros(drawn.shape, np.uint8)
+    for one, other in ((np.s_[:-1], np.s_[1:]), (np.s_[:, :-1], np.s_[:, 1:])):
+        across = cv2.absdiff(where[one], where[other])
+        step = np.maximum(across[..., 0], across[..., 1]) * (drawn[one] & drawn[other])
+        some = step[::4, ::4]
+        jumps = step > TEAR * np.median(some[some > 0]) if some.any() else np.zeros(step.shape, bool)
+        torn[one] |= jumps
+        torn[other] |= jumps
+    return torn

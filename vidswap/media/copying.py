@@ -1,0 +1,295 @@
+"""What goes from the clip into the result as it is: sound, subtitles, covers, fonts, chapters, timecode, tags.
+
+Sound is never encoded anew. Text subtitles and covers change their wrapping where the container knows them by another
+one; what it cannot hold at all is refused before anything is rendered. Data tracks are not copied: an mp4's chapters
+and timecode are made again from what they say, the rest (a camera's own telemetry) FFmpeg has no way to write.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from fractions import Fraction
+from heapq import merge
+from math import ceil
+from pathlib import Path
+from typing import Any
+
+import av
+
+from vidswap.errors import OutputError
+from vidswap.media import source as media
+from vidswap.media import subtitles
+from vidswap.media.clocks import on_one_clock
+from vidswap.media.containers import KINDS, Container, takes
+from vidswap.media.late import known, timed
+from vidswap.media.metadata import (
+    Cut,
+    chapters,
+    counted,
+    is_countable,
+    labelled,
+    later,
+    needs_all_names,
+    tags,
+    timecode_of,
+)
+from vidswap.media.packets import packets
+from vidswap.media.source import codec_of, film_of, header_bytes, is_cover, path_of, sample_bytes
+from vidswap.media.streams import is_carried, is_mp4, seconds, start_of, told
+from vidswap.types import Clip, Stretch
+
+# Edit lists count in the movie's unit: at the default 1/1000 s the sound would start up to 1 ms off.
+_MP4 = {"movflags": "faststart", "movie_timescale": "90000"}
+_MICROSECONDS = 1_000_000
+_PREROLL, _PREROLL_TEXT = Fraction(1, 2), Fraction(300)  # seconds read before a cut: sound, cues that are still on
+_INTERLEAVED = Fraction(10)  # seconds that packets of one moment may lie apart in a file
+_COVERS = {"mjpeg": ("cover.jpg", "image/jpeg"), "png": ("cover.png", "image/png"), "bmp": ("cover.bmp", "image/bmp")}
+
+_LIVE = ("mpegts", "mpeg", "flv")  # containers whose clock begins anywhere
+_NEVER = Fraction(1 << 60)
+
+Tracks = dict[int, Any]  # index in the source -> the track of the result
+
+
+def opened(clip: Clip) -> Any:
+    """The file of a clip, to take streams from; one that holds nothing where the clip is of pictures."""
+    if clip.files:
+        return av.open(io.BytesIO(b";FFMETADATA1\n"), format="ffmetadata")
+    return media.opened(clip.path)
+
+
+def muxing(source: Any, kind: Container) -> dict[str, str]:
+    """The options that a container is to be opened with (PyAV's `container_options`) for what comes from `source`."""
+    if not kind.is_mp4:
+        return {"avoid_negative_ts": "disabled"} if kind.ordered else {}
+    flags = _MP4["movflags"]
+    if needs_all_names(source.metadata, kind) and not any(map(is_cover, source.streams)):
+        flags += "+use_metadata_tags"  # it makes the muxer forget covers
+    return {**_MP4, "movflags": flags}
+
+
+def cut_of(clip: Clip, source: Any, start: int, stop: int) -> Cut:
+    """What the frames [start, stop) of a clip are on the clock of its file. The clock of a broadcast, a DVD or a live
+    stream begins anywhere: the result's begins at 0, with the first of what goes along."""
+    end = None if stop >= len(clip) else Fraction(int(clip.pts[stop]) * clip.time_base)
+    if start > 0:
+        return Cut(Fraction(int(clip.pts[start]) * clip.time_base), end, trimmed=True)
+    if clip.container not in _LIVE:
+        return Cut(Fraction(0), end)
+    others = (start_of(stream) for stream in source.streams if is_carried(stream) and stream.start_time is not None)
+    return Cut(min(Fraction(int(clip.pts[0]) * clip.time_base), *others, _NEVER), end)
+
+
+def copied_streams(source: Any, target: Any) -> Tracks:
+    """Add to `target` a track for each sound, subtitle, cover and font of `source`: index in source -> new track.
+
+    Their packets come from `carried`, but those of fonts, and of covers that become attachments: they are written with
+    the header. Raises OutputError where the container refuses one: `check` says so before."""
+    tracks = {}
+    for stream in filter(is_carried, source.streams):
+        try:
+            track = _added(stream, source, target)
+        except ValueError as error:
+            raise OutputError(f"{target.format.name} takes no {told(stream)}", "name the output .mkv") from error
+        if track is None:
+            continue
+        track.metadata.update(tags(stream.metadata))
+        if is_mp4(target) and is_mp4(source) and "handler_name" in stream.metadata:
+            track.metadata["handler_name"] = stream.metadata["handler_name"]
+        track.disposition = stream.disposition
+        tracks[stream.index] = track
+    return tracks
+
+
+def describe(source: Any, target: Any, video: Any, cut: Cut, *, rate: Fraction, labels: Mapping[str, str]) -> None:
+    """Tell a file that is being made what the source says about itself, and our `labels`: tags, chapters, timecode (of
+    the first frame of the cut; `rate` frames a second), the disposition of its video track. Before its header."""
+    kind = next(each for each in KINDS.values() if each.muxer == target.format.name)
+    target.metadata.update(labelled(source.metadata, labels, kind))
+    if kind.chapters:
+        target.set_chapters(chapters(source.chapters(), cut))
+    original = film_of(source)
+    if original is None:  # the clip is of pictures
+        return
+    video.disposition = original.disposition
+    timecode = timecode_of(source, original)
+    if timecode is not None and (not kind.is_mp4 or is_countable(video.codec_context.framerate, timecode)):
+        begun = cut.origin - start_of(original) if cut.trimmed else Fraction(0)
+        (target if kind.ordered else video).metadata["timecode"] = later(timecode, counted(rate, timecode), begun)
+
+
+def carried(source: Any, tracks: Tracks, cut: Cut, stretches: Sequence[Stretch] = ()) -> Iterator[Any]:
+    """The packets of `tracks` (see `copied_streams`) within the cut, ready to mux, in the order of their times.
+
+    Sound is cut to whole packets. In mp4 and mov one packet of each track is kept before the first: it has a negative
+    time, an edit list hides it, and the decoder is warm when the sound begins; the last one is told to end with the
+    cut. Elsewhere sound starts with the first whole packet. PCM is cut to the sample. Subtitles are cut at both ends.
+    """
+    reworded = [index for index, track in tracks.items() if _is_reworded(source.streams[index], track)]
+    copied = {index: track for index, track in tracks.items() if index not in reworded}
+    words = []
+    for index in reworded:
+        cues, _ = subtitles.read_cues(path_of(source), index, stretches)
+        words.append(subtitles.encoded(subtitles.clipped(cues, cut), tracks[index]))
+    return merge(_moved(_packets(source, copied, cut, stretches), copied, cut), *words, key=seconds)
+
+
+# -- streams ----------------------------------------------------------------------------------------------------------
+
+
+def _is_reworded(stream: Any, track: Any) -> bool:
+    return stream.type == "subtitle" and codec_of(stream) != codec_of(track)
+
+
+def _added(stream: Any, source: Any, target: Any) -> Any:
+    """A new track of `target` for a stream; None where it is written with the header. Raises ValueError."""
+    muxer, codec = target.format.name, codec_of(stream)
+    if is_cover(stream) and muxer == "matroska":
+        name, form = _COVERS.get(codec, (f"cover.{codec}", f"image/{codec}"))
+        form, name = stream.metadata.get("mimetype", form), stream.metadata.get("filename", name)
+        target.add_attachment(name, form, _picture(path_of(source), stream.index))
+        return None
+    words = subtitles.words_of(muxer, codec)
+    if words is None or takes(muxer, codec):
+        track = target.add_stream_from_template(known(stream), opaque=True)
+        return None if stream.type == "attachment" else track
+    stream.codec_context.open(strict=False)
+    track = target.add_stream(words)
+    track.time_base = Fraction(1, 1000)
+    track.codec_context.subtitle_header = stream.codec_context.subtitle_header
+    return track
+
+
+def _picture(path: Path, index: int) -> bytes:
+    with media.opened(path) as source:
+        return next((bytes(packet) for packet in packets(source, source.streams[index]) if packet.size), b"")
+
+
+# -- packets ----------------------------------------------------------------------------------------------------------
+
+
+def _packets(source: Any, tracks: Tracks, cut: Cut, stretches: Sequence[Stretch]) -> Iterator[Any]:
+    """The packets of the copied streams, from a little before the cut to a little after it, or to where the file ends
+    or breaks off. Where its clock starts again, from the file's beginning on, those of its film among them."""
+    if not tracks:
+        return
+    streams = [source.streams[index] for index in tracks]
+    texts = any(stream.type == "subtitle" for stream in streams)
+    place = int((cut.origin - (_PREROLL_TEXT if texts else _PREROLL)) * _MICROSECONDS)
+    film = film_of(source)
+    if stretches:
+        streams.append(film)
+    elif cut.trimmed and place > (source.start_time or 0):
+        with suppress(av.FFmpegError):  # then it is read from its beginning
+            source.seek(place)
+    for packet in on_one_clock(timed(packets(source, *streams), streams), stretches, film):
+        if cut.end is not None and seconds(packet) > cut.end + _INTERLEAVED:
+            return
+        yield packet
+
+
+def _moved(found: Iterable[Any], tracks: Tracks, cut: Cut) -> Iterator[Any]:
+    """The packets found of `tracks` that belong into the cut, rewritten to belong there, in the order they come."""
+    held: dict[int, Any] = {}  # the last hidden packet of each track
+    reached: dict[int, int] = {}
+    for packet in found:
+        index = packet.stream.index
+        if index not in tracks or _is_nothing(packet):
+            continue
+        track = tracks[index]
+        if packet.stream.type == "video":
+            yield _readdressed(packet, track, Fraction(0))
+            continue
+        if cut.end is not None and seconds(packet) >= cut.end:
+            continue
+        if _is_hidden(packet, track.container, cut):
+            held[index] = packet
+            continue
+        for each in (held.pop(index, None), packet):
+            if each is not None and (each is packet or _warms(each, track.container, cut)):
+                part = _within(each, cut, is_mp4(track.container))
+                yield _steady(_readdressed(part, track, cut.origin), reached, index)
+
+
+def _is_nothing(packet: Any) -> bool:
+    end_marker = packet.size == 0 and packet.pts is None and packet.dts is None
+    is_filler = packet.stream.type == "subtitle" and subtitles.is_filler(packet)
+    return end_marker or is_filler or header_bytes(packet) is None
+
+
+def _is_hidden(packet: Any, target: Any, cut: Cut) -> bool:
+    """Whether a packet lies before the cut: the whole of it where a part can be shown or an edit list hides the rest,
+    else any of it. Where there are no edit lists, what one of the source hides is hidden as well."""
+    start = seconds(packet)
+    end = start + (packet.duration or 0) * Fraction(packet.time_base)
+    if is_mp4(target) or packet.stream.type == "subtitle" or sample_bytes(packet.stream):
+        return cut.trimmed and end <= cut.origin
+    if target.format.name == "avi":  # has no time before 0
+        return start < cut.origin
+    return bool((cut.trimmed and start < cut.origin) or packet.is_discard)
+
+
+def _warms(packet: Any, target: Any, cut: Cut) -> bool:
+    """Whether a hidden packet goes along, because the decoder needs it for the first one that is heard."""
+    if packet.stream.type != "audio" or sample_bytes(packet.stream):
+        return False
+    return is_mp4(target) or not (cut.trimmed or target.format.name == "avi")
+
+
+def _within(packet: Any, cut: Cut, has_edits: bool) -> Any:
+    """The part of a packet that lies within the cut. Compressed sound stays whole; its last packet is told to be
+    shorter where the container has an end to tell."""
+    unit, frame = Fraction(packet.time_base), sample_bytes(packet.stream)
+    start = seconds(packet)
+    end = start + (packet.duration or 0) * unit
+    begin = max(start, cut.origin) if cut.trimmed else start
+    stop = end if cut.end is None else min(end, cut.end)
+    if (begin, stop) == (start, end) or not packet.duration:
+        return packet
+    if frame:
+        return _samples(packet, frame, begin - start, stop - start)
+    if packet.stream.type == "subtitle":
+        packet.pts = packet.dts = round(begin / unit)
+        packet.duration = round((stop - begin) / unit)
+    elif has_edits:
+        packet.duration = round((stop - start) / unit)
+    return packet
+
+
+def _samples(packet: Any, frame: int, begin: Fraction, stop: Fraction) -> Any:
+    """The samples of a packet of PCM (`frame` bytes each) that begin between two times, seconds since its own."""
+    rate, unit = packet.stream.codec_context.sample_rate, Fraction(packet.time_base)
+    count = packet.size // frame
+    length = packet.duration * unit  # in Matroska of whole milliseconds, less than its samples take
+    first, last = (count if time == length else min(count, ceil(time * rate)) for time in (begin, stop))
+    part = av.Packet(bytes(packet)[first * frame : last * frame])
+    part.stream, part.time_base, part.is_keyframe = packet.stream, packet.time_base, True
+    part.pts = part.dts = packet.pts + round(Fraction(first, rate) / unit)
+    part.duration = round(Fraction(last - first, rate) / unit)
+    return part
+
+
+def _readdressed(packet: Any, track: Any, origin: Fraction) -> Any:
+    shift = round(origin / packet.time_base)
+    if packet.pts is not None:
+        packet.pts -= shift
+    if packet.dts is not None:
+        packet.dts -= shift
+    packet.stream = track
+    return packet
+
+
+def _steady(packet: Any, reached: dict[int, int], index: int) -> Any:
+    """The packet, as muxers insist: a broken clip's sound that steps back goes on instead; one without a length is as
+    long as the time since the one before (mp4 hides a last packet without one)."""
+    before, step = reached.get(index), packet.stream.type == "audio"
+    if before is not None and (packet.dts is None or packet.dts < before + step):
+        packet.dts = before + step
+        packet.pts = packet.dts if packet.pts is None else max(packet.pts, packet.dts)
+    if packet.dts is not None:
+        if before is not None and not packet.duration and packet.stream.type == "audio":
+            packet.duration = packet.dts - before
+        reached[index] = packet.dts
+    return packet

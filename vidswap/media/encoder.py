@@ -1,0 +1,233 @@
+"""The encoder of pictures: what a clip's pictures are like, and an encoder that keeps them so."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+from av.codec.context import Flags
+from av.video.reformatter import VideoReformatter
+
+from vidswap.errors import OutputError
+from vidswap.media import copying as passthrough
+from vidswap.media.codecs import Samples, chosen, lost_in, options_of
+from vidswap.media.colour import BT601, FILM625, FULL, LIMITED, RGB, UNTAGGED, matrix_of
+from vidswap.media.containers import kind_of, time_base
+from vidswap.media.fields import BOTTOM_FIRST, TOP_FIRST, Ordered, told_whole
+from vidswap.media.filters import EXACT
+from vidswap.media.metadata import tags as own_tags
+from vidswap.media.sidedata import display_matrix, side_data
+from vidswap.media.source import film_of
+from vidswap.settings import WriteSettings
+from vidswap.types import Clip
+
+_PROCESSOR = Path("/proc/cpuinfo")
+
+Picture = tuple[int, Any]  # index in the clip, av.VideoFrame
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How pictures are encoded: `encoder` by FFmpeg's name, with its `options`; `format` of the samples, `unit` of the
+    times, `aspect` the shape of a pixel, `matrix` how players turn or mirror them (nine numbers), `fields` in
+    which order two make a picture (FFmpeg's number; 0: they are whole), `ordered` no B-frames, `headers` the container
+    keeps what describes the stream, `tag` what it calls the codec where that is a choice, `tags` the track's own (its
+    language, its title). `library`: whose bytes they are. `notes`: what of the pictures is lost, a line each."""
+
+    encoder: str
+    options: Mapping[str, str]
+    format: str
+    width: int
+    height: int
+    rate: Fraction
+    unit: Fraction
+    colour: tuple[int, int, int, int]
+    aspect: Fraction | None
+    matrix: tuple[int, ...] | None
+    fields: int
+    ordered: bool
+    headers: bool
+    tag: str | None
+    tags: Mapping[str, str]
+    library: str
+    notes: tuple[str, ...] = ()
+
+    @property
+    def is_rgb(self) -> bool:
+        """Whether the samples are red, green and blue."""
+        return bool(av.VideoFormat(self.format).is_rgb)
+
+
+def recipe_of(clip: Clip, native: Any, out: Path, settings: WriteSettings) -> Recipe:
+    """How to encode pictures of a clip, of which `native` is one, for the file `out`. Raises OutputError for what
+    cannot be."""
+    kind = kind_of(out)
+    with passthrough.opened(clip) as source:
+        stream = film_of(source)
+        aspect, tags = (stream.sample_aspect_ratio or None, own_tags(stream.metadata)) if stream else (None, {})
+        order = int(stream.codec_context.field_order) if stream else 0
+    samples = _samples(native, clip.interlaced)
+    codec, form = chosen(kind, samples, settings)
+    is_rgb = av.VideoFormat(form).is_rgb
+    fields = max(order, TOP_FIRST) if samples.fields else 0
+    told = [*_steady(codec.encoder), *_light(native, codec.encoder), *_order(fields, codec.encoder)]
+    recipe = Recipe(
+        encoder="libx264rgb" if is_rgb and codec.name == "h264" else codec.encoder,
+        options=options_of(codec, samples, settings, told), format=form,
+        width=native.width, height=native.height,
+        rate=min(clip.rate.limit_denominator(1001), codec.fastest),
+        unit=time_base(kind, clip.pts, clip.time_base, clip.rate),
+        colour=_colour(clip, codec.limited, is_rgb), aspect=aspect, matrix=display_matrix(native),
+        fields=fields, ordered=kind.ordered, headers=kind.muxer not in ("mpegts", "avi"),
+        tag="hvc1" if kind.is_mp4 and codec.name == "hevc" else None, tags=tags, library=av.__version__,
+        notes=lost_in(codec, form, samples, settings.lossless),
+    )  # fmt: skip
+    try:
+        encoder(recipe)
+    except (av.FFmpegError, ValueError) as error:
+        message = f"{codec.name} cannot encode these pictures ({samples.words})"
+        raise OutputError(message, "choose another `write.codec`") from error
+    return recipe
+
+
+def encoder(recipe: Recipe) -> Any:
+    """A codec context, open."""
+    context = _prepared(av.CodecContext.create(recipe.encoder, "w"), recipe)
+    if recipe.headers:
+        context.flags |= int(Flags.global_header)
+    context.open()
+    return context
+
+
+def track(target: Any, recipe: Recipe) -> Any:
+    """A track of a file for what the recipe's encoder yields."""
+    made = target.add_stream(recipe.encoder, rate=recipe.rate)
+    _prepared(made.codec_context, recipe)
+    made.time_base = recipe.unit
+    made.metadata.update(recipe.tags)
+    if recipe.matrix:
+        made.set_display_matrix(recipe.matrix)
+    return made
+
+
+def _prepared(context: Any, recipe: Recipe) -> Any:
+    context.options = dict(recipe.options)
+    context.framerate, context.time_base, context.bit_rate = recipe.rate, recipe.unit, 0
+    context.width, context.height, context.pix_fmt = recipe.width, recipe.height, recipe.format
+    if recipe.tag:
+        context.codec_tag = recipe.tag
+    # cut into slices, as is the default, x264's pictures would be larger; FFmpeg's own encoders know no other threads
+    context.thread_type = "FRAME" if recipe.encoder.startswith("lib") else "SLICE"
+    context.flags |= int(Flags.frame_duration)
+    if recipe.fields:
+        context.flags |= int(Flags.interlaced_dct) | int(Flags.interlaced_me)
+        context.field_order = recipe.fields
+        if recipe.encoder == "libx264":
+            context.flags |= int(Flags.copy_opaque)
+    if recipe.ordered:
+        context.max_b_frames = 0
+    context.colorspace, context.color_range, context.color_primaries, context.color_trc = recipe.colour
+    if recipe.aspect:
+        context.sample_aspect_ratio = recipe.aspect
+    return context
+
+
+def timed(clip: Clip, pictures: Iterable[Picture], origin: int, recipe: Recipe) -> Iterator[Picture]:
+    """The pictures, ready to encode: each in the recipe's format, at its time in the clip, `origin` (pts) being 0."""
+    reformatter, ordered = VideoReformatter(), Ordered(recipe.fields)
+    for index, native in pictures:
+        pts, duration = int(clip.pts[index]) - origin, clip.duration(index)
+        fitted = _fitted(native, recipe, reformatter)
+        fitted.pts, fitted.duration, fitted.time_base = pts, duration, clip.time_base
+        fitted.pict_type = 0  # else x264 repeats the source's choice of key pictures, at a fifth more bytes
+        yield index, ordered.ordered(fitted) if recipe.fields and recipe.encoder != "ffv1" else fitted
+
+
+def encoded(context: Any, native: Any) -> Iterator[Any]:
+    """The packets that an encoder or a track yields for a picture, or for None, the end."""
+    packets = context.encode(native)
+    return told_whole(packets) if context.name == "libx264" else iter(packets)
+
+
+def _fitted(native: Any, recipe: Recipe, reformatter: VideoReformatter) -> Any:
+    """A picture in the recipe's format, matrix and range, whatever its own are: in some films they change."""
+    if native.format.is_rgb:
+        if recipe.is_rgb:
+            return reformatter.reformat(native, format=recipe.format, interpolation=EXACT, threads=1)
+        matrix, reach = recipe.colour[0], recipe.colour[1] or LIMITED
+        return reformatter.reformat(native, format=recipe.format, interpolation=EXACT, dst_colorspace=matrix,
+                                    dst_color_range=reach, threads=1)  # fmt: skip
+    source, wanted = native.color_range or LIMITED, recipe.colour[1] or LIMITED
+    other = _matrix(native.colorspace, recipe) != _matrix(recipe.colour[0], recipe)
+    if native.format.name == recipe.format and source == wanted and not other:
+        return native
+    return reformatter.reformat(
+        native, format=recipe.format, interpolation=EXACT, src_color_range=source, dst_color_range=wanted, threads=1,
+        dst_colorspace=_matrix(recipe.colour[0], recipe) if other and not recipe.is_rgb else None,
+    )  # fmt: skip
+
+
+def _matrix(matrix: int, recipe: Recipe) -> int:
+    """A matrix as PyAV takes it, which knows BT.601 by one of its numbers alone; what is untagged has the clip's."""
+    known = next((each for each in (matrix, recipe.colour[0]) if each != UNTAGGED), None)
+    known = matrix_of(recipe.width, recipe.height) if known is None else known
+    return FILM625 if known == BT601 else known
+
+
+def _samples(native: Any, interlaced: bool) -> Samples:
+    parts = native.format.components
+    sampling = "400"
+    if len(parts) > 2:
+        wide, tall = parts[1].width == parts[0].width, parts[1].height == parts[0].height
+        sampling = "444" if wide else "422" if tall else "420"
+    full = str(native.format.name).startswith("yuvj")
+    fields = interlaced or bool(native.interlaced_frame)
+    clear = any(part.is_alpha for part in parts)
+    return Samples(sampling, parts[0].bits, full, fields, native.width, native.height, native.format.is_rgb, clear)
+
+
+def _steady(encoder: str) -> list[str]:
+    """What makes an encoder yield the same bytes at each run: x264's AVX-512 code does not."""
+    avx512 = _PROCESSOR.exists() and "avx512" in _PROCESSOR.read_text()
+    return ["asm=AVX2"] if encoder == "libx264" and avx512 else []
+
+
+def _order(fields: int, encoder: str) -> list[str]:
+    """What x264 must be told beside the pictures' own flags."""
+    return ["bff=1"] if encoder == "libx264" and fields in BOTTOM_FIRST else []
+
+
+def _light(native: Any, encoder: str) -> list[str]:
+    """HDR10's static metadata (SMPTE ST 2086, CTA 861.3) of a picture, in the encoder's own words."""
+    if encoder not in ("libx264", "libx265", "libsvtav1"):
+        return []
+    words = {"libx264": ("mastering-display", "cll"), "libx265": ("master-display", "max-cll"),
+             "libsvtav1": ("mastering-display", "content-light")}[encoder]  # fmt: skip
+    told = []
+    if display := side_data(native, "MASTERING_DISPLAY_METADATA"):
+        *ratios, has_colours, has_light = struct.unpack("<22i", display)
+        values = [Fraction(*pair) if pair[1] else Fraction(0) for pair in zip(ratios[::2], ratios[1::2])]
+        if has_colours and has_light:
+            told.append(f"{words[0]}={_display(values, whole=encoder != 'libsvtav1')}")
+    if light := side_data(native, "CONTENT_LIGHT_LEVEL"):
+        told.append(f"{words[1]}={','.join(map(str, struct.unpack('<2I', light)))}")
+    return [*told, "hdr10=1"] if told and encoder == "libx265" else told
+
+
+def _display(values: Sequence[Fraction], whole: bool) -> str:
+    """A mastering display: primaries R G B and white (x, y each), least and most light in cd/m2; in whole numbers of
+    1/50000 and of 1/10000 cd/m2, or as they are."""
+    places = [str(round(value * 50000)) if whole else f"{float(value):.5f}" for value in values[:8]]
+    most, least = (str(round(value * 10000)) if whole else f"{float(value):.4f}" for value in (values[9], values[8]))
+    pairs = {name: f"({places[i]},{places[i + 1]})" for name, i in (("G", 2), ("B", 4), ("R", 0), ("WP", 6))}
+    return "".join(f"{name}{pair}" for name, pair in pairs.items()) + f"L({most},{least})"
+
+
+def _colour(clip: Clip, limited: bool, is_rgb: bool) -> tuple[int, int, int, int]:
+    matrix, reach, primaries, light = clip.colour
+    return (RGB, FULL, primaries, light) if is_rgb else (matrix, LIMITED if limited else reach, primaries, light)

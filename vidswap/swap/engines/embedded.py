@@ -1,0 +1,175 @@
+"""The engine `embedded`: the small diffusion model that ships with vidswap, started from the warped selfie.
+
+Diffusion runs on the residual to the warp (x0 = what the scene changes in it), in pixels at half the crop's side, so
+that identity comes from the warp and cannot be lost, and its detail stays at full size. Conditions: the warp in its
+surroundings, the actor's face as an 8 x 8 blur (light, tone), the face's mask, the mesh. Preconditioning follows
+Karras et al. 2022 (EDM); the blur instead of a hole follows APPLE (arXiv 2601.15288).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.functional import pixel_shuffle, pixel_unshuffle
+
+from vidswap.face.geometry import Array
+from vidswap.face.raster import Surface
+from vidswap.face.relight import LUMA
+from vidswap.keys import key_of, packages
+from vidswap.models.registry import digests, path_to
+from vidswap.settings import SwapSettings
+from vidswap.swap.engine import Needs
+from vidswap.swap.engines import warp
+from vidswap.swap.network import network_in, tried, unusable
+from vidswap.swap.sampler import Denoise, low_band, noise, sample, schedule, steadied
+from vidswap.types import Crops, Identity, Swapped
+
+NEEDS = Needs(size=512, framing="aligned", window=16, overlap=4)
+SIDE = NEEDS.size // 2
+PATCH = 4  # the network sees squares of this side as channels: attention-free and quick on a CPU
+SPREAD = 0.1  # standard deviation of the residual, in pictures of [-1, 1]
+BLUR = 8
+STEPS = 1
+SHARE = 0.5  # of the change that is used: with all of it, eyes of small faces drown again
+LIGHT = 0.08  # width (sigma, share of the side) below which a change of luma is no light but features
+BATCH = 4
+LIBRARIES = ("torch", "diffusers")
+
+
+@dataclass(frozen=True, eq=False)
+class Conditions:
+    """What the network is told of T frames, all float32: `base` (T, 3, h, w) the warp in its surroundings in [-1, 1],
+    `light` (T, 3, h, w) the actor's 8 x 8 blur, `mask` (T, 1, h, w), `mesh` (T, 3, h, w) place on the mean face."""
+
+    base: Tensor
+    light: Tensor
+    mask: Tensor
+    mesh: Tensor
+
+    def __getitem__(self, rows: slice) -> Conditions:
+        return Conditions(self.base[rows], self.light[rows], self.mask[rows], self.mesh[rows])
+
+
+def conditions(frames: list[warp.Warped], form: Surface, side: int) -> Conditions:
+    """The conditions of warped frames, pictures of `side` pixels."""
+
+    def small(picture: Array) -> Array:
+        return np.asarray(cv2.resize(picture, (side, side), interpolation=cv2.INTER_AREA), np.float32)
+
+    base = np.stack([small(f.picture) for f in frames]) / 127.5 - 1
+    light = np.stack([blurred(small(f.around), side) for f in frames]) / 127.5 - 1
+    mask = np.stack([small(f.alpha) for f in frames])[..., None]
+    mesh = np.stack([places(f, form, side) for f in frames])
+    return Conditions(
+        *(torch.from_numpy(np.ascontiguousarray(p.transpose(0, 3, 1, 2))) for p in (base, light, mask, mesh))
+    )
+
+
+def blurred(picture: Array, side: int) -> Array:
+    """An 8 x 8 thumbnail, enlarged again: light and tone, nobody's features."""
+    tiny = cv2.resize(picture, (BLUR, BLUR), interpolation=cv2.INTER_AREA)
+    return np.asarray(cv2.resize(tiny, (side, side), interpolation=cv2.INTER_CUBIC))
+
+
+def places(frame: warp.Warped, form: Surface, side: int) -> Array:
+    """(side, side, 3) float32: where on the mean face each pixel lies, 0 outside."""
+    corners = np.concatenate([form.mean, np.zeros((36, 3), np.float32)])[form.triangles].mean(1)
+    corners[form.part == 3] = 0
+    corners = np.concatenate([corners, np.zeros((1, 3))]).astype(np.float32)
+    drawn = corners[frame.drawing.seen]
+    return np.asarray(cv2.resize(drawn, (side, side), interpolation=cv2.INTER_LINEAR))
+
+
+def residual(network: Any, noisy: Tensor, sigma: Tensor, given: Conditions) -> Tensor:
+    """The network's guess of the clean residual (T, 3, h, w); `noisy` is the residual + sigma * noise, `sigma` (T,)."""
+    s = sigma.view(-1, 1, 1, 1)
+    total = torch.sqrt(s**2 + SPREAD**2)
+    seen = torch.cat([noisy / total, given.base, given.light, given.mask, given.mesh], 1)
+    told = pixel_unshuffle(seen, PATCH).contiguous(memory_format=torch.channels_last)
+    out = pixel_shuffle(network(told.to(network.dtype), torch.log(sigma) * 100, return_dict=False)[0].float(), PATCH)
+    return noisy * (SPREAD**2 / total**2) + out * (s * SPREAD / total)
+
+
+@dataclass(frozen=True, eq=False)
+class Embedded:
+    """Values that `swap` is a function of."""
+
+    base: warp.Warp
+    network: Any
+    sigmas: tuple[float, ...]
+    settings: SwapSettings
+    needs: Needs = NEEDS
+
+    @property
+    def dtype(self) -> str:
+        """The name of the numbers that the network computes in."""
+        return str(self.network.dtype).removeprefix("torch.")
+
+    @property
+    def key(self) -> str:
+        """Weights, settings, and in which numbers it computes where, with which libraries."""
+        where = (self.dtype, str(getattr(self.network, "device", "cpu")))
+        return key_of((self.base.key, digests("swapper"), self.sigmas, self.settings, where, packages(*LIBRARIES)))
+
+    def swap(self, crops: Crops, identity: Identity, previous: Swapped | None) -> Swapped:
+        """The identity's face in each crop; `previous.latents` are the low bands of the window before."""
+        frames = self.base.frames(crops, identity)
+        given = conditions(frames, self.base.form, SIDE)
+        shape = (3, SIDE, SIDE)
+        start = torch.stack([noise(self.settings.seed, crops.track, crops.start + t, shape) for t in range(len(crops))])
+        *_, x = sample(self._denoise(given, _before(crops, previous)), start * self.sigmas[0], self.sigmas)
+        alpha = np.stack([self.base.cover(crops, row, frame) for row, frame in enumerate(frames)])
+        rgb = np.stack([finished(frame, x[row]) for row, frame in enumerate(frames)])
+        return Swapped(crops, rgb, alpha, low_band(x, BLUR).numpy())
+
+    def _denoise(self, given: Conditions, before: Tensor | None) -> Denoise:
+        def denoise(x: Tensor, sigma: float) -> Tensor:
+            with torch.inference_mode():
+                parts = [slice(a, a + BATCH) for a in range(0, len(x), BATCH)]
+                levels = torch.full((len(x),), sigma)
+                clean = [residual(self.network, x[part], levels[part], given[part]) for part in parts]
+            return steadied(torch.cat(clean), before, self.settings.smooth)
+
+        return denoise
+
+
+def finished(frame: warp.Warped, change: Tensor) -> Array:
+    """The warp at full size plus the change found at half size, near the face only: (S, S, 3) uint8. Colour and light
+    are the scene's, by SHARE; what of the change is finer than light is left out, since features are the person's."""
+    size = len(frame.alpha)
+    small = cv2.resize(frame.alpha, (size // 4, size // 4), interpolation=cv2.INTER_AREA)
+    near = cv2.GaussianBlur(cv2.dilate(small, np.ones((5, 5))), (0, 0), 2.0)
+    found = change.permute(1, 2, 0).contiguous().numpy()
+    luma = found @ LUMA
+    light = cv2.GaussianBlur(cv2.resize(luma, near.shape, interpolation=cv2.INTER_AREA), (0, 0), LIGHT * len(near))
+    fine = luma - cv2.resize(light, luma.shape, interpolation=cv2.INTER_LINEAR)
+    full, grown = (cv2.resize(each, (size, size)) for each in (found - fine[..., None], near))
+    picture = frame.picture + full * (127.5 * SHARE * grown[..., None])
+    return np.asarray(np.clip(np.rint(picture), 0, 255).astype(np.uint8))
+
+
+def _before(crops: Crops, previous: Swapped | None) -> Tensor | None:
+    """Low bands of the frames just before this window, oldest first."""
+    if previous is None or previous.latents is None:
+        return None
+    known = crops.start - previous.crops.start
+    return torch.from_numpy(previous.latents[max(known - 4, 0) : known]) if known > 0 else None
+
+
+def open(settings: SwapSettings, cache: Path | None = None) -> Embedded:
+    """The engine with its weights, in diffusers' format. In which numbers it computes is tried at first use, and kept
+    in the folder `cache`. Raises ModelError."""
+    from diffusers import EDMEulerScheduler
+
+    try:
+        levels = EDMEulerScheduler.from_pretrained(path_to("swapper") / "scheduler", local_files_only=True).config
+    except (OSError, ValueError) as error:
+        raise unusable(error) from error
+    sigmas = schedule(levels.sigma_max, levels.sigma_min, settings.steps or STEPS)
+    return Embedded(warp.open(settings), network_in(tried(cache).dtype), tuple(sigmas), settings)

@@ -1,0 +1,217 @@
+"""Pictures + the source's own streams -> a file, by way of finished segments. The only encoder.
+
+Pictures are encoded at the very times of the clip, in segments that stand for themselves and stay in the work folder
+whatever happens (see segments.py). When the last one is there they are joined, packet by packet, with the copied sound
+and subtitles; the file gets its name when it is whole. An uninterrupted render and one that went on after a crash take
+the same path, so their bytes are equal. At the end segments and file exist side by side: a render takes twice the
+result's size on the disk.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+from itertools import chain, islice
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+
+from vidswap.errors import OutputError
+from vidswap.files import as_output_error, check_place, publish, refuse_clash
+from vidswap.media import copying as passthrough
+from vidswap.media.containers import kind_of
+from vidswap.media.encoder import Picture, Recipe, encoded, encoder, recipe_of, timed, track
+from vidswap.media.streams import seconds
+from vidswap.settings import WriteSettings
+from vidswap.types import Clip
+from vidswap.write.target import check
+from vidswap.write.work import MADE, Work, claimed, digest
+
+_STEADY = {"fflags": "+bitexact"}  # else Matroska's numbers of tracks are drawn by lot
+_PART = f"{MADE}.part"  # the film, until it is whole
+_HINT = "check the folder and its permissions, or write an .mkv"
+_INTERLEAVED = 2  # seconds that packets of one moment may lie apart in a file
+
+
+def check_writable(clip: Clip, out: Path, codec: str | None = None, trimmed: bool = False) -> None:
+    """Raise OutputError when `out` cannot become the result: unknown ending, no such folder, not writable, the clip
+    itself, or a container that does not take all that goes along (`codec` of the pictures, for what to do about it;
+    None is the container's own), from the first frame on or, where `trimmed`, from a later one. Call it before
+    rendering; it leaves nothing behind."""
+    check_place(out)
+    kind = kind_of(out)
+    refuse_clash([("the result", out)], [("the clip", clip.path)])
+    with as_output_error(out, av.FFmpegError):
+        check(clip, kind, codec or kind.codec, trimmed)
+
+
+def encode(
+    clip: Clip, frames: Iterable[Picture], out: Path, settings: WriteSettings, labels: Mapping[str, str]
+) -> None:
+    """Write `out` from (index, native picture) of consecutive frames of the clip: `render` and `join`, in a work folder
+    that does not outlive the call. Raises OutputError; whatever is raised, by `frames` as well, no file is left."""
+    check_writable(clip, out)
+    pictures = iter(frames)
+    first = next(pictures, None)
+    if first is None:
+        raise OutputError("there are no frames to write", "choose a range that has some")
+    recipe = recipe_of(clip, first[1], out, settings)
+    with claimed(out, kept=False) as folder:
+        work = Work(folder, "", first[0], settings.segment)
+        render(clip, chain([first], pictures), work, out, recipe)
+        join(clip, work, out, recipe, labels)
+
+
+def render(
+    clip: Clip, frames: Iterable[Picture], work: Work, out: Path, recipe: Recipe, *,
+    repeated: Container[int] = (), painted: Container[int] = (),
+) -> None:  # fmt: skip
+    """Encode consecutive frames of the clip, from `work.reached` on, as segments of `work`, each on the disk before the
+    next is begun; times come from `clip.pts`. `repeated` are the indices of those that could not be decoded, `painted`
+    of those that have another face, known when they come. Raises OutputError; whatever is raised, by `frames` as well,
+    the finished segments stay."""
+    pictures = iter(frames)
+    for first in pictures:
+        start = work.reached
+        if first[0] != start:
+            raise ValueError(f"render: expected frame {start}, got {first[0]}")
+        chunk = chain([first], islice(pictures, work.length - 1))
+        with as_output_error(out, av.FFmpegError, hint=_HINT), work.growing() as growing:
+            context = encoder(recipe)
+            stop, end = start, 0
+            for index, native in timed(clip, chunk, int(clip.pts[start]), recipe):
+                stop, end = index + 1, native.pts + native.duration
+                growing.add(_kept(packet, clip) for packet in encoded(context, native))
+            growing.add(_kept(packet, clip) for packet in encoded(context, None))
+            span = range(start, stop)
+            counts = [sum(index in each for index in span) for each in (repeated, painted)]
+            work.finish(growing.segment(span, end, bytes(context.extradata or b""), *counts), growing)
+
+
+def join(clip: Clip, work: Work, out: Path, recipe: Recipe, labels: Mapping[str, str]) -> None:
+    """Make `out` of all segments of `work` and the clip's own streams, copied.
+
+    A range that starts after the first frame is moved to time 0, with its sound; one that ends early ends the sound
+    too. `labels` join the clip's own tags: mp4 and mov keep those of the usual names (`comment`, `description` ...; the
+    switch that would keep all loses cover pictures), mkv all. Raises OutputError."""
+
+    def steps(video: Any, shift: int) -> Iterator[_Step]:
+        own = digest(bytes(video.codec_context.extradata or b""))
+        if any(segment.head != own for segment in work.segments):
+            raise OutputError(f"{out}: the segments of it do not fit together", "start over: `write.resume=False`")
+        return _joined(video, clip, work, shift)
+
+    _written(clip, (work.start, work.reached), steps, folder=work.folder, out=out, recipe=recipe, labels=labels)
+
+
+def transcode(clip: Clip, frames: Iterable[Picture], out: Path, settings: WriteSettings) -> None:
+    """As `encode`, in one pass without segments: what a render is compared with."""
+    pictures = iter(frames)
+    first = next(pictures)
+    recipe = recipe_of(clip, first[1], out, settings)
+    with claimed(out, kept=False) as folder:
+        _written(clip, (first[0], len(clip)),
+                 lambda video, shift: _encoded(video, clip, chain([first], pictures), shift, recipe),
+                 folder=folder, out=out, recipe=recipe, labels={})  # fmt: skip
+
+
+def _written(
+    clip: Clip, span: tuple[int, int], steps: Callable[[Any, int], Iterator[_Step]], *,
+    folder: Path, out: Path, recipe: Recipe, labels: Mapping[str, str],
+) -> None:  # fmt: skip
+    """Write `out`, whose pictures, the frames of `span`, are those of `steps`, made for a track and a shift in time."""
+    part = folder / _PART
+    try:
+        with (
+            as_output_error(out, av.FFmpegError, hint=_HINT), passthrough.opened(clip) as source,
+            _target(folder, out, source) as target,
+        ):  # fmt: skip
+            cut = passthrough.cut_of(clip, source, *span)
+            video = track(target, recipe)
+            tracks = passthrough.copied_streams(source, target)
+            passthrough.describe(source, target, video, cut, rate=clip.rate, labels=labels)
+            target.start_encoding()
+            others = passthrough.carried(source, tracks, cut, clip.stretches)
+            for packets in _interleaved(steps(video, round(cut.origin / clip.time_base)), others):
+                target.mux(packets)
+        with as_output_error(out):
+            publish(part, out)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+# -- pictures and sound in step ---------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Step:
+    """Packets of pictures, when the last of these ends, and whether the clip ends there."""
+
+    packets: list[Any]
+    end: Fraction
+    last: bool
+
+
+def _encoded(video: Any, clip: Clip, pictures: Iterable[Picture], shift: int, recipe: Recipe) -> Iterator[_Step]:
+    last, end = False, Fraction(0)
+    for index, native in timed(clip, pictures, shift, recipe):
+        last, end = index == len(clip) - 1, (native.pts + native.duration) * clip.time_base
+        yield _Step(list(encoded(video, native)), end, last=False)
+    yield _Step(list(encoded(video, None)), end, last)
+
+
+def _joined(video: Any, clip: Clip, work: Work, shift: int) -> Iterator[_Step]:
+    """The packets of all segments as one stream. Their times of decoding are made anew for the whole of it: the n-th
+    packet is decoded when picture n - delay is shown. Those of each segment would run into those of the next."""
+    stop = work.reached
+    shown = clip.pts[work.start : stop] - shift
+    ends = int(clip.pts[stop - 1]) - shift
+    delay = max(segment.delay for segment in work.segments)
+    step = max(1, int(np.median(np.diff(shown)))) if len(shown) > 1 else 1
+    place = 0
+    for segment in work.segments:
+        begin = int(clip.pts[segment.start]) - shift
+        ends = begin + segment.end
+        for payload, time, key in work.read(segment):
+            packet = av.Packet(payload)
+            packet.stream, packet.time_base, packet.is_keyframe = video, clip.time_base, key
+            packet.pts = begin + time
+            packet.dts = int(shown[place - delay]) if place >= delay else int(shown[0]) - (delay - place) * step
+            after = int(np.searchsorted(shown, packet.pts)) + 1
+            packet.duration = (int(shown[after]) if after < len(shown) else ends) - packet.pts
+            yield _Step([packet], (packet.dts + step) * clip.time_base, last=False)
+            place += 1
+    yield _Step([], ends * clip.time_base, last=stop == len(clip))
+
+
+def _interleaved(steps: Iterator[_Step], sound: Iterator[Any]) -> Iterator[list[Any]]:
+    """Packets of pictures and sound in step, so that the muxer has nothing to hoard. Sound after the last picture goes
+    on only where the clip itself ends."""
+    held = next(sound, None)
+    step = _Step([], Fraction(0), last=True)
+    for step in steps:
+        yield step.packets
+        while held is not None and seconds(held) < step.end:
+            yield [held]
+            held = next(sound, None)
+    for packet in () if held is None else chain([held], sound):
+        late = seconds(packet) - step.end
+        if step.last or late < 0:
+            yield [packet]
+        elif late > _INTERLEAVED:
+            return
+
+
+def _kept(packet: Any, clip: Clip) -> tuple[bytes, int, bool]:
+    return bytes(packet), int(packet.pts * packet.time_base / clip.time_base), packet.is_keyframe
+
+
+# -- files ------------------------------------------------------------------------------------------------------------
+
+
+def _target(folder: Path, out: Path, source: Any) -> Any:
+    kind, part = kind_of(out), f"file:{folder / _PART}"
+    return av.open(part, "w", format=kind.muxer, container_options={**_STEADY, **passthrough.muxing(source, kind)})
