@@ -21,16 +21,16 @@ import numpy as np
 
 from vidswap.read.dissolves import Dissolve, Dissolves, joined
 from vidswap.read.faces import FaceReader, open_faces
-from vidswap.read.follow import watch
+from vidswap.read.follow import follow_faces
 from vidswap.read.persons import SAME, persons_of
-from vidswap.read.shots import Cuts, shrunk
+from vidswap.read.shots import CutDetector, shrunk
 from vidswap.read.tracks import tracks_in
 from vidswap.train import damage, faces
 from vidswap.types import Array, Shot
 
 LOOKS, LIGHTS, TAKES = 4, 3, 2  # looks of a take, lights, takes of a person in each light
 SIDE, LENGTH = 256, 40  # of a take's pictures: pixels; how many of each person in a film
-PLAIN = faces.Recipe(size=SIDE, cover=0, relight=0, spoil=0, mirror=False)
+PLAIN = faces.Augmentation(size=SIDE, cover=0, relight=0, spoil=0, mirror=False)
 POSES = replace(PLAIN, yaw=9, pitch=6, roll=8, shift=0.05, zoom=0.1)
 STILL = replace(PLAIN, yaw=5, pitch=3, roll=4, shift=0.02, zoom=0.05)
 THRESHOLDS = (0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9)
@@ -72,7 +72,7 @@ def tone_of(picture: Array, mesh: Array) -> str:
 Take = tuple[int, int, int]  # who, in which light, the take's number
 
 
-def take(people: People, which: Take, recipe: faces.Recipe) -> Iterator[tuple[Array, Array]]:
+def take(people: People, which: Take, recipe: faces.Augmentation) -> Iterator[tuple[Array, Array]]:
     """Pictures (SIDE, SIDE, 3) and meshes of a person in a light, without end."""
     rng, (who, light, number) = np.random.default_rng(which), which
     while True:
@@ -160,7 +160,7 @@ def film(before: list[Array], after: list[Array], way: str) -> list[Array]:
 
 def persons_in(pictures: list[Array], reader: FaceReader) -> list[tuple[int, int, int]]:
     """(person, start, stop) of the tracks, read as a clip is."""
-    is_cut, dissolves, over, cuts = Cuts(), Dissolves(), list[Dissolve | None](), [0]
+    is_cut, dissolves, over, cuts = CutDetector(), Dissolves(), list[Dissolve | None](), [0]
 
     def watched() -> Iterator[tuple[int, Array, bool]]:
         for index, rgb in enumerate(pictures):
@@ -170,7 +170,7 @@ def persons_in(pictures: list[Array], reader: FaceReader) -> list[tuple[int, int
             over.append(dissolves(index, small, cut))
             yield index, rgb, cut
 
-    seen = list(watch(watched(), reader, 8))
+    seen = list(follow_faces(watched(), reader, 8))
     known = joined(each for each in (*over, dissolves.end()) if each)
     found = []
     for start, stop in pairwise([*cuts, len(seen)]):

@@ -17,13 +17,13 @@ from rendered import SOMEONE, Echo, track_of
 
 from vidswap.errors import VidswapError
 from vidswap.pipeline import checked
-from vidswap.progress import Clock
+from vidswap.progress import Progress
 from vidswap.read.clip import frames, open_clip
 from vidswap.render import Job, make, make_pictures
 from vidswap.settings import WriteSettings
 from vidswap.types import Clip, Shot
 from vidswap.write.pictures import is_for_pictures
-from vidswap.write.work import Work, claimed
+from vidswap.write.work import WorkFolder, open_work
 
 MEMORY = 4 << 30  # bytes: who claims more in a header is answered with an error of memory
 SETTINGS = WriteSettings(preset="ultrafast", crf=30, segment=20)
@@ -48,14 +48,14 @@ def read(path: Path) -> Clip:
 def render(clip: Clip, out: Path) -> None:
     """The clip with a grey patch in its corner."""
     span = Shot(0, min(len(clip), MOST))
-    recipe = checked(clip, span, out, WriteSettings() if is_for_pictures(clip, out) else SETTINGS)
+    encoding = checked(clip, span, out, WriteSettings() if is_for_pictures(clip, out) else SETTINGS)
     job = Job(clip, span, [track_of(0, 0, span.stop)], Echo(7, 3), SOMEONE, {}, {"comment": "rendered"})
-    with claimed(out) as folder:
-        work = Work(folder, job.key(recipe), 0, SETTINGS.segment)
-        if recipe:
-            make(job, out, recipe, work, Clock())
+    with open_work(out) as folder:
+        work = WorkFolder(folder, job.key(encoding), 0, SETTINGS.segment)
+        if encoding:
+            make(job, out, encoding, work, Progress())
         else:
-            make_pictures(job, out, work, Clock())
+            make_pictures(job, out, work, Progress())
 
 
 def answer(path: Path, out: Path | None) -> str:

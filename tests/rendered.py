@@ -12,21 +12,21 @@ from pathlib import Path
 import numpy as np
 
 from vidswap.face.geometry import posed
-from vidswap.media.encoder import recipe_of
+from vidswap.media.encoder import encoding_of
 from vidswap.plan.file import Facts, drafted
-from vidswap.progress import Clock
+from vidswap.progress import Progress
 from vidswap.read.clip import frames, open_clip
 from vidswap.render import Job, Made, make, mean_face
 from vidswap.settings import WriteSettings
 from vidswap.swap.engine import Needs
-from vidswap.types import Consent, Crops, Identity, Shot, Swapped, Track
-from vidswap.write.work import Work, claimed
+from vidswap.types import Consent, Crops, Identity, Shot, Swapped, TrackPart
+from vidswap.write.work import WorkFolder, open_work
 
 MEAN = mean_face()
 SOMEONE = Identity((np.zeros((8, 8, 3), np.uint8),), (MEAN,), np.ones(4, np.float32) / 2, Consent("self"))
 
 
-def write_plan(path: Path, name: str, facts: Facts, shots: Sequence[Shot], tracks: Sequence[Track]) -> None:
+def write_plan(path: Path, name: str, facts: Facts, shots: Sequence[Shot], tracks: Sequence[TrackPart]) -> None:
     """A plan file of tracks that are there already."""
     embeddings = np.stack([track.embedding for track in tracks]) if tracks else np.empty((0, 0), np.float32)
     with drafted(path) as draft:
@@ -49,12 +49,12 @@ class Echo:
         return Swapped(crops, np.full_like(crops.rgb, grey), crops.mask, np.array([grey]))
 
 
-def track_of(number: int, start: int, stop: int, size: int = 64) -> Track:
+def track_of(number: int, start: int, stop: int, size: int = 64) -> TrackPart:
     """A face in the middle of a picture of `size` pixels, seen in the frames [start, stop)."""
     mesh = posed(MEAN, (20.0, np.eye(3), np.array([size / 2, size / 2, 0])))
     back = np.array([[size / 8, 0, 0], [0, size / 8, 0]])
     count = stop - start
-    return Track(
+    return TrackPart(
         number, number, start, np.repeat(mesh[None], count, 0), np.ones(count, bool), np.ones(4, np.float32) / 2,
         np.full((count, 8, 8), 255, np.uint8), np.repeat(back[None], count, 0),
     )  # fmt: skip
@@ -65,11 +65,11 @@ def rendered(source: Path, out: Path, length: int = 20, *, crf: int = 16, resume
     clip = open_clip(source)
     count = len(clip)
     tracks = [track_of(0, 0, count), track_of(1, 10, 35), track_of(2, 40, count - 5)]
-    recipe = recipe_of(clip, next(frames(clip)).native, out, WriteSettings(crf=crf, preset="veryfast"))
+    encoding = encoding_of(clip, next(frames(clip)).native, out, WriteSettings(crf=crf, preset="veryfast"))
     job = Job(clip, Shot(0, count), tracks, Echo(7, 3), SOMEONE, {}, {"comment": "rendered"})
-    with claimed(out) as folder:
-        work = Work(folder, job.key(recipe, length), 0, length, resume=resume)
-        return make(job, out, recipe, work, Clock())
+    with open_work(out) as folder:
+        work = WorkFolder(folder, job.key(encoding, length), 0, length, resume=resume)
+        return make(job, out, encoding, work, Progress())
 
 
 def main(source: str, out: str, length: str, die: str) -> None:

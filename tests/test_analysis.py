@@ -22,14 +22,14 @@ from vidswap.errors import InputError, ModelError, NoFaceError, OutputError, Usa
 from vidswap.face import geometry
 from vidswap.plan.file import open_plan
 from vidswap.plan.store import Cache
-from vidswap.progress import Clock
+from vidswap.progress import Progress
 from vidswap.read import clip as clips
-from vidswap.read import spool, steady
+from vidswap.read import smoothing, spool
 from vidswap.read.faces import open_faces
-from vidswap.read.persons import Sketch
+from vidswap.read.persons import TrackSummary
 from vidswap.render import mean_face
 from vidswap.settings import ReadSettings
-from vidswap.timepoint import moment
+from vidswap.timepoint import time_point
 from vidswap.types import Clip, Face, Shot
 
 SAMPLES = Path(__file__).parents[1] / "samples"
@@ -51,7 +51,7 @@ def passes(monkeypatch) -> list[Shot]:
         yield span, [], []
 
     def tracks_in(shot, faces, first, number, dissolves):
-        someone = Sketch(shot.start, shot.stop, 1.0, np.ones(4, np.float32) / 2)
+        someone = TrackSummary(shot.start, shot.stop, 1.0, np.ones(4, np.float32) / 2)
         return [(track_of(number, shot.start, shot.stop), someone)]
 
     monkeypatch.setattr(analysis, "analyse", analyse)
@@ -62,7 +62,7 @@ def passes(monkeypatch) -> list[Shot]:
 def found(film: Path, settings: ReadSettings) -> tuple[Shot, int]:
     """The span of the plan, and how long its track is."""
     clip = clips.open_clip(film)
-    with analysis.planned(clip, pipeline.span_of(clip, settings), settings, None, Clock()) as plan:
+    with analysis.find_plan(clip, pipeline.span_of(clip, settings), settings, None, Progress()) as plan:
         track = plan.tracks[0]
         return plan.span, len(track.part(track.start, track.stop))
 
@@ -100,7 +100,7 @@ def test_what_changed_is_looked_at_anew(film, tmp_path, passes, monkeypatch, cha
         monkeypatch.setattr(analysis, "code_of", lambda *_: "another")
     elif change == "every":
         monkeypatch.setattr(analysis, "DETECT_EVERY", 99)
-    found(film, replace(settings, start=moment("5f")) if change == "span" else settings)
+    found(film, replace(settings, start=time_point("5f")) if change == "span" else settings)
     assert len(passes) == 2
     assert len(Cache(tmp_path / "cache").entries()) == 2
 
@@ -148,7 +148,7 @@ def test_an_entry_stays_readable_while_the_cache_is_cleared(film, tmp_path, pass
     settings = ReadSettings(cache=tmp_path / "cache")
     clip = clips.open_clip(film)
     with ExitStack() as stack:
-        plan = stack.enter_context(analysis.planned(clip, Shot(0, 20), settings, None, Clock()))
+        plan = stack.enter_context(analysis.find_plan(clip, Shot(0, 20), settings, None, Progress()))
         Cache(tmp_path / "cache").clear()
         assert len(plan.tracks[0].part(0, 20)) == 20
 
@@ -165,14 +165,14 @@ def plan(film, tmp_path, passes) -> Path:
 def test_a_plan_stands_for_the_pass(film, plan, passes):
     settings = ReadSettings(plan=plan)
     assert found(film, settings) == (Shot(5, 15), 10)
-    assert found(film, replace(settings, start=moment("7f"), end=moment("9f"))) == (Shot(7, 9), 2)
+    assert found(film, replace(settings, start=time_point("7f"), end=time_point("9f"))) == (Shot(7, 9), 2)
     assert passes == []
 
 
 def test_a_plan_of_something_else_is_refused(film, plan, tmp_path, monkeypatch, passes):
     settings = ReadSettings(plan=plan)
     with pytest.raises(UsageError, match="5f to 15f"):
-        found(film, replace(settings, start=moment("4f")))
+        found(film, replace(settings, start=time_point("4f")))
     with pytest.raises(UsageError, match="another clip"):
         found(make_clip(tmp_path / "other.mp4", moving(20, seed=1), sound=False), settings)
     with pytest.raises(InputError, match="there is no plan"):
@@ -270,7 +270,7 @@ def test_shots_are_drawn_up_one_by_one(tmp_path, monkeypatch):
     def tracks_in(shot, faces, first, number, dissolves):
         asked.append(f"tracks {shot.start}")
         alike = np.eye(4, dtype=np.float32)[shot.start // 10 % 2]
-        return [(track_of(number, shot.start, shot.stop), Sketch(shot.start, shot.stop, 1.0 + shot.start, alike))]
+        return [(track_of(number, shot.start, shot.stop), TrackSummary(shot.start, shot.stop, 1.0 + shot.start, alike))]
 
     def found():
         for start in (0, 10, 20):
@@ -279,7 +279,7 @@ def test_shots_are_drawn_up_one_by_one(tmp_path, monkeypatch):
 
     monkeypatch.setattr(analysis, "tracks_in", tracks_in)
     facts = {"versions": {}, "size": [64, 64, 30], "span": [0, 30]}
-    analysis.draw_up(tmp_path / "a.plan", "a", facts, found(), Clock())
+    analysis.draw_up(tmp_path / "a.plan", "a", facts, found(), Progress())
     assert asked == [f"{what} {start}" for start in (0, 10, 20) for what in ("shot", "tracks")]
     with open_plan(tmp_path / "a.plan") as plan:
         assert [(each.id, each.start, each.person) for each in plan.tracks] == [(0, 0, 0), (1, 10, 1), (2, 20, 0)]
@@ -302,8 +302,8 @@ def test_shots_cover_all_frames_once_and_begin_at_cuts(cuts, start, film_of_twen
             return []
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(analysis, "Cuts", Told)
-        seen = analysis.analyse(film_of_twenty, Shot(start, 20), Blind(), Clock())
+        patch.setattr(analysis, "CutDetector", Told)
+        seen = analysis.analyse(film_of_twenty, Shot(start, 20), Blind(), Progress())
         found = [(shot, list(faces)) for shot, faces, _ in seen]
     assert [i for shot, _ in found for i in range(shot.start, shot.stop)] == list(range(start, 20))
     assert {shot.start for shot, _ in found} == {i for i in range(start, 20) if cuts[i] or i == start}
@@ -328,7 +328,7 @@ def test_a_dissolve_from_one_person_to_another_shows_two(tmp_path):
     pictures = [one + share * (other - one) for share in shares]
     film = make_clip(tmp_path / "film.mp4", list(np.rint(pictures).astype(np.uint8)), sound=False)
     clip = clips.open_clip(film)
-    with analysis.planned(clip, Shot(0, 60), ReadSettings(), reader, Clock()) as plan:
+    with analysis.find_plan(clip, Shot(0, 60), ReadSettings(), reader, Progress()) as plan:
         assert sorted(track.person for track in plan.tracks) == [0, 1]
         assert abs(plan.tracks[0].stop - 30) <= 3
         assert plan.tracks[0].stop == plan.tracks[1].start
@@ -339,14 +339,14 @@ def test_a_person_beside_their_mirror_image_is_one(tmp_path):
     shown = [cv2.resize(frame.rgb, (384, 216)) for frame in clips.frames(clips.open_clip(CLIP), 0, 30)]
     film = make_clip(tmp_path / "film.mp4", [np.hstack([rgb, rgb[:, ::-1]]) for rgb in shown], sound=False)
     clip, reader = clips.open_clip(film), open_faces("embedded")
-    with analysis.planned(clip, Shot(0, 30), ReadSettings(), reader, Clock()) as plan:
+    with analysis.find_plan(clip, Shot(0, 30), ReadSettings(), reader, Progress()) as plan:
         assert [(track.person, len(track)) for track in plan.tracks] == [(0, 30), (0, 30)]
 
 
 def test_no_more_is_held_of_a_long_take_than_of_a_short_one(tmp_path, film_of_twenty, monkeypatch):
     """Neither faces nor their meshes, whatever the length of the one shot."""
-    monkeypatch.setattr(steady, "PIECE", 64)
-    monkeypatch.setattr(steady, "MARGIN", 20)
+    monkeypatch.setattr(smoothing, "PIECE", 64)
+    monkeypatch.setattr(smoothing, "MARGIN", 20)
     monkeypatch.setattr(spool, "HELD", 100_000)
     mean = mean_face()
 
@@ -365,11 +365,11 @@ def test_no_more_is_held_of_a_long_take_than_of_a_short_one(tmp_path, film_of_tw
 
         pictures = [SimpleNamespace(index=index, rgb=np.zeros((64, 96, 3), np.uint8)) for index in range(count)]
         monkeypatch.setattr(analysis.clips, "frames", lambda clip, start, stop: iter(pictures))
-        monkeypatch.setattr(analysis, "watch", watched)
+        monkeypatch.setattr(analysis, "follow_faces", watched)
         facts = {"versions": {}, "size": [96, 64, count], "span": [0, count]}
         tracemalloc.start()
-        seen = analysis.analyse(film_of_twenty, Shot(0, count), None, Clock())
-        analysis.draw_up(tmp_path / "a.plan", "a", facts, seen, Clock())
+        seen = analysis.analyse(film_of_twenty, Shot(0, count), None, Progress())
+        analysis.draw_up(tmp_path / "a.plan", "a", facts, seen, Progress())
         peak = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
         with open_plan(tmp_path / "a.plan") as plan:

@@ -16,7 +16,7 @@ from vidswap.pipeline import mean_face, swap_clip
 from vidswap.read.clip import frames, open_clip
 from vidswap.read.faces import open_faces
 from vidswap.settings import ReadSettings, Settings, SwapSettings, WriteSettings
-from vidswap.timepoint import moment
+from vidswap.timepoint import time_point
 
 SAMPLES = Path(__file__).parents[1] / "samples"
 CLIP, SELFIE = SAMPLES / "clip.mp4", SAMPLES / "selfie.jpg"
@@ -26,7 +26,7 @@ SECONDS = "0.6"
 @pytest.mark.parametrize("engine", ["warp", "embedded"])
 def test_the_face_becomes_the_selfies_and_all_else_stays(tmp_path, engine):
     heard: list[tuple[str, int, int]] = []
-    read, write = ReadSettings(end=moment(SECONDS)), WriteSettings(sheet=tmp_path / "sheet.png")
+    read, write = ReadSettings(end=time_point(SECONDS)), WriteSettings(sheet=tmp_path / "sheet.png")
     choice = Settings(read, SwapSettings(engine), write)
     out = tmp_path / "out.mp4"
     done = swap_clip(CLIP, SELFIE, "self", out, settings=choice, report=lambda *words: heard.append(words))
@@ -57,7 +57,7 @@ def test_the_face_becomes_the_selfies_and_all_else_stays(tmp_path, engine):
 
 def test_equal_seeds_give_equal_films(tmp_path):
     def pixels(name: str) -> np.ndarray:
-        choice = Settings(ReadSettings(end=moment("0.2")), SwapSettings("embedded", steps=1, seed=3))
+        choice = Settings(ReadSettings(end=time_point("0.2")), SwapSettings("embedded", steps=1, seed=3))
         swap_clip(CLIP, SELFIE, "self", tmp_path / name, settings=choice)
         return np.stack([frame.rgb for frame in frames(open_clip(tmp_path / name))])
 

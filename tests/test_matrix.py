@@ -21,15 +21,15 @@ from films import CHAPTERS, FONT, PAL, Film, Sound, Text, make_film
 from footage import RATE
 
 from vidswap.face.geometry import posed
-from vidswap.media.encoder import recipe_of
-from vidswap.progress import Clock
+from vidswap.media.encoder import encoding_of
+from vidswap.progress import Progress
 from vidswap.read.clip import frames, open_clip
 from vidswap.render import Job, make, mean_face
 from vidswap.settings import WriteSettings
 from vidswap.swap.engine import Needs
-from vidswap.types import Consent, Crops, Identity, Shot, Swapped, Track
+from vidswap.types import Consent, Crops, Identity, Shot, Swapped, TrackPart
 from vidswap.write.film import check_writable
-from vidswap.write.work import Work, claimed
+from vidswap.write.work import WorkFolder, open_work
 
 MEAN = mean_face()
 SOMEONE = Identity((np.zeros((8, 8, 3), np.uint8),), (MEAN,), np.ones(4, np.float32) / 2, Consent("self"))
@@ -83,16 +83,16 @@ def rendered(source: Path, out: Path, case: Case) -> Path:
     clip = open_clip(source)
     span = Shot(case.start, len(clip) if case.stop is None else case.stop)
     check_writable(clip, out)
-    recipe = recipe_of(clip, next(frames(clip, span.start, span.start + 1)).native, out, case.settings)
+    encoding = encoding_of(clip, next(frames(clip, span.start, span.start + 1)).native, out, case.settings)
     count = len(span)
     middle = np.array([clip.width / 2, clip.height / 2, 0])
     mesh = np.repeat(posed(MEAN, (7.0, np.eye(3), middle))[None].astype(np.float32), count, 0)
     grid = np.repeat(np.array([[clip.width / 8, 0, 0], [0, clip.height / 8, 0]])[None], count, 0)
     visible = np.full((count, 8, 8), 255, np.uint8)
-    track = Track(0, 0, span.start, mesh, np.ones(count, bool), np.ones(4, np.float32) / 2, visible, grid)
+    track = TrackPart(0, 0, span.start, mesh, np.ones(count, bool), np.ones(4, np.float32) / 2, visible, grid)
     job = Job(clip, span, [track], Paint(), SOMEONE, {}, LABELS)
-    with claimed(out) as folder:
-        make(job, out, recipe, Work(folder, job.key(recipe), span.start, case.settings.segment), Clock())
+    with open_work(out) as folder:
+        make(job, out, encoding, WorkFolder(folder, job.key(encoding), span.start, case.settings.segment), Progress())
     return out
 
 

@@ -14,14 +14,14 @@ import pytest
 from footage import make_clip, moving
 from rendered import SOMEONE, Echo, track_of, write_plan
 
-from vidswap.media.encoder import recipe_of
-from vidswap.plan.file import glimpsed, open_plan
-from vidswap.progress import Clock, peak
+from vidswap.media.encoder import encoding_of
+from vidswap.plan.file import open_plan, subsample
+from vidswap.progress import Progress, peak
 from vidswap.read.clip import frames, open_clip
 from vidswap.render import Job, make
 from vidswap.settings import WriteSettings
 from vidswap.types import Shot
-from vidswap.write.work import Work, claimed
+from vidswap.write.work import WorkFolder, open_work
 
 RATE, SIDE = 25, 64
 SHORT, LONG = 5 * RATE, 60 * RATE  # frames
@@ -30,10 +30,10 @@ MOST = 10_000_000  # bytes; the meshes of the longer tracks alone would be 17 MB
 
 def main(clip: str, plan: str, out: str) -> None:
     source = open_clip(Path(clip))
-    recipe = recipe_of(source, next(frames(source)).native, Path(out), WriteSettings(preset="ultrafast"))
-    with open_plan(Path(plan)) as found, claimed(Path(out)) as folder:
+    encoding = encoding_of(source, next(frames(source)).native, Path(out), WriteSettings(preset="ultrafast"))
+    with open_plan(Path(plan)) as found, open_work(Path(out)) as folder:
         job = Job(source, found.span, found.tracks, Echo(16, 4), SOMEONE, {}, {})
-        make(job, Path(out), recipe, Work(folder, "key", 0, 240), Clock())
+        make(job, Path(out), encoding, WorkFolder(folder, "key", 0, 240), Progress())
     print(peak())
 
 
@@ -61,13 +61,13 @@ def test_a_glimpse_of_a_track_has_no_more_frames_than_asked_for():
     marked = np.arange(1000, dtype=np.float32)
     track.mesh[:, 0, 0] = marked
     for most in (1, 7, 333, 999, 1000, 5000):
-        taken = glimpsed(track, most).mesh[:, 0, 0]
+        taken = subsample(track, most).mesh[:, 0, 0]
         steps = np.diff(taken)
         assert len(taken) <= most
         assert taken[0] == 0
         assert len(np.unique(steps)) <= 1, "evenly"
         assert len(taken) > min(most, 1000) / 2
-    assert np.array_equal(glimpsed(track, 1000).mesh, track.mesh)
+    assert np.array_equal(subsample(track, 1000).mesh, track.mesh)
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ from vidswap.errors import ConsentError, EngineError, ModelError, OutputError
 from vidswap.models.registry import ROOT
 from vidswap.settings import ReadSettings, Settings, SwapSettings, WriteSettings
 from vidswap.swap.engine import Needs, open_engine
-from vidswap.timepoint import moment
+from vidswap.timepoint import time_point
 
 SAMPLES = Path(__file__).parents[1] / "samples"
 FACE = ["--face", "me.png", "--consent", "self", "--engine", "warp"]
@@ -148,7 +148,7 @@ def test_a_before_after_picture_that_cannot_be_written_leaves_the_film_and_nothi
 
 
 def test_an_ending_that_is_added_is_said_and_so_is_a_folder(tmp_path):
-    read = ReadSettings(end=moment("1f"))
+    read = ReadSettings(end=time_point("1f"))
     clip, face = SAMPLES / "clip.mp4", SAMPLES / "selfie.jpg"
     done = pipeline.swap_clip(clip, face, "self", tmp_path / "out", settings=Settings(read, SwapSettings("warp")))
     assert done.out == tmp_path / "out.mp4"
@@ -168,7 +168,7 @@ def test_an_engine_that_is_handed_in_fails_in_words_too(tmp_path):
         def swap(self, crops, identity, previous):
             raise KeyError("lora")
 
-    read = ReadSettings(end=moment("2f"))
+    read = ReadSettings(end=time_point("2f"))
     with pytest.raises(EngineError, match="Mine failed at frames 0 to 1: KeyError: 'lora'"):
         pipeline.swap_clip(SAMPLES / "clip.mp4", SAMPLES / "selfie.jpg", "self", tmp_path / "out.mp4",
                            settings=Settings(read), engine=Mine())  # fmt: skip

@@ -16,12 +16,12 @@ from hypothesis import strategies as st
 from vidswap import pipeline, render
 from vidswap.errors import NoFaceError, UsageError
 from vidswap.face.geometry import posed
-from vidswap.progress import Clock
+from vidswap.progress import Progress
 from vidswap.settings import ReadSettings
 from vidswap.swap.engine import Needs
 from vidswap.threads import Layer, relay
-from vidswap.timepoint import moment
-from vidswap.types import Clip, Consent, Crops, Frame, Identity, Shot, Swapped, Track
+from vidswap.timepoint import time_point
+from vidswap.types import Clip, Consent, Crops, Frame, Identity, Shot, Swapped, TrackPart
 
 SIDE, MEAN = 48, render.mean_face()
 SOMEONE = Identity((np.zeros((8, 8, 3), np.uint8),), (MEAN,), np.ones(4, np.float32) / 2, Consent("self"))
@@ -41,11 +41,11 @@ class Mirror:
         return Swapped(crops, crops.rgb, crops.mask)
 
 
-def track_of(number: int, start: int, stop: int, person: int = 0) -> Track:
+def track_of(number: int, start: int, stop: int, person: int = 0) -> TrackPart:
     mesh = posed(MEAN, (20.0, np.eye(3), np.array([SIDE / 2, SIDE / 2, 0])))
     count = stop - start
     back = np.array([[SIDE / 8, 0, 0], [0, SIDE / 8, 0]])
-    return Track(
+    return TrackPart(
         number, person, start, np.repeat(mesh[None], count, 0), np.ones(count, bool), np.ones(4, np.float32) / 2,
         np.full((count, 8, 8), 255, np.uint8), np.repeat(back[None], count, 0),
     )  # fmt: skip
@@ -63,8 +63,8 @@ class Footage:
             yield Frame(index, np.full((SIDE, SIDE, 3), index, np.uint8), lambda native: native)
 
 
-def relayed(footage: Iterable[Frame], tracks: list[Track], engine: Mirror) -> Iterator[tuple[Frame, list[Layer]]]:
-    calls = (render.calls_of(track, engine, SOMEONE, Clock()) for track in tracks)
+def relayed(footage: Iterable[Frame], tracks: list[TrackPart], engine: Mirror) -> Iterator[tuple[Frame, list[Layer]]]:
+    calls = (render.calls_of(track, engine, SOMEONE, Progress()) for track in tracks)
     return relay(footage, merge(*calls, key=attrgetter("stop")), engine.needs.window)
 
 
@@ -140,12 +140,12 @@ def test_choose_takes_the_largest_all_or_numbers():
 def test_span_holds_the_frames_from_start_up_to_end():
     clip = clip_of([5.0, 5.1, 5.3, 5.6, 6.0])  # a clip need not begin at 0, nor be regular
     assert pipeline.span_of(clip, ReadSettings()) == Shot(0, 5)
-    assert pipeline.span_of(clip, ReadSettings(moment("0.1"), moment("0.6"))) == Shot(1, 3)
-    assert pipeline.span_of(clip, ReadSettings(moment("0.2"))) == Shot(2, 5)
-    assert pipeline.span_of(clip, ReadSettings(moment("2f"), moment("0.6"))) == Shot(2, 3)
-    assert pipeline.span_of(clip, ReadSettings(end=moment("99f"))) == Shot(0, 5)
+    assert pipeline.span_of(clip, ReadSettings(time_point("0.1"), time_point("0.6"))) == Shot(1, 3)
+    assert pipeline.span_of(clip, ReadSettings(time_point("0.2"))) == Shot(2, 5)
+    assert pipeline.span_of(clip, ReadSettings(time_point("2f"), time_point("0.6"))) == Shot(2, 3)
+    assert pipeline.span_of(clip, ReadSettings(end=time_point("99f"))) == Shot(0, 5)
     with pytest.raises(UsageError, match=r"5, over 1\.00 s"):
-        pipeline.span_of(clip, ReadSettings(moment("1.5")))
+        pipeline.span_of(clip, ReadSettings(time_point("1.5")))
 
 
 @given(st.lists(st.integers(), min_size=1, max_size=40, unique=True), st.integers(0, 9))

@@ -7,8 +7,8 @@ from time import sleep
 
 import pytest
 
-from vidswap import clock as clocks
-from vidswap.progress import Clock
+from vidswap import progress as clocks
+from vidswap.progress import Progress
 
 
 @pytest.fixture
@@ -24,7 +24,7 @@ def hands(monkeypatch):
 
 
 def test_time_is_booked_to_the_innermost_stage(hands):
-    clock = Clock()
+    clock = Progress()
 
     def items():
         for _ in range(3):
@@ -43,7 +43,7 @@ def test_time_is_booked_to_the_innermost_stage(hands):
 
 
 def test_a_stage_that_fails_is_closed(hands):
-    clock = Clock()
+    clock = Progress()
     with pytest.raises(KeyError), clock.stage("outer"), clock.stage("inner"):
         raise KeyError
     with clock.stage("after"):
@@ -53,7 +53,7 @@ def test_a_stage_that_fails_is_closed(hands):
 
 
 def test_what_waits_for_another_thread_is_booked_to_nobody(hands):
-    clock = Clock()
+    clock = Progress()
     with clock.stage("encode"):
         hands(1)
         for _ in clock.each(None, (hands(100) for _ in range(3))):
@@ -63,7 +63,7 @@ def test_what_waits_for_another_thread_is_booked_to_nobody(hands):
 
 
 def test_each_thread_books_what_it_did_itself():
-    clock, both = Clock(), Barrier(2)
+    clock, both = Progress(), Barrier(2)
 
     def work(name: str) -> None:
         with clock.stage(name), clock.stage("inner"):
@@ -83,7 +83,7 @@ def test_each_thread_books_what_it_did_itself():
 
 def test_progress_is_told_from_nothing_to_all():
     heard: list[tuple[str, int, int]] = []
-    clock = Clock(lambda *words: heard.append(words))
+    clock = Progress(lambda *words: heard.append(words))
     assert list(clock.told("work", "ab", 2)) == ["a", "b"]
     assert heard == [("work", 0, 2), ("work", 1, 2), ("work", 2, 2)]
 

@@ -16,14 +16,14 @@ from hypothesis import strategies as st
 from rendered import SOMEONE, Echo, rendered, track_of
 
 from vidswap.errors import EngineError, OutputError
-from vidswap.media.encoder import recipe_of
-from vidswap.progress import Clock
+from vidswap.media.encoder import encoding_of
+from vidswap.progress import Progress
 from vidswap.read.clip import frames, open_clip
 from vidswap.render import Job, make, pictures, recalled
 from vidswap.settings import WriteSettings
 from vidswap.types import Crops, Shot, Swapped
 from vidswap.write.answers import Answers
-from vidswap.write.work import Segment, Work, claimed
+from vidswap.write.work import Segment, WorkFolder, open_work
 
 COUNT, LENGTH, KILLS = 120, 20, 20
 SCRIPT = Path(__file__).parent / "rendered.py"
@@ -102,7 +102,7 @@ def test_what_does_not_fit_is_rendered_again(source, whole, tmp_path, harm):
 
 def test_two_renders_of_one_file_do_not_collide(source, whole, tmp_path):
     out = tmp_path / "out.mp4"
-    with claimed(out) as folder:
+    with open_work(out) as folder:
         before = sorted(folder.iterdir())
         with pytest.raises(OutputError, match="being rendered") as caught:
             rendered(source, out, LENGTH)
@@ -133,12 +133,12 @@ def test_frames_with_another_face_are_counted_over_all(source, tmp_path):
     beyond = replace(track_of(1, 20, 60), mesh=track_of(1, 20, 60).mesh + np.float32([500, 0, 0]))
     covered = replace(track_of(2, 70, 110), visible=np.zeros((40, 8, 8), np.uint8))
     clip, out = open_clip(source), tmp_path / "out.mp4"
-    recipe = recipe_of(clip, next(frames(clip)).native, out, WriteSettings(preset="ultrafast"))
-    with claimed(out) as folder:
+    encoding = encoding_of(clip, next(frames(clip)).native, out, WriteSettings(preset="ultrafast"))
+    with open_work(out) as folder:
         for tracks, painted in ([track_of(0, 10, 35), beyond, covered], 25), ([beyond, covered], 0):
             job = Job(clip, Shot(0, COUNT), tracks, Echo(7, 3), SOMEONE, {}, {})
-            straight = make(job, out, recipe, Work(folder, str(painted), 0, LENGTH), Clock())
-            again = make(job, out, recipe, Work(folder, str(painted), 0, LENGTH), Clock())
+            straight = make(job, out, encoding, WorkFolder(folder, str(painted), 0, LENGTH), Progress())
+            again = make(job, out, encoding, WorkFolder(folder, str(painted), 0, LENGTH), Progress())
             assert (straight.resumed, straight.painted) == (0, painted)
             assert (again.resumed, again.painted) == (COUNT, painted)
 
@@ -237,7 +237,7 @@ sizes = st.integers(1, 9).flatmap(lambda window: st.tuples(st.just(window), st.i
 def test_from_any_boundary_on_the_pictures_are_the_same(source, tmp_path_factory, places, size, length):
     tracks = [track_of(number, *span) for number, span in enumerate(places)]
     job = Job(open_clip(source), Shot(0, 60), tracks, Echo(*size), SOMEONE, {}, {})
-    work = Work(tmp_path_factory.mktemp("work"), "key", 0, length)
+    work = WorkFolder(tmp_path_factory.mktemp("work"), "key", 0, length)
     straight = dict(planes(job, {}, work))
     assert sorted(straight) == list(range(60))
     for boundary in range(0, 61, length):
@@ -251,7 +251,7 @@ def test_from_any_boundary_on_the_pictures_are_the_same(source, tmp_path_factory
 
 
 def planes(job, previous, work):
-    for frame, _ in pictures(job, previous, work, Clock()):
+    for frame, _ in pictures(job, previous, work, Progress()):
         layout = frame.native.planes
         rows = [np.frombuffer(plane, np.uint8).reshape(plane.height, -1)[:, : plane.width] for plane in layout]
         yield frame.index, tuple(row.tobytes() for row in rows)

@@ -15,19 +15,19 @@ from vidswap.cli import main as cli
 from vidswap.cli.words import in_flags
 from vidswap.errors import ConsentError, InputError, UsageError, quoted
 from vidswap.settings import SECTIONS, ReadSettings, Settings, SwapSettings, WriteSettings, setting
-from vidswap.timepoint import Moment
+from vidswap.timepoint import TimePoint
 
 HUGE = "9" * 5000  # Python neither reads nor writes so many digits
 
 
 @pytest.mark.parametrize(("given_", "kept"), [
-    ("1:02.5", Moment(Fraction(125, 2))), (3, Moment(Fraction(3))), (0.1, Moment(Fraction(1, 10))),
-    (Fraction(1, 3), Moment(Fraction(1, 3))), ("12f", Moment(Fraction(12), in_frames=True)),
-    (np.float64(2.5), Moment(Fraction(5, 2))), (np.int32(2), Moment(Fraction(2))), (None, None),
+    ("1:02.5", TimePoint(Fraction(125, 2))), (3, TimePoint(Fraction(3))), (0.1, TimePoint(Fraction(1, 10))),
+    (Fraction(1, 3), TimePoint(Fraction(1, 3))), ("12f", TimePoint(Fraction(12), in_frames=True)),
+    (np.float64(2.5), TimePoint(Fraction(5, 2))), (np.int32(2), TimePoint(Fraction(2))), (None, None),
 ])  # fmt: skip
 def test_times_are_taken_as_numbers_and_as_words(given_, kept):
     assert ReadSettings(start=given_).start == kept
-    assert ReadSettings(end=given_ or 99).end == (kept or Moment(Fraction(99)))
+    assert ReadSettings(end=given_ or 99).end == (kept or TimePoint(Fraction(99)))
 
 
 @given(st.integers(0, 10**9), st.integers(0, 6))

@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vidswap.threads import Stopped, ahead, beside
+from vidswap.threads import Stopped, beside, prefetch
 
 DEPTHS = st.integers(1, 4)
 
@@ -51,7 +51,7 @@ class Broken(Exception):
 
 
 def pull(items, depth: int) -> list:
-    with ahead(items, depth) as line:
+    with prefetch(items, depth) as line:
         return list(line)
 
 
@@ -74,7 +74,7 @@ def test_what_is_raised_comes_where_the_item_would_have(length, broken, depth):
 
     got: list[int] = []
     if broken < length:
-        with pytest.raises(Broken) as caught, ahead(items(), depth) as line:
+        with pytest.raises(Broken) as caught, prefetch(items(), depth) as line:
             got.extend(line)
         assert "items" in [entry.name for entry in caught.traceback], "its traceback says where"
     else:
@@ -92,7 +92,7 @@ def test_no_more_than_depth_wait(depth, taken):
             made.append(number)
             yield number
 
-    with ahead(items(), depth) as line:
+    with prefetch(items(), depth) as line:
         for number in line:
             assert len(made) <= number + 1 + depth
             if number == taken:
@@ -116,7 +116,7 @@ def test_leaving_early_closes_the_items_in_their_own_thread(depth, taken):
             closed.append(threading.get_ident())
 
     def use() -> None:
-        with ahead(items(), depth) as line:
+        with prefetch(items(), depth) as line:
             for number in line:
                 if number == taken:
                     raise Broken
@@ -138,7 +138,7 @@ def test_items_that_were_used_are_not_held():
             del item
 
     most = 0
-    with ahead(items(), 2) as line:
+    with prefetch(items(), 2) as line:
         for item in line:
             time.sleep(0.001)
             most = max(most, len(alive))
@@ -213,7 +213,7 @@ def used_beside(use: Callable[[Iterator], list], items: Iterator) -> list:
 
 
 def made_ahead(use: Callable[[Iterator], list], items: Iterator) -> list:
-    with ahead(items, 2) as line:
+    with prefetch(items, 2) as line:
         return use(line)
 
 
@@ -261,7 +261,7 @@ def test_a_signal_at_any_moment_ends_all_threads(delay, depth):
 
     def run() -> None:
         signal.setitimer(signal.ITIMER_REAL, delay)
-        with ahead(items(), depth) as line:
+        with prefetch(items(), depth) as line:
             beside(use, line, depth)
 
     before = living()
@@ -283,7 +283,7 @@ def test_a_process_ends_at_once(number, tmp_path):
 import signal, sys, time
 from itertools import count
 from pathlib import Path
-from vidswap.threads import ahead, beside
+from vidswap.threads import beside, prefetch
 def ended(*_): raise SystemExit(143)
 signal.signal(signal.SIGTERM, ended)
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -291,7 +291,7 @@ def use(line):
     for number in line:
         Path({str(tmp_path / "going")!r}).touch()
 try:
-    with ahead(count(), 2) as line:
+    with prefetch(count(), 2) as line:
         beside(use, line, 2)
 except KeyboardInterrupt:
     sys.exit(130)
@@ -320,7 +320,7 @@ def test_a_signal_around_the_start_of_a_thread_does_not_hang(monkeypatch, after)
         yield from range(100)
 
     monkeypatch.setattr("vidswap.threads.start_new_thread", start)
-    with pytest.raises(KeyboardInterrupt), ahead(items(), 2):
+    with pytest.raises(KeyboardInterrupt), prefetch(items(), 2):
         pass
     for thread in started:
         thread.join(5)

@@ -19,7 +19,7 @@ from vidswap.plan.file import open_plan
 from vidswap.read.clip import frames, open_clip
 from vidswap.read.faces import FaceReader, open_faces
 from vidswap.settings import ReadSettings, Settings, SwapSettings, WriteSettings
-from vidswap.timepoint import moment
+from vidswap.timepoint import time_point
 
 SAMPLES = Path(__file__).parents[1] / "samples"
 CLIP, SELFIE = SAMPLES / "clip.mp4", SAMPLES / "selfie.jpg"
@@ -132,7 +132,7 @@ def stopping(stage: str, at: int) -> Report:
 
 def test_the_diffusion_goes_on_to_the_same_bytes_after_a_stop(tmp_path: Path) -> None:
     """Its windows overlap and remember: what it answered before the stop has to be there again."""
-    read = ReadSettings(end=moment("24f"), cache=tmp_path / "cache")
+    read = ReadSettings(end=time_point("24f"), cache=tmp_path / "cache")
     whole, out = tmp_path / "whole.mp4", tmp_path / "out.mp4"
     choice = Settings(read, SwapSettings("embedded"), WriteSettings(segment=6))
     swap_clip(CLIP, SELFIE, "self", whole, settings=choice)
@@ -147,7 +147,7 @@ def test_the_diffusion_goes_on_to_the_same_bytes_after_a_stop(tmp_path: Path) ->
 
 def test_a_stop_while_faces_are_looked_for_leaves_nothing(tmp_path: Path) -> None:
     cache, out = tmp_path / "cache", tmp_path / "out.mp4"
-    choice = Settings(ReadSettings(end=moment("24f"), cache=cache), WARP)
+    choice = Settings(ReadSettings(end=time_point("24f"), cache=cache), WARP)
     with pytest.raises(KeyboardInterrupt):
         swap_clip(CLIP, SELFIE, "self", out, settings=choice, report=stopping("analysis", 9))
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
@@ -175,7 +175,7 @@ def test_ctrl_c_during_the_analysis_is_one_line_and_130(tmp_path: Path) -> None:
 
 def test_times_of_a_swapped_part_are_those_of_the_clip(around_the_cut: Path, tmp_path: Path) -> None:
     swap_clip(around_the_cut, SELFIE, "self", tmp_path / "out.mp4",
-              settings=Settings(ReadSettings(start=moment("16f"), end=moment("24f")), WARP))  # fmt: skip
+              settings=Settings(ReadSettings(start=time_point("16f"), end=time_point("24f")), WARP))  # fmt: skip
     before, after = open_clip(around_the_cut), open_clip(tmp_path / "out.mp4")
     wanted = (before.pts[16:24] - before.pts[16]).tolist()
     assert [time * after.time_base for time in (after.pts - after.pts[0]).tolist()] == [

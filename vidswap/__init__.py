@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from vidswap.read.identity import load_identity
     from vidswap.settings import ReadSettings, Settings, SwapSettings, WriteSettings
     from vidswap.swap.engine import Engine, open_engine
-    from vidswap.timepoint import Moment
+    from vidswap.timepoint import TimePoint
     from vidswap.trust.consent import load_consent
     from vidswap.types import Consent
     from vidswap.write.cast import Cast, Row
@@ -53,7 +53,6 @@ __all__ = [
     "InputError",
     "InstallError",
     "ModelError",
-    "Moment",
     "NoFaceError",
     "OutputError",
     "Planned",
@@ -63,6 +62,7 @@ __all__ = [
     "Row",
     "Settings",
     "SwapSettings",
+    "TimePoint",
     "UsageError",
     "VidswapError",
     "WriteSettings",
@@ -85,7 +85,7 @@ _HOMES = MappingProxyType({
     "vidswap.errors": ("VidswapError", "UsageError", "InputError", "IdentityError", "ConsentError", "NoFaceError",
                        "OutputError", "ModelError", "EngineError", "InstallError"),
     "vidswap.measure.compare": ("Evaluation",),
-    "vidswap.timepoint": ("Moment",),
+    "vidswap.timepoint": ("TimePoint",),
     "vidswap.pipeline": ("Planned", "Result", "cast_clip", "plan_clip", "swap_clip"),
     "vidswap.measure.evaluate": ("evaluate_clip",),
     "vidswap.bars": ("Bars",),

@@ -22,18 +22,18 @@ from vidswap.keys import code_of, digest_of, key_of, packages
 from vidswap.models.registry import path_to, registry
 from vidswap.plan.file import Facts, Plan, drafted, open_plan
 from vidswap.plan.store import Cache
-from vidswap.progress import Clock
+from vidswap.progress import Progress
 from vidswap.read import clip as clips
 from vidswap.read.dissolves import Dissolve, Dissolves, joined
 from vidswap.read.doubles import doubles_in
 from vidswap.read.faces import FaceReader, find_pack
-from vidswap.read.follow import watch
-from vidswap.read.persons import Sketch, embeddings_of, persons_of
-from vidswap.read.shots import Cuts, shrunk
+from vidswap.read.follow import follow_faces
+from vidswap.read.persons import TrackSummary, embeddings_of, persons_of
+from vidswap.read.shots import CutDetector, shrunk
 from vidswap.read.spool import Spool, keeping, spooled
 from vidswap.read.tracks import tracks_in
 from vidswap.settings import ReadSettings
-from vidswap.threads import ahead
+from vidswap.threads import prefetch
 from vidswap.types import Array, Clip, Face, Shot
 
 DETECT_EVERY = 8  # frames between detections while faces are followed
@@ -47,14 +47,14 @@ Seen = tuple[Shot, Sequence[list[Face]], list[Dissolve]]  # a shot, the faces of
 
 
 @contextmanager
-def planned(clip: Clip, span: Shot, settings: ReadSettings, reader: FaceReader, clock: Clock) -> Iterator[Plan]:
+def find_plan(clip: Clip, span: Shot, settings: ReadSettings, reader: FaceReader, progress: Progress) -> Iterator[Plan]:
     """The plan of a clip's span, open meanwhile: from the file that `settings` name (whose own span counts where they
     choose none), from their cache, or made now. Raises InputError, UsageError, OutputError, ModelError."""
     with ExitStack() as stack:
         if settings.plan:
             plan = stack.enter_context(open_plan(settings.plan))
             span = plan.span if settings.start is settings.end is None else span
-        with clock.stage("digest"):
+        with progress.stage("digest"):
             facts = facts_of(clip, span, settings.face_pack)
         if settings.plan:
             plan.refuse_unless(facts)
@@ -63,8 +63,8 @@ def planned(clip: Clip, span: Shot, settings: ReadSettings, reader: FaceReader, 
         cache = Cache(settings.cache) if settings.cache else None
 
         def make(path: Path) -> None:
-            with closing(_readable(analyse(clip, span, reader, clock), clip)) as found:
-                draw_up(path, clip.path.name, facts, found, clock)
+            with closing(_readable(analyse(clip, span, reader, progress), clip)) as found:
+                draw_up(path, clip.path.name, facts, found, progress)
 
         yield _found(cache, facts, stack) or _made(make, facts, cache, stack)
 
@@ -88,17 +88,17 @@ def models_of(face_pack: str) -> dict[str, str]:
     return digests
 
 
-def analyse(clip: Clip, span: Shot, reader: FaceReader, clock: Clock) -> Generator[Seen, None, None]:
+def analyse(clip: Clip, span: Shot, reader: FaceReader, progress: Progress) -> Generator[Seen, None, None]:
     """One pass over the frames of `span`: each shot, when it ends, with the faces of its frames, which can be read
     until the next shot is asked for. Raises OutputError where they cannot be kept."""
-    is_cut, cuts = Cuts(), list[bool]()
+    is_cut, cuts = CutDetector(), list[bool]()
     dissolves, over = Dissolves(), list[Dissolve]()
 
     def pictures() -> Iterator[tuple[int, Array, bool]]:
-        for frame in clock.each("decode", clips.frames(clip, span.start, span.stop)):
-            with clock.stage("decode"):
+        for frame in progress.each("decode", clips.frames(clip, span.start, span.stop)):
+            with progress.stage("decode"):
                 rgb = frame.rgb
-            with clock.stage("shots"):
+            with progress.stage("shots"):
                 small = shrunk(rgb)
                 cuts.append(is_cut(small))
                 over.extend(filter(None, [dissolves(frame.index, small, cuts[-1])]))
@@ -110,9 +110,9 @@ def analyse(clip: Clip, span: Shot, reader: FaceReader, clock: Clock) -> Generat
         return shot, faces, joined(each for each in over if shot.start < each.middle < shot.stop)
 
     start = span.start
-    with spooled() as inside, ahead(pictures(), WAITING) as line:
-        watched = watch(clock.told("analysis", clock.each(None, line), len(span)), reader, DETECT_EVERY)
-        for index, found in enumerate(clock.each("faces", watched), span.start):
+    with spooled() as inside, prefetch(pictures(), WAITING) as line:
+        watched = follow_faces(progress.told("analysis", progress.each(None, line), len(span)), reader, DETECT_EVERY)
+        for index, found in enumerate(progress.each("faces", watched), span.start):
             if cuts[index - span.start] and inside:
                 yield ended(start, inside)
                 inside.clear()
@@ -122,13 +122,13 @@ def analyse(clip: Clip, span: Shot, reader: FaceReader, clock: Clock) -> Generat
             yield ended(start, inside)
 
 
-def draw_up(path: Path, name: str, facts: Facts, found: Iterable[Seen], clock: Clock) -> None:
+def draw_up(path: Path, name: str, facts: Facts, found: Iterable[Seen], progress: Progress) -> None:
     """Write the plan of what is found, shot by shot: of its tracks no more than pieces are held. Raises OSError."""
     mean = np.asarray(np.load(path_to("face"))["mean"])
-    shots, sketches, doubles = list[Shot](), list[Sketch](), list[tuple[int, int]]()
+    shots, sketches, doubles = list[Shot](), list[TrackSummary](), list[tuple[int, int]]()
     with drafted(path) as draft:
         for shot, faces_there, dissolves in found:
-            with clock.stage("tracks"):
+            with progress.stage("tracks"):
                 tracks = tracks_in(shot, faces_there, shot.start, len(sketches), dissolves)
                 doubles += doubles_in(tracks, mean)
                 for track, sketch in tracks:

@@ -13,22 +13,22 @@ from pathlib import Path
 import numpy as np
 
 from vidswap import __version__
-from vidswap.analysis import planned
+from vidswap.analysis import find_plan
 from vidswap.errors import NoFaceError, UsageError, quoted
 from vidswap.files import Named, as_output_error, check_place, noted_as, refuse_clash
 from vidswap.keys import code_of, packages
 from vidswap.media.containers import named
-from vidswap.media.encoder import Recipe, recipe_of
+from vidswap.media.encoder import Encoding, encoding_of
 from vidswap.models.registry import ROOT, registry
-from vidswap.plan.file import Plan, Trail, save_plan
-from vidswap.progress import Clock, Report, Stage, quiet
+from vidswap.plan.file import Plan, Track, save_plan
+from vidswap.progress import Progress, Report, Stage, quiet
 from vidswap.read.clip import frames, open_clip
 from vidswap.read.faces import find_pack, open_faces
 from vidswap.read.identity import load_identity
 from vidswap.render import Job, Made, make, make_pictures, mean_face
 from vidswap.settings import Place, ReadSettings, Settings, WriteSettings, check_kind, path_of
 from vidswap.swap.engine import Engine, fenced, open_engine
-from vidswap.timepoint import Moment
+from vidswap.timepoint import TimePoint
 from vidswap.trust.consent import REMOTE, SELF, SWAP, load_consent, permit
 from vidswap.trust.disclosure import labels
 from vidswap.types import Array, Clip, Consent, Identity, Shot
@@ -38,7 +38,7 @@ from vidswap.write.picture import check_picture, write_picture
 from vidswap.write.pictures import check_pictures, is_for_pictures
 from vidswap.write.sheet import sheet
 from vidswap.write.target import left_out
-from vidswap.write.work import Work, claimed, folder_of
+from vidswap.write.work import WorkFolder, folder_of, open_work
 
 SHEET_ROWS, PORTRAITS = 6, 6
 # What decides a result: our code, and what that stands on.
@@ -91,48 +91,48 @@ def swap_clip(
     `consent` is "self", the path of a consent record, or one that was read; it must cover `use`, and a remote engine.
     `engine` swaps in place of the one that `settings` name. Raises the errors of errors.py, and no others."""
     check_call(settings, report)
-    clock = Clock(report)
+    progress = Progress(report)
     source, photos, out = path_of("source", source), path_of("photos", photos), path_of("out", out)
     consent = consent if isinstance(consent, str | Consent) else path_of("consent", consent).absolute()
-    with clock.stage("open"):
+    with progress.stage("open"):
         clip = open_clip(source, settings.read.rate)
         span, asked, out = span_of(clip, settings.read), out, named(out, clip)
         refuse_clash(written_by(out, settings), read_by(settings, clip=source, photos=photos, consent=consent))
-        recipe, lost = checked(clip, span, out, settings.write), left_out(clip)
+        encoding, lost = checked(clip, span, out, settings.write), left_out(clip)
         if settings.write.sheet:
             check_picture(settings.write.sheet)
         agreed = consent if isinstance(consent, Consent) else load_consent(consent)
         permit(agreed, use)
         reader = open_faces(settings.read.face_pack)
         identity = load_identity(photos, agreed, reader)
-    with clock.stage("engine"):  # torch and the weights are the engine's own cost
+    with progress.stage("engine"):  # torch and the weights are the engine's own cost
         engine = fenced(engine) if engine else open_engine(settings.swap, settings.read.cache)
         if engine.needs.uploads:
             permit(agreed, REMOTE)
     notes = [] if out == asked else [f"{asked} has no ending; the result is {out}, as the clip is"]
-    notes += recipe.notes if recipe else ()
-    with claimed(out, report=notes.append) as folder, planned(clip, span, settings.read, reader, clock) as plan:
+    notes += encoding.notes if encoding else ()
+    with open_work(out, report=notes.append) as folder, find_plan(clip, span, settings.read, reader, progress) as plan:
         span, tracks = plan.span, choose(plan.tracks, settings.read.person)
         tags = labels(identity, f"{engine.name} {engine.key}", __version__, settings.swap.seed)
         job = Job(clip, span, tracks, engine, identity, facts_of(plan, settings), tags)
-        work = begun(job, recipe, out, folder, settings.write)
-        made = make(job, out, recipe, work, clock) if recipe else make_pictures(job, out, work, clock)
+        work = begun(job, encoding, out, folder, settings.write)
+        made = make(job, out, encoding, work, progress) if encoding else make_pictures(job, out, work, progress)
     if settings.write.sheet:
         with noted_as(f"the result itself, {out}, is finished"):
             write_sheet(settings.write.sheet, clip, out, span, tracks)
-    return Result(out, len(span), lasting(clip, span), made.painted, persons_on(tracks), reader.licence, clock.stages,
-                  clock.seconds, made.resumed, made.repeated, lost,
+    return Result(out, len(span), lasting(clip, span), made.painted, persons_on(tracks), reader.licence,
+                  progress.stages, progress.seconds, made.resumed, made.repeated, lost,
                   (*notes, *noted_of(clip, identity, made, lost)))  # fmt: skip
 
 
-def begun(job: Job, recipe: Recipe | None, out: Path, folder: Path, settings: WriteSettings) -> Work:
+def begun(job: Job, encoding: Encoding | None, out: Path, folder: Path, settings: WriteSettings) -> WorkFolder:
     """What of a job is done already, in the work folder of `out`. Raises OutputError."""
-    key = job.key(recipe, settings.segment)
+    key = job.key(encoding, settings.segment)
     with as_output_error(out):
-        return Work(folder, key, job.span.start, settings.segment, resume=settings.resume)
+        return WorkFolder(folder, key, job.span.start, settings.segment, resume=settings.resume)
 
 
-def write_sheet(place: Path, clip: Clip, out: Path, span: Shot, tracks: Sequence[Trail]) -> None:
+def write_sheet(place: Path, clip: Clip, out: Path, span: Shot, tracks: Sequence[Track]) -> None:
     """Write the before/after picture of frames with a face. Raises OutputError."""
     covered = sorted({index for track in tracks for index in range(track.start, track.stop)})
     write_picture(place, sheet(list(moments(clip, out, span, evenly(covered, SHEET_ROWS)))))
@@ -143,7 +143,7 @@ def lasting(clip: Clip, span: Shot) -> float:
     return clip.seconds(span.stop - 1) - clip.seconds(span.start) + float(1 / clip.rate)
 
 
-def persons_on(tracks: Sequence[Trail]) -> tuple[int, ...]:
+def persons_on(tracks: Sequence[Track]) -> tuple[int, ...]:
     """The numbers of the persons on tracks, in order."""
     return tuple(sorted({track.person for track in tracks}))
 
@@ -190,20 +190,20 @@ def noted_of(clip: Clip, identity: Identity, made: Made, lost: Sequence[str]) ->
 def cast_clip(source: Place, out: Place, *, settings: Settings = Settings(), report: Report = quiet) -> Cast:
     """Who is in the clip: a row for each person, drawn as the picture `out`. Raises the errors of errors.py."""
     check_call(settings, report)
-    clock = Clock(report)
+    progress = Progress(report)
     source, out = path_of("source", source), path_of("out", out)
     clip = open_clip(source, settings.read.rate)
     span = span_of(clip, settings.read)
     refuse_clash([("the picture", out)], read_by(settings, clip=source))
     check_picture(out)
-    with planned(clip, span, settings.read, open_faces(settings.read.face_pack), clock) as plan:
+    with find_plan(clip, span, settings.read, open_faces(settings.read.face_pack), progress) as plan:
         tracks = choose(plan.tracks, "all")
         rows = tuple(row_of(number, tracks, clip) for number in persons_on(tracks))
     write_picture(out, cast_sheet(rows))
     return Cast(out, rows, clip.notes)
 
 
-def row_of(person: int, tracks: Sequence[Trail], clip: Clip) -> Row:
+def row_of(person: int, tracks: Sequence[Track], clip: Clip) -> Row:
     """A person's row in the cast: when they are seen, and how they look then."""
     own, mean = [track for track in tracks if track.person == person], mean_face()
     seen = [(index, track) for track in own for index in track.seen()]
@@ -219,13 +219,13 @@ def row_of(person: int, tracks: Sequence[Trail], clip: Clip) -> Row:
 def plan_clip(source: Place, out: Place, *, settings: Settings = Settings(), report: Report = quiet) -> Planned:
     """Find shots, faces and tracks, and keep them as the file `out` for `swap_clip`. Raises the errors of errors.py."""
     check_call(settings, report)
-    clock = Clock(report)
+    progress = Progress(report)
     source, out = path_of("source", source), path_of("out", out)
     clip = open_clip(source, settings.read.rate)
     span = span_of(clip, settings.read)
     refuse_clash([("the plan", out)], read_by(settings, clip=source))
     check_place(out)
-    with planned(clip, span, settings.read, open_faces(settings.read.face_pack), clock) as plan:
+    with find_plan(clip, span, settings.read, open_faces(settings.read.face_pack), progress) as plan:
         tracks = choose(plan.tracks, "all")
         save_plan(plan, out)
     persons, size = persons_on(tracks), out.stat().st_size
@@ -233,7 +233,7 @@ def plan_clip(source: Place, out: Place, *, settings: Settings = Settings(), rep
 
 
 def facts_of(plan: Plan, settings: Settings) -> dict[str, object]:
-    """What a render depends on beside identity and recipe: the clip, what was found in it, versions, settings."""
+    """What a render depends on beside identity and encoding: the clip, what was found in it, versions, settings."""
     models = {name: [file.sha256 for file in model.files] for name, model in registry().items()}
     code = code_of(*CODE), packages(*PACKAGES)
     return {"plan": plan.facts, "version": __version__, "code": code, "models": models, "swap": settings.swap}
@@ -248,7 +248,7 @@ def moments(clip: Clip, out: Path, span: Shot, indices: Sequence[int]) -> Iterat
         yield index, clip.seconds(index), before.rgb, after.rgb
 
 
-def checked(clip: Clip, span: Shot, out: Path, settings: WriteSettings) -> Recipe | None:
+def checked(clip: Clip, span: Shot, out: Path, settings: WriteSettings) -> Encoding | None:
     """How to encode the film `out`, or None where it names pictures. Raises OutputError where it cannot be made,
     UsageError where pictures are asked for as films are."""
     if is_for_pictures(clip, out):
@@ -259,10 +259,10 @@ def checked(clip: Clip, span: Shot, out: Path, settings: WriteSettings) -> Recip
         return None
     check_writable(clip, out, settings.codec, span.start > 0)
     first = next(frames(clip, span.start, span.start + 1)).native
-    return recipe_of(clip, first, out, settings)
+    return encoding_of(clip, first, out, settings)
 
 
-def choose(tracks: Sequence[Trail], person: str) -> list[Trail]:
+def choose(tracks: Sequence[Track], person: str) -> list[Track]:
     """The tracks of `person`: "largest" (by size and time on screen), "all", or numbers of the cast ("0", "0,2").
     Raises NoFaceError, UsageError."""
     if not tracks:
@@ -287,7 +287,7 @@ def span_of(clip: Clip, settings: ReadSettings) -> Shot:
     return Shot(start, stop)
 
 
-def index_at(clip: Clip, moment: Moment) -> int:
+def index_at(clip: Clip, moment: TimePoint) -> int:
     """The first frame at or after a moment; as many as the clip has where there is none."""
     if moment.in_frames:
         return min(int(moment.value), len(clip))

@@ -40,7 +40,7 @@ class _Hand(local):
         self.since = perf_counter()
 
 
-class Clock:
+class Progress:
     """Books a thread's time to its innermost open stage, so that lazily pulled stages do not count twice."""
 
     def __init__(self, report: Report = quiet) -> None:

@@ -21,21 +21,21 @@ from pathlib import Path
 import numpy as np
 
 from vidswap.keys import key_of
-from vidswap.media.encoder import Picture, Recipe
+from vidswap.media.encoder import Encoding, Picture
 from vidswap.models.registry import path_to
-from vidswap.plan.file import Trail, glimpsed
-from vidswap.progress import Clock
-from vidswap.read.clip import frames, shown
-from vidswap.swap.crops import AROUND, cut, neutral_shape
+from vidswap.plan.file import Track, subsample
+from vidswap.progress import Progress
+from vidswap.read.clip import frames, to_rgb
+from vidswap.swap.crops import AROUND, cut_crops, neutral_shape
 from vidswap.swap.engine import Engine, Needs
 from vidswap.swap.windows import Window, windows
-from vidswap.threads import Call, ahead, beside, relay
-from vidswap.types import Array, Clip, Crops, Frame, Identity, Shot, Swapped, Track
+from vidswap.threads import Call, beside, prefetch, relay
+from vidswap.types import Array, Clip, Crops, Frame, Identity, Shot, Swapped, TrackPart
 from vidswap.write.answers import Answers
 from vidswap.write.composite import composite
 from vidswap.write.film import join, render
 from vidswap.write.pictures import write_pictures
-from vidswap.write.work import Work, noted
+from vidswap.write.work import WorkFolder, noted
 
 DECODED, FINISHED = 2, 8  # pictures that wait to be swapped, and to be encoded: two thirds of a window's new ones
 RESTING = 250  # frames of a track that its resting face is taken from: all of them would not fit for an hour's take
@@ -59,7 +59,7 @@ class Job:
 
     clip: Clip
     span: Shot
-    tracks: Sequence[Track | Trail]
+    tracks: Sequence[TrackPart | Track]
     engine: Engine
     identity: Identity
     facts: Mapping[str, object]
@@ -97,54 +97,56 @@ class Recalling:
         return known
 
 
-def make(job: Job, out: Path, recipe: Recipe, work: Work, clock: Clock) -> Made:
+def make(job: Job, out: Path, encoding: Encoding, work: WorkFolder, progress: Progress) -> Made:
     """Render a job as the film `out`, by way of `work`, which was opened with the job's key. Raises OutputError,
     EngineError, InputError."""
     repeated, painted = set[int](), set[int]()
 
     def fresh() -> Iterator[Picture]:
-        for frame, is_painted in pictures(job, previous, work, clock):
+        for frame, is_painted in pictures(job, previous, work, progress):
             if frame.index >= done:
                 repeated.update([frame.index] * frame.repeated)
                 painted.update([frame.index] * is_painted)
                 yield frame.index, frame.native
 
     def write(line: Iterator[Picture]) -> None:
-        with clock.stage("encode"):
-            render(job.clip, clock.each(None, line), work, out, recipe, repeated=repeated, painted=painted)
+        with progress.stage("encode"):
+            render(job.clip, progress.each(None, line), work, out, encoding, repeated=repeated, painted=painted)
 
     with noted(work):
         previous = recalled(job.tracks, job.engine.needs, work)
         done = work.reached
         beside(write, fresh(), FINISHED)
-        with clock.stage("encode"):
-            join(job.clip, work, out, recipe, job.labels)
+        with progress.stage("encode"):
+            join(job.clip, work, out, encoding, job.labels)
     counts = [sum(counted) for counted in zip(*((each.repeated, each.painted) for each in work.segments))]
     return Made(done - job.span.start, *counts)
 
 
-def make_pictures(job: Job, out: Path, work: Work, clock: Clock) -> Made:
+def make_pictures(job: Job, out: Path, work: WorkFolder, progress: Progress) -> Made:
     """Render a job as the still, the animation or the folder of pictures `out`, in the folder of `work`, at once: there
     are no segments to go on from, but an engine's answers. Raises OutputError, EngineError, InputError."""
     repeated, painted = list[int](), list[int]()
 
     def natives() -> Iterator[Picture]:
-        for frame, is_painted in pictures(job, {}, work, clock):
+        for frame, is_painted in pictures(job, {}, work, progress):
             repeated.extend([frame.index] * frame.repeated)
             painted.extend([frame.index] * is_painted)
             yield frame.index, frame.native
 
     def write(line: Iterator[Picture]) -> None:
-        with clock.stage("encode"):
-            write_pictures(job.clip, clock.each(None, line), len(job.span), out,
-                           folder=work.folder, labels=job.labels, show=shown(job.clip))  # fmt: skip
+        with progress.stage("encode"):
+            write_pictures(job.clip, progress.each(None, line), len(job.span), out,
+                           folder=work.folder, labels=job.labels, show=to_rgb(job.clip))  # fmt: skip
 
     with noted(work):
         beside(write, natives(), FINISHED)
     return Made(0, len(repeated), len(painted))
 
 
-def pictures(job: Job, previous: Mapping[int, Swapped], work: Work, clock: Clock) -> Iterator[tuple[Frame, bool]]:
+def pictures(
+    job: Job, previous: Mapping[int, Swapped], work: WorkFolder, progress: Progress
+) -> Iterator[tuple[Frame, bool]]:
     """Frames with their pictures composited and whether another face is on them, from a little before `work.reached`
     on. What engines answer last before a boundary is kept in `work`; `previous` is what they did before `work.reached`,
     by track."""
@@ -152,42 +154,42 @@ def pictures(job: Job, previous: Mapping[int, Swapped], work: Work, clock: Clock
 
     def remember(swapped: Swapped, stop: int, later: int) -> None:
         for boundary in work.boundaries(stop, later):
-            with clock.stage("encode"):
+            with progress.stage("encode"):
                 work.remember(boundary, swapped)
 
     later = [track for track in job.tracks if track.stop > done]
     first = min([done, *(windows_after(track, needs, done)[0].start for track in later)])
-    decoded = clock.each("decode", frames(job.clip, first, job.span.stop))
+    decoded = progress.each("decode", frames(job.clip, first, job.span.stop))
     calls = (
-        calls_of(track, engine, job.identity, clock, done=done, previous=previous.get(track.id), remember=remember)
+        calls_of(track, engine, job.identity, progress, done=done, previous=previous.get(track.id), remember=remember)
         for track in later
     )
-    with ahead(decoded, DECODED) as line:
-        footage = clock.told("rendering", clock.each(None, line), len(job.span), first - job.span.start)
+    with prefetch(decoded, DECODED) as line:
+        footage = progress.told("rendering", progress.each(None, line), len(job.span), first - job.span.start)
         for frame, layers in relay(footage, merge(*calls, key=attrgetter("stop")), needs.window):
-            with clock.stage("composite"):
+            with progress.stage("composite"):
                 is_painted = composite(frame, layers)
             yield frame, is_painted
 
 
 def calls_of(
-    track: Track | Trail, engine: Engine, identity: Identity, clock: Clock, *,
+    track: TrackPart | Track, engine: Engine, identity: Identity, progress: Progress, *,
     done: int = 0, previous: Swapped | None = None, remember: Remember = lambda *_: None,
 ) -> Iterator[Call]:  # fmt: skip
     """The windows of a track that reach beyond frame `done`; with each the engine is handed its own answer to the one
     before, with the first of them `previous`."""
     needs = engine.needs
-    neutral = cache(lambda: neutral_shape(glimpsed(track, RESTING), mean_face()))  # when its first window comes
+    neutral = cache(lambda: neutral_shape(subsample(track, RESTING), mean_face()))  # when its first window comes
     left = windows_after(track, needs, done)
     for window, stop in zip(left, [*(window.stop for window in left[1:]), track.stop]):
 
         def swap(inside: Sequence[Frame], window: Window = window, stop: int = stop) -> Swapped:
             nonlocal previous
-            with clock.stage("crops"):
+            with progress.stage("crops"):
                 near = track.part(max(window.start - AROUND, track.start), min(window.stop + AROUND, track.stop))
                 before = previous.crops if previous else None
-                crops = cut(inside, near, window, needs, neutral(), before=before)
-            with clock.stage("engine"):
+                crops = cut_crops(inside, near, window, needs, neutral(), before=before)
+            with progress.stage("engine"):
                 previous = engine.swap(crops, identity, previous)
             remember(previous, window.stop, stop)
             return previous
@@ -195,7 +197,7 @@ def calls_of(
         yield Call(window.start, window.stop, swap)
 
 
-def recalled(tracks: Sequence[Track | Trail], needs: Needs, work: Work) -> dict[int, Swapped]:
+def recalled(tracks: Sequence[TrackPart | Track], needs: Needs, work: WorkFolder) -> dict[int, Swapped]:
     """What the engine answered last, by track, before the frame at which to go on: that is the last boundary at which
     every track that has begun, and goes on, is remembered. The segments behind it are given up."""
     for boundary in reversed([work.start, *(segment.stop for segment in work.segments)]):
@@ -208,12 +210,12 @@ def recalled(tracks: Sequence[Track | Trail], needs: Needs, work: Work) -> dict[
     raise AssertionError("no window ends before the first frame")
 
 
-def windows_after(track: Track | Trail, needs: Needs, done: int) -> list[Window]:
+def windows_after(track: TrackPart | Track, needs: Needs, done: int) -> list[Window]:
     """The windows of a track that reach beyond frame `done`."""
     return [each for each in windows(track.start, track.stop, needs.window, needs.overlap) if each.stop > done]
 
 
-def is_amid(track: Track | Trail, needs: Needs, boundary: int) -> bool:
+def is_amid(track: TrackPart | Track, needs: Needs, boundary: int) -> bool:
     """Whether a window of the track ends before a boundary, and another one reaches beyond."""
     first = next(windows(track.start, track.stop, needs.window, needs.overlap))
     return first.stop <= boundary < track.stop

@@ -17,7 +17,7 @@ from types import MappingProxyType
 from typing import Any, Generic, TypeVar, overload
 
 from vidswap.errors import UsageError, quoted
-from vidswap.timepoint import ALLOWED, Moment, Time, as_moment
+from vidswap.timepoint import ALLOWED, Time, TimePoint, as_time_point
 
 CODECS = ("h264", "hevc", "av1", "vp9", "prores", "ffv1", "mpeg4")
 PRESETS = ("ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow", "placebo")
@@ -153,8 +153,8 @@ class ReadSettings:
     place of looking for faces; `cache`: a folder where what was found is kept for the next time; None: nowhere. `rate`:
     pictures a second of a folder of pictures."""
 
-    start: Setting[Time | None, Moment | None] = Setting(as_moment, ALLOWED, None)
-    end: Setting[Time | None, Moment | None] = Setting(as_moment, ALLOWED, None)
+    start: Setting[Time | None, TimePoint | None] = Setting(as_time_point, ALLOWED, None)
+    end: Setting[Time | None, TimePoint | None] = Setting(as_time_point, ALLOWED, None)
     person: Setting[str | int, str] = Setting(_person, PEOPLE, "largest")
     face_pack: Setting[Place, str] = Setting(lambda value: str(_path(value)), "a pack's name, or a folder", "embedded")
     plan: Setting[Place | None, Path | None] = Setting(_path, "a path", None)
@@ -162,7 +162,7 @@ class ReadSettings:
     rate: Setting[float | str | Fraction, Fraction] = Setting(_rate, "0.01 to 1000, or as 24000/1001", Fraction(25))
 
     def __post_init__(self) -> None:
-        start = self.start or Moment(Fraction(0), self.end is not None and self.end.in_frames)
+        start = self.start or TimePoint(Fraction(0), self.end is not None and self.end.in_frames)
         if self.end is not None and self.end.is_after(start) is False:
             raise UsageError(f"`read.end` is {self.end}; it must come after `read.start` ({start})", ALLOWED)
 

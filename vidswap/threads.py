@@ -63,7 +63,7 @@ def _over(frame: Frame, layers: Sequence[Swapped]) -> list[Layer]:
 
 
 @contextmanager
-def ahead(items: Iterable[Item], depth: int) -> Iterator[Iterator[Item]]:
+def prefetch(items: Iterable[Item], depth: int) -> Iterator[Iterator[Item]]:
     """`items`, pulled in a thread of their own: at most `depth` of them wait or are being made. What is raised there is
     raised where the item would have come. When the context is left the thread ends after its current item, and closes
     `items` if they are a generator."""

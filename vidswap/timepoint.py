@@ -20,7 +20,7 @@ _TIME = re.compile(r"(?:(?:(\d{1,6}):)?(\d{1,2}):)?(\d{1,12}(?:\.\d{0,12})?|\.\d
 
 
 @dataclass(frozen=True)
-class Moment:
+class TimePoint:
     """`value` seconds after the first picture, or, where `in_frames`, the picture of that index."""
 
     value: Fraction
@@ -37,41 +37,41 @@ class Moment:
         """The least whole number of `unit` seconds that is not before this moment (which must be one in seconds)."""
         return ceil(self.value / unit)
 
-    def is_after(self, other: Moment) -> bool | None:
+    def is_after(self, other: TimePoint) -> bool | None:
         """Whether this comes later; None where one is in frames, the other in seconds: only a clip can tell."""
         return self.value > other.value if self.in_frames == other.in_frames else None
 
 
-Time = Moment | str | float | Fraction  # what names a moment; numbers are seconds
+Time = TimePoint | str | float | Fraction  # what names a moment; numbers are seconds
 LAST = 10**12  # seconds, 30,000 years: what words can say
 
 
-def as_moment(value: Any) -> Moment:
+def as_time_point(value: Any) -> TimePoint:
     """The moment that words, or a number of seconds, name; a float is what it prints as, 0.1 is a tenth. Raises
     UsageError for words, ValueError for what is neither."""
-    if isinstance(value, Moment):
+    if isinstance(value, TimePoint):
         return value
     if isinstance(value, str):
-        return moment(value)
+        return time_point(value)
     if isinstance(value, bool) or not isinstance(value, Real):
         raise ValueError(f"{quoted(value)} is no time")
     seconds = Fraction(value) if isinstance(value, Rational) else Fraction(repr(float(value)))
     if not 0 <= seconds < LAST:
         raise ValueError(f"{quoted(value)} is no time")
-    return Moment(seconds)
+    return TimePoint(seconds)
 
 
-def moment(words: str) -> Moment:
+def time_point(words: str) -> TimePoint:
     """Read "3.5" (seconds), "2:03" or "1:02:03.25" (hours, minutes below 60, seconds below 60), or "120f" (a frame).
 
     Raises UsageError."""
     words = words.strip()
     if found := _FRAME.fullmatch(words):
-        return Moment(Fraction(int(found[1])), in_frames=True)
+        return TimePoint(Fraction(int(found[1])), in_frames=True)
     found = _TIME.fullmatch(words)
     if found is None:
         raise UsageError(f"{quoted(words)} is no time", ALLOWED)
     hours, minutes, seconds = found[1], found[2], Fraction(found[3].rstrip("."))
     if minutes is not None and (seconds >= 60 or (hours is not None and int(minutes) >= 60)):
         raise UsageError(f"{quoted(words)} is no time: seconds, and minutes after hours, go up to 59", ALLOWED)
-    return Moment(3600 * int(hours or 0) + 60 * int(minutes or 0) + seconds)
+    return TimePoint(3600 * int(hours or 0) + 60 * int(minutes or 0) + seconds)

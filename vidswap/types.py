@@ -192,7 +192,7 @@ class Face(_Shapes):
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Track(_Shapes):
+class TrackPart(_Shapes):
     """One face through one shot: frames [start, start + T). `person` is the same number for the same person in every
     shot, ordered by time on screen (0 is seen most)."""
 
@@ -220,13 +220,13 @@ class Track(_Shapes):
     def stop(self) -> int:
         return self.start + len(self)
 
-    def part(self, start: int, stop: int) -> Track:
+    def part(self, start: int, stop: int) -> TrackPart:
         """Its frames [start, stop)."""
         rows = slice(start - self.start, stop - self.start)
         return replace(self, start=start, **{name: getattr(self, name)[rows] for name in PER_FRAME})
 
 
-def joined(pieces: Sequence[Track]) -> Track:
+def joined(pieces: Sequence[TrackPart]) -> TrackPart:
     """Pieces of one track that follow one another, as one."""
     if len(pieces) == 1:
         return pieces[0]
@@ -243,7 +243,7 @@ class Parted(Protocol):
     def start(self) -> int: ...
     @property
     def stop(self) -> int: ...
-    def part(self, start: int, stop: int) -> Track: ...
+    def part(self, start: int, stop: int) -> TrackPart: ...
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -15,6 +15,7 @@ import pytest
 
 from vidswap import errors, pipeline
 from vidswap.cli import main as cli
+from vidswap.measure import evaluate
 from vidswap.measure.compare import Evaluation
 from vidswap.pipeline import Planned
 from vidswap.write.cast import Cast
@@ -69,7 +70,7 @@ def sound(path: Path) -> Path:
 @pytest.mark.parametrize("word", ["--version", "--help", "swap --help", "doctor --help", "train --help"])
 def test_questions_are_answered_without_loading_anything_heavy(word):
     code = (
-        "import sys; from vidswap import cli\n"
+        "import sys; from vidswap.cli import main as cli\n"
         f"try: cli.main({word.split()!r})\n"
         "except SystemExit as end: assert not end.code\n"
         "heavy = {'numpy', 'torch', 'cv2', 'av', 'onnxruntime', 'diffusers', 'tqdm', 'scipy', 'PIL', 'shtab'}\n"
@@ -266,7 +267,8 @@ def test_what_a_person_should_know_is_said_by_every_command(capsys, monkeypatch,
         "cast": Cast(Path("out.png"), (), notes), "plan": Planned(Path("out.plan"), 1, 1, 0, (), 9, notes),
         "evaluate": Evaluation((1, 1), 1, 0, {}, "none", {}, (), notes),
     }  # fmt: skip
-    monkeypatch.setattr(pipeline, f"{words[0]}_clip", lambda *_, **__: results[words[0]])
+    where = evaluate if words[0] == "evaluate" else pipeline
+    monkeypatch.setattr(where, f"{words[0]}_clip", lambda *_, **__: results[words[0]])
     assert cli.main([*words, *["--json"] * as_json]) == 0
     said = capsys.readouterr()
     assert said.err == "vidswap: warning: a note of --rate\n"
@@ -284,8 +286,8 @@ def test_training_is_handed_what_its_trainer_takes(capsys, tmp_path, monkeypatch
 
     handed: list[dict[str, object]] = []
 
-    def train(data: Path, out: Path, *, seed: int = 0, plan: detector.Plan) -> Path:
-        handed.append({"data": data, "seed": seed, "plan": plan})
+    def train(data: Path, out: Path, *, seed: int = 0, schedule: detector.Schedule) -> Path:
+        handed.append({"data": data, "seed": seed, "schedule": schedule})
         return out
 
     monkeypatch.setattr(detector, "train", train)
@@ -294,7 +296,7 @@ def test_training_is_handed_what_its_trainer_takes(capsys, tmp_path, monkeypatch
     (tmp_path / "labels.npz").touch()
     assert cli.main([*words, "steps=3", "rate=0.5"]) == 0
     assert handed[0]["seed"] == 7
-    assert (handed[0]["plan"].steps, handed[0]["plan"].rate) == (3, 0.5)
+    assert (handed[0]["schedule"].steps, handed[0]["schedule"].rate) == (3, 0.5)
     for wrong in ("rate=1e400", "rate=nan", "steps=1e3", "steps=" + "9" * 5000, "steps"):
         assert cli.main([*words, wrong]) == errors.UsageError.code
         assert len(capsys.readouterr().err) < 1000

@@ -56,7 +56,7 @@ def test_what_is_declared_and_not_there_is_told(monkeypatch):
 
 
 def test_home_is_not_told(monkeypatch, tmp_path):
-    monkeypatch.setattr(Path, "home", lambda: Path(doctor.__file__).parents[1])
+    monkeypatch.setattr(Path, "home", lambda: Path(doctor.__file__).parents[2])
     assert doctor.examined(tmp_path)["vidswap"].endswith(" in ~/vidswap")
 
 

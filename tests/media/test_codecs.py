@@ -5,13 +5,13 @@ from __future__ import annotations
 import pytest
 
 from vidswap.errors import OutputError, UsageError
-from vidswap.media.codecs import CODECS, Samples, chosen, options_of
+from vidswap.media.codecs import CODECS, PixelFormat, chosen, options_of
 from vidswap.media.containers import KINDS
 from vidswap.settings import WriteSettings
 
 
 def samples(sampling="420", bits=8, width=96, height=64, *, full=False, fields=False):
-    return Samples(sampling, bits, full, fields, width, height)
+    return PixelFormat(sampling, bits, full, fields, width, height)
 
 
 def choice(ending, made, **settings):

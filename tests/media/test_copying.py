@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from vidswap.errors import OutputError
 from vidswap.media.containers import KINDS
-from vidswap.media.metadata import Cut, chapters, counted, labelled, later, needs_all_names, tags
+from vidswap.media.metadata import Trim, chapters, counted, labelled, later, needs_all_names, tags
 from vidswap.media.subtitles import Cue, apart, clipped, read_cues
 from vidswap.read.clip import open_clip
 from vidswap.write.film import check_writable
@@ -114,7 +114,7 @@ def test_cues_cut_apart_say_the_same_at_every_moment(drawn):
 @given(st.lists(spans, max_size=8), st.integers(0, 20), st.integers(1, 10))
 def test_cues_of_a_range_are_clipped_at_both_ends(drawn, origin, length):
     cues = [Cue(Fraction(a), Fraction(a + stay), "x") for a, stay in drawn]
-    kept = clipped(cues, Cut(Fraction(origin), Fraction(origin + length), trimmed=True))
+    kept = clipped(cues, Trim(Fraction(origin), Fraction(origin + length), trimmed=True))
     assert all(0 <= cue.start < cue.end <= length for cue in kept)
     overlap = sum(max(0, min(a + stay, origin + length) - max(a, origin)) for a, stay in drawn)
     assert sum(cue.end - cue.start for cue in kept) == overlap
@@ -161,10 +161,10 @@ def test_timecode_is_counted_at_a_rate_that_is_defined(about, timecode, exact):
 def test_chapters_are_clipped_and_moved():
     unit = Fraction(1, 1000)
     listed = [{"id": i, "start": i * 1000, "end": i * 1000 + 1000, "time_base": unit, "metadata": {}} for i in range(4)]
-    kept = chapters(listed, Cut(Fraction(3, 2), Fraction(5, 2), trimmed=True))
+    kept = chapters(listed, Trim(Fraction(3, 2), Fraction(5, 2), trimmed=True))
     assert [(each["id"], each["start"], each["end"]) for each in kept] == [(1, 0, 500), (2, 500, 1000)]
-    assert chapters(listed, Cut()) == listed
-    hidden = chapters([{**listed[0], "start": -500}], Cut())
+    assert chapters(listed, Trim()) == listed
+    hidden = chapters([{**listed[0], "start": -500}], Trim())
     assert [(each["start"], each["end"]) for each in hidden] == [(0, 1000)]
 
 

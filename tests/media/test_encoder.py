@@ -11,7 +11,7 @@ import pytest
 from footage import make_clip, moving, times_of
 
 from vidswap.errors import OutputError
-from vidswap.media.encoder import recipe_of
+from vidswap.media.encoder import encoding_of
 from vidswap.read.clip import frames, open_clip
 from vidswap.settings import WriteSettings
 from vidswap.write.film import encode
@@ -159,7 +159,7 @@ def test_a_codec_that_cannot_is_refused_before_rendering(tmp_path):
     clip = open_clip(clip_of(tmp_path, "yuv422p"))
     native = next(frames(clip)).native
     with pytest.raises(OutputError, match="av1 cannot keep"):
-        recipe_of(clip, native, tmp_path / "out.mp4", WriteSettings(codec="av1"))
+        encoding_of(clip, native, tmp_path / "out.mp4", WriteSettings(codec="av1"))
     with pytest.raises(OutputError, match="takes no prores"):
-        recipe_of(clip, native, tmp_path / "out.mp4", WriteSettings(codec="prores"))
+        encoding_of(clip, native, tmp_path / "out.mp4", WriteSettings(codec="prores"))
     assert [path.name for path in tmp_path.iterdir()] == ["a.mkv"]

@@ -9,7 +9,7 @@ import pytest
 from av.codec.context import Flags
 from footage import moving
 
-from vidswap.media.encoder import recipe_of
+from vidswap.media.encoder import encoding_of
 from vidswap.read.clip import frames, open_clip
 from vidswap.settings import WriteSettings
 from vidswap.write.film import encode, transcode
@@ -66,8 +66,8 @@ def test_every_picture_stays_what_it_is(tmp_path, parts, codec, ending, choices)
 def test_what_is_whole_throughout_is_encoded_as_before(tmp_path):
     clip = open_clip(television(tmp_path / "a.ts", (False, False)))
     assert not clip.interlaced
-    recipe = recipe_of(clip, next(frames(clip)).native, tmp_path / "out.ts", WriteSettings())
-    assert recipe.fields == 0
+    encoding = encoding_of(clip, next(frames(clip)).native, tmp_path / "out.ts", WriteSettings())
+    assert encoding.fields == 0
 
 
 def test_prores_takes_all_for_fields_where_some_are(tmp_path):

@@ -1,4 +1,4 @@
-"""RGB and transparency go into the result where its codec can; where it cannot, the recipe says so."""
+"""RGB and transparency go into the result where its codec can; where it cannot, the encoding says so."""
 
 from fractions import Fraction
 
@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from footage import make_clip, moving
 
-from vidswap.media.encoder import recipe_of
+from vidswap.media.encoder import encoding_of
 from vidswap.read.clip import frames, open_clip
 from vidswap.settings import WriteSettings
 from vidswap.write.film import encode
@@ -44,8 +44,8 @@ def clip_of(folder, codec, form, planes=None, size=(96, 64)):
 def written(clip, out, **choices):
     settings = WriteSettings(segment=3, **choices)
     encode(clip, ((frame.index, frame.native) for frame in frames(clip)), out, settings, {})
-    recipe = recipe_of(clip, next(frames(clip)).native, out, settings)
-    return list(frames(open_clip(out))), recipe
+    encoding = encoding_of(clip, next(frames(clip)).native, out, settings)
+    return list(frames(open_clip(out))), encoding
 
 
 def values(native):
@@ -68,8 +68,8 @@ def values(native):
 def test_no_bit_is_lost_of_rgb_and_transparency(tmp_path, source, out, choices):
     _, form, planes = source
     clip = clip_of(tmp_path, *source)
-    made, recipe = written(clip, tmp_path / f"out{out}", **choices)
-    assert recipe.notes == ()
+    made, encoding = written(clip, tmp_path / f"out{out}", **choices)
+    assert encoding.notes == ()
     for was, now in zip(frames(clip), made, strict=True):
         assert now.native.format.name == was.native.format.name == (planes or form)
         for left, right in zip(values(was.native), values(now.native), strict=True):
@@ -81,8 +81,8 @@ def test_no_bit_is_lost_of_rgb_and_transparency(tmp_path, source, out, choices):
 ])  # fmt: skip
 def test_prores_keeps_transparency(tmp_path, codec, form, planes):
     clip = clip_of(tmp_path, codec, form, planes)
-    made, recipe = written(clip, tmp_path / "out.mov", codec="prores")
-    assert not any("transparency" in note for note in recipe.notes)
+    made, encoding = written(clip, tmp_path / "out.mov", codec="prores")
+    assert not any("transparency" in note for note in encoding.notes)
     for was, now in zip(frames(clip), made, strict=True):
         assert now.native.format.name.startswith("yuva444p")
         depths = [each.native.format.components[3].bits for each in (was, now)]
@@ -97,9 +97,9 @@ def test_prores_keeps_transparency(tmp_path, codec, form, planes):
     ("rgb24", "gbrp", {}, []),
 ])  # fmt: skip
 def test_what_is_lost_is_said(tmp_path, form, planes, choices, words):
-    recipe = written(clip_of(tmp_path, "png", form, planes), tmp_path / "out.mp4", **choices)[1]
-    assert len(recipe.notes) == len(words)
-    assert all(word in note for word, note in zip(words, recipe.notes, strict=True))
+    encoding = written(clip_of(tmp_path, "png", form, planes), tmp_path / "out.mp4", **choices)[1]
+    assert len(encoding.notes) == len(words)
+    assert all(word in note for word, note in zip(words, encoding.notes, strict=True))
 
 
 @pytest.mark.parametrize(("size", "matrix"), [
@@ -118,8 +118,8 @@ def test_untagged_film_is_of_high_definition_by_its_width_too(tmp_path, size, ma
 ])  # fmt: skip
 def test_lossless_keeps_transparency_where_it_can(tmp_path, source, out):
     clip = clip_of(tmp_path, *source)
-    shown, recipe = written(clip, tmp_path / f"out{out}", lossless=True)
-    assert recipe.notes == ()
+    shown, encoding = written(clip, tmp_path / f"out{out}", lossless=True)
+    assert encoding.notes == ()
     for frame, other in zip(frames(clip), shown, strict=True):
         for one, two in zip(values(frame.native), values(other.native), strict=True):
             np.testing.assert_array_equal(one, two)

@@ -24,7 +24,7 @@ def root(tmp_path: Path) -> Path:
     (tmp_path / "toy" / "one.bin").write_bytes(b"one")
     (tmp_path / "toy" / "two.bin").write_bytes(b"two")
     (tmp_path / "registry.toml").write_text(ROW.format(path="toy"))
-    weights.seal({"toy"}, tmp_path)
+    weights.record_checksums({"toy"}, tmp_path)
     return tmp_path
 
 
@@ -38,7 +38,11 @@ def test_what_ships_is_what_the_registry_lists(name):
 def test_all_that_ships_is_listed_and_small():
     listed = [file for model in weights.registry().values() for file in model.files]
     assert sum(file.bytes for file in listed) <= 60_000_000
-    shipped = {p.relative_to(weights.ROOT).as_posix() for p in weights.ROOT.rglob("*.*") if p.is_file()}
+    shipped = {
+        p.relative_to(weights.ROOT).as_posix()
+        for p in weights.ROOT.rglob("*.*")
+        if p.is_file() and p.suffix not in (".py", ".pyc")
+    }
     assert shipped - {file.path for file in listed} == {"registry.toml", "embedded/MODEL_CARD.md"}
 
 
@@ -63,12 +67,12 @@ def test_unknown_unsealed_and_untrained_models_are_refused(root):
     with pytest.raises(ModelError, match="no model is called 'boy'"):
         weights.path_to("boy", root)
     with pytest.raises(UsageError, match="boy"):
-        weights.seal({"boy"}, root)
+        weights.record_checksums({"boy"}, root)
     (root / "registry.toml").write_text(ROW.format(path="gone.onnx"))
     with pytest.raises(ModelError, match="not sealed"):
         weights.path_to("toy", root)
     with pytest.raises(ModelError, match=r"lacks its file gone\.onnx"):
-        weights.seal({"toy"}, root)
+        weights.record_checksums({"toy"}, root)
 
 
 @pytest.mark.parametrize("text", ["[toy", "[toy]\npath = 'a'\n", ""])

@@ -18,21 +18,21 @@ from test_fuzz import changes
 
 from vidswap.errors import InputError, UsageError
 from vidswap.plan import file as plans
-from vidswap.plan.file import PIECE, open_plan, packed, title, unpacked
-from vidswap.types import PER_FRAME, Shot, Track
+from vidswap.plan.file import PIECE, decode_mesh, encode_mesh, open_plan, title
+from vidswap.types import PER_FRAME, Shot, TrackPart
 
 FACTS = {"source": "ab12", "size": [640, 360, 200], "span": [10, 110], "models": {"mesh": "cd"}, "settings": {},
          "versions": {"vidswap": "0.1.0", "tracks": 1}}  # fmt: skip
 SHOTS = [Shot(10, 60), Shot(60, 110)]
 
 
-def track(number: int, start: int, stop: int, seed: int = 0) -> Track:
+def track(number: int, start: int, stop: int, seed: int = 0) -> TrackPart:
     rng = np.random.default_rng(seed)
     count = stop - start
     mesh = (rng.uniform(50, 300, (478, 3)) + rng.normal(0, 0.3, (count, 478, 3)).cumsum(0)).astype(np.float32)
     embedding = rng.normal(size=16).astype(np.float32)
     to_frame = np.repeat(np.array([[[4.0, 0.5, 60], [-0.5, 4, 50]]]), count, 0) + rng.normal(size=(count, 1, 1))
-    return Track(number, number, start, mesh, rng.random(count) > 0.2, embedding,
+    return TrackPart(number, number, start, mesh, rng.random(count) > 0.2, embedding,
                  rng.integers(0, 256, (count, 8, 8)).astype(np.uint8), to_frame)  # fmt: skip
 
 
@@ -45,12 +45,12 @@ def path(tmp_path) -> Path:
     return tmp_path / "clip.plan"
 
 
-def same(one: Track, other: Track) -> bool:
+def same(one: TrackPart, other: TrackPart) -> bool:
     assert (one.id, one.person, one.start) == (other.id, other.person, other.start)
     return all(np.array_equal(getattr(one, kind), getattr(other, kind)) for kind in (*PER_FRAME, "embedding"))
 
 
-def read(path: Path) -> list[Track]:
+def read(path: Path) -> list[TrackPart]:
     with open_plan(path) as plan:
         return [trail.part(trail.start, trail.stop) for trail in plan.tracks]
 
@@ -106,7 +106,7 @@ SHAPES = st.integers(1, 4).map(lambda count: (count, 478, 3))
 @settings(max_examples=30, deadline=None)
 def test_meshes_of_any_bits_are_packed_without_loss(bits):
     mesh = bits.view(np.float32)
-    assert np.array_equal(unpacked(packed(mesh), len(mesh)).view(np.uint32), bits)
+    assert np.array_equal(decode_mesh(encode_mesh(mesh), len(mesh)).view(np.uint32), bits)
 
 
 def test_a_plan_is_an_npz_without_pickle_and_equal_for_equal_contents(path, tmp_path):
@@ -220,7 +220,7 @@ def test_parts_of_another_kind_are_refused(path):
 
 @pytest.mark.parametrize("mesh", [np.nan, np.inf, 1e30, 5.0])
 def test_meshes_that_no_face_has_are_refused(tmp_path, mesh):
-    broken = Track(**{**vars(TRACKS[0]), "mesh": np.full_like(TRACKS[0].mesh, mesh)})
+    broken = TrackPart(**{**vars(TRACKS[0]), "mesh": np.full_like(TRACKS[0].mesh, mesh)})
     write_plan(tmp_path / "a.plan", "clip.mp4", FACTS, SHOTS, [broken])
     assert "no face" in refused(tmp_path / "a.plan")
 

@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 
 from vidswap.face import geometry
-from vidswap.read import watch as watching
+from vidswap.models.registry import path_to
+from vidswap.read import follow as watching
 from vidswap.read.faces import LYING
-from vidswap.read.follow import watch
+from vidswap.read.follow import follow_faces
 from vidswap.types import Array, Face
 
-MEAN = np.load(geometry.__file__.replace("geometry.py", "models/embedded/face.npz"))["mean"]
+MEAN = np.load(path_to("face"))["mean"]
 
 
 class Scripted:
@@ -69,7 +70,7 @@ def watched(there: list[dict[int, int]], cuts: tuple[int, ...] = (), every: int 
             yield index, rgb, index in cuts
 
     reader = Scripted()
-    return list(watch(shown(), reader, every)), reader  # type: ignore[arg-type]
+    return list(follow_faces(shown(), reader, every)), reader  # type: ignore[arg-type]
 
 
 def counts(seen: list[list[Face]]) -> list[int]:
@@ -96,11 +97,11 @@ def test_who_it_is_is_looked_at_when_a_face_has_come_in(monkeypatch: pytest.Monk
     edges, follow_known = iter([5] * 4 + [25] * 20), Scripted.follow
 
     def follow(self: Scripted, rgb: Array, mesh: Array) -> Face | None:
-        monkeypatch.setattr("test_watch.EDGE", next(edges))
+        monkeypatch.setattr("test_follow.EDGE", next(edges))
         return follow_known(self, rgb, mesh)
 
     monkeypatch.setattr(Scripted, "follow", follow)
-    monkeypatch.setattr("test_watch.EDGE", 5)
+    monkeypatch.setattr("test_follow.EDGE", 5)
     _, reader = watched([ONE] * 12, every=8)
     assert reader.looks == [0, 5]
 
@@ -142,7 +143,7 @@ def test_a_place_with_nothing_is_told_from_one_where_something_is_left() -> None
 
 @pytest.mark.parametrize("over", [False, True])
 def test_where_a_face_went_over_the_edge_it_is_not_looked_for(over: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("test_watch.EDGE", 0 if over else 25)
+    monkeypatch.setattr("test_follow.EDGE", 0 if over else 25)
     seen, _ = watched([ONE] * 2 + [{0: 100}] * 5 + [ONE] * 2)
     assert [[face.score for face in found] for found in seen[2:7]] == [[0.0] if over else []] * 5
 
@@ -195,7 +196,7 @@ def test_a_part_of_a_face_that_a_dissolve_led_to_is_none() -> None:
     pictures = [np.zeros((480, 480, 3), np.uint8) for _ in range(24)]
     for i, picture in enumerate(pictures):
         picture[0, int(i >= 12)] = 255
-    found = list(watch(((i, picture, False) for i, picture in enumerate(pictures)), Led(), 8))  # type: ignore[arg-type]
+    found = list(follow_faces(((i, picture, False) for i, picture in enumerate(pictures)), Led(), 8))  # type: ignore[arg-type]
     sizes = [[round(float(np.ptp(face.mesh[:, 0]))) for face in faces] for faces in found]
     small, large = sizes[0][0], sizes[-1][0]
     assert sizes == [[small]] * 12 + [[large]] * 12

@@ -12,7 +12,7 @@ import pytest
 from vidswap.errors import IdentityError
 from vidswap.face import geometry
 from vidswap.read import identity
-from vidswap.read.identity import load_identity, quality, settled
+from vidswap.read.identity import load_identity, median_mesh, quality
 from vidswap.types import Array, Consent, Face
 
 CONSENT = Consent("self")
@@ -210,5 +210,5 @@ def test_a_photos_mesh_is_the_median_of_many_looks():
             off = 60 if call % 3 == 0 else np.random.default_rng(call).normal(0, 1, (478, 3))
             return replace(face(100, 100, 40), mesh=(truth + off).astype(np.float32))
 
-    found = settled(np.zeros((200, 200, 3), np.uint8), truth, Shaky())
+    found = median_mesh(np.zeros((200, 200, 3), np.uint8), truth, Shaky())
     assert np.abs(found - truth).mean() < 0.6

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vidswap.read.persons import HANDOVER, SAME, Sketch, persons_of
+from vidswap.read.persons import HANDOVER, SAME, TrackSummary, persons_of
 
 
 def unit(vector):
@@ -15,7 +15,7 @@ def unit(vector):
 
 
 def sketch(start, stop, *views, screen=1.0):
-    return Sketch(start, stop, screen, unit(np.sum(views, 0)) if views else None, tuple(map(unit, views)))
+    return TrackSummary(start, stop, screen, unit(np.sum(views, 0)) if views else None, tuple(map(unit, views)))
 
 
 def plainly(sketches):

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 from footage import moving, texture
 
-from vidswap.read.shots import Cuts
+from vidswap.read.shots import CutDetector
 
 
 def cuts_in(pictures):
-    is_cut = Cuts()
+    is_cut = CutDetector()
     return [i for i, picture in enumerate(pictures) if is_cut(picture)]
 
 
@@ -48,5 +48,5 @@ def test_black_between_scenes_cuts_once_where_the_new_one_shows():
 def test_input_stays():
     picture = texture(9, 320, 180)
     before = picture.copy()
-    Cuts()(picture)
+    CutDetector()(picture)
     np.testing.assert_array_equal(picture, before)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 import vidswap
 from vidswap.face import geometry
-from vidswap.read import steady
+from vidswap.read import smoothing
 
 MEAN = np.load(Path(vidswap.__file__).parent / "models" / "embedded" / "face.npz")["mean"].astype(np.float64)
 EYE = 100.0  # distance of the outer eye corners in these tests, pixels
@@ -54,7 +54,7 @@ def steadied(meshes, frames, count):
         inside = (frames >= low) & (frames < high)
         return meshes[inside], frames[inside]
 
-    return np.concatenate([steady.piece(start, count, seen) for start in range(0, count, steady.PIECE)])
+    return np.concatenate([smoothing.piece(start, count, seen) for start in range(0, count, smoothing.PIECE)])
 
 
 def whole(meshes):

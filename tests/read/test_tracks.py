@@ -15,7 +15,7 @@ from vidswap.face import geometry
 from vidswap.read.dissolves import Dissolve
 from vidswap.read.persons import embeddings_of, persons_of
 from vidswap.read.tracks import GAP, tracks_in
-from vidswap.types import Face, Shot, Track
+from vidswap.types import Face, Shot, TrackPart
 
 MEAN = np.load(Path(vidswap.__file__).parent / "models" / "embedded" / "face.npz")["mean"]
 GRID = 16
@@ -37,7 +37,7 @@ def face(x, y=100.0, *, size=60.0, who=None, score=0.9, visible=255):
 
 def find_tracks(
     shots: Sequence[Shot], faces: Sequence[list[Face]], first: int, dissolves: Sequence[Dissolve] = ()
-) -> list[Track]:
+) -> list[TrackPart]:
     """The tracks of all shots, as the first pass finds them; `faces[i]` are those of frame `first + i`."""
     found = []
     for shot in shots:

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 
 import vidswap
 from vidswap.face import geometry
-from vidswap.swap.crops import cut, neutral_shape
+from vidswap.swap.crops import cut_crops, neutral_shape
 from vidswap.swap.engine import Needs
 from vidswap.swap.windows import Window
-from vidswap.types import Frame, Track
+from vidswap.types import Frame, TrackPart
 
 MEAN = np.load(Path(vidswap.__file__).parent / "models" / "embedded" / "face.npz")["mean"]
 GRID = 32
@@ -36,7 +36,7 @@ def track_of(meshes, visible=None, start=0):
         maps.append([[cell, 0, x - cell * (GRID - 1) / 2], [0, cell, y - cell * (GRID - 1) / 2]])
     shown = np.full((count, GRID, GRID), 255, np.uint8) if visible is None else visible
     unit = np.array([1.0], np.float32)
-    return Track(7, 0, start, meshes, np.ones(count, np.bool_), unit, shown, np.array(maps, np.float64))
+    return TrackPart(7, 0, start, meshes, np.ones(count, np.bool_), unit, shown, np.array(maps, np.float64))
 
 
 def filmed(pictures, start=0):
@@ -51,7 +51,7 @@ def cut_all(track, pictures=None, size=128, framing="aligned"):
     if pictures is None:
         pictures = [scene()] * len(track)
     needs = Needs(size=size, framing=framing, window=64, overlap=0)
-    return cut(filmed(pictures, track.start), track, whole(track), needs, MEAN)
+    return cut_crops(filmed(pictures, track.start), track, whole(track), needs, MEAN)
 
 
 def scene():
@@ -62,7 +62,7 @@ def scene():
 
 faces = st.tuples(
     st.floats(-60, WIDTH + 60), st.floats(-60, HEIGHT + 60), st.floats(25, 260), st.floats(-3, 3),
-    st.sampled_from(["aligned", "steady"]), st.sampled_from([64, 128, 200]),
+    st.sampled_from(["aligned", "fixed"]), st.sampled_from([64, 128, 200]),
 )  # fmt: skip
 
 
@@ -117,7 +117,7 @@ def test_an_aligned_face_is_upright_and_in_the_middle():
 
 def test_a_steady_window_has_one_upright_square_that_holds_all():
     track = track_of(meshes_at([(150 + 10 * i, 180) for i in range(10)], 60, roll=0.4))
-    crops = cut_all(track, framing="steady")
+    crops = cut_all(track, framing="fixed")
     assert (crops.to_frame == crops.to_frame[0]).all()
     assert crops.to_frame[0, 0, 1] == 0
     assert crops.mesh[..., :2].min() > 0
@@ -197,14 +197,14 @@ def test_windows_agree_on_the_mask_of_a_frame():
     needs = Needs(size=64, framing="aligned", window=8, overlap=4)
     pictures = [scene()] * 8
     ones = np.ones(8, np.float32)
-    first = cut(filmed(pictures, 30), track, Window(30, 38, ones), needs, MEAN)
-    second = cut(filmed(pictures, 34), track, Window(34, 42, ones), needs, MEAN)
+    first = cut_crops(filmed(pictures, 30), track, Window(30, 38, ones), needs, MEAN)
+    second = cut_crops(filmed(pictures, 34), track, Window(34, 42, ones), needs, MEAN)
     np.testing.assert_array_equal(first.mask[4:], second.mask[:4])
     np.testing.assert_array_equal(first.rgb[4:], second.rgb[:4])
     assert (second.track, second.start) == (7, 34)
 
 
-@given(st.integers(0, 2**32 - 1), st.integers(1, 11), st.integers(0, 6), st.sampled_from(["aligned", "steady"]))
+@given(st.integers(0, 2**32 - 1), st.integers(1, 11), st.integers(0, 6), st.sampled_from(["aligned", "fixed"]))
 @settings(max_examples=25, deadline=None)
 def test_what_the_window_before_holds_is_the_same_cut_anew(seed, middle, overlap, framing):
     rng = np.random.default_rng(seed)
@@ -216,7 +216,7 @@ def test_what_the_window_before_holds_is_the_same_cut_anew(seed, middle, overlap
 
     def part(start, stop, before=None):
         window = Window(5 + start, 5 + stop, np.ones(stop - start, np.float32))
-        return cut(pictures[start:stop], track, window, needs, MEAN, before=before)
+        return cut_crops(pictures[start:stop], track, window, needs, MEAN, before=before)
 
     anew, reused = part(middle, 12), part(middle, 12, part(0, stop))
     for name in ("rgb", "mesh", "mask", "to_frame", "weight"):
@@ -227,7 +227,7 @@ def test_frames_of_another_window_are_refused():
     track = track_of(still())
     needs = Needs(size=64, framing="aligned", window=16, overlap=0)
     with pytest.raises(ValueError, match="expected frames 0 to 8"):
-        cut(filmed([scene()] * 9, start=1), track, whole(track), needs, MEAN)
+        cut_crops(filmed([scene()] * 9, start=1), track, whole(track), needs, MEAN)
 
 
 def expressive(count=60):

@@ -8,7 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vidswap.swap.sampler import low_band, noise, sample, schedule, steadied
+from vidswap.swap.sampler import low_band, noise, sample, schedule, smooth_latents
 
 
 @given(st.floats(0.1, 50), st.integers(1, 20))
@@ -54,7 +54,7 @@ def test_smoothing_steadies_the_low_band_and_leaves_the_high():
     torch.manual_seed(0)
     still = torch.randn(1, 3, 64, 64).expand(12, 3, 64, 64) * 0.1
     flicker = torch.randn(12, 3, 1, 1) * 0.02
-    calm = steadied(still + flicker, None, 1.0)
+    calm = smooth_latents(still + flicker, None, 1.0)
     assert low_band(calm, 8).diff(dim=0).abs().mean() < 0.4 * low_band(still + flicker, 8).diff(dim=0).abs().mean()
     high = (calm - still) - (calm - still).mean((2, 3), keepdim=True)
     assert high.abs().max() < 0.02
@@ -64,17 +64,17 @@ def test_smoothing_lets_real_changes_happen_at_once():
     """A step ten times the flicker is no flicker: it stays where it was."""
     step = torch.zeros(12, 3, 16, 16)
     step[6:] = 0.8
-    assert (steadied(step, None, 1.0) - step).abs().max() < 0.01
+    assert (smooth_latents(step, None, 1.0) - step).abs().max() < 0.01
 
 
 def test_no_smoothing_changes_nothing():
     x = torch.randn(4, 3, 16, 16)
-    assert torch.equal(steadied(x, None, 0.0), x)
+    assert torch.equal(smooth_latents(x, None, 0.0), x)
 
 
 def test_the_window_before_is_remembered():
     torch.manual_seed(1)
     base = torch.randn(1, 3, 16, 16) * 0.05
     before = low_band(base.expand(4, 3, 16, 16), 8)
-    after = steadied(base + 0.03 * torch.ones(2, 3, 16, 16), before, 1.0)
+    after = smooth_latents(base + 0.03 * torch.ones(2, 3, 16, 16), before, 1.0)
     assert (after[0] - base[0]).mean() < 0.02

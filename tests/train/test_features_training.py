@@ -46,7 +46,7 @@ def test_patch_moves_with_its_mesh(people: faces.Faces) -> None:
 
 
 def test_samples_label_both_eyes_and_the_mouth_alike(people: faces.Faces) -> None:
-    stream = features.Stream(people, faces.Recipe(size=64), 0)
+    stream = features.Stream(people, faces.Augmentation(size=64), 0)
     rng = np.random.default_rng(1)
     for _ in range(10):
         eyes, spots, mouth, lips = stream.one(0, rng)
@@ -92,12 +92,12 @@ def test_dim_mouth_paints_between_the_lips_only() -> None:
 
 def test_learning_lowers_the_error_and_the_export_agrees(people: faces.Faces, tmp_path: Path) -> None:
     torch.manual_seed(0)
-    stream = features.Stream(people, faces.Recipe(size=64), 0)
+    stream = features.Stream(people, faces.Augmentation(size=64), 0)
     rng = np.random.default_rng(0)
     batch = tuple(torch.stack(parts) for parts in zip(*(stream.one(0, rng) for _ in range(4))))
     nets = features.Nets(torch.full((31, 2), 31.5), torch.full((40, 2), 31.5))
-    plan = features.Plan(steps=50, rate=1e-2)
-    errors = [float(error.sum()) for error, _ in features.learn(nets, (batch for _ in range(50)), plan)]
+    schedule = features.Schedule(steps=50, rate=1e-2)
+    errors = [float(error.sum()) for error, _ in features.learn(nets, (batch for _ in range(50)), schedule)]
     assert errors[-1] < 0.75 * errors[0]
     folder = features.export(nets, tmp_path)
     rgb = torch.rand(2, 3, 64, 64)

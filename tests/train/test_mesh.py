@@ -47,10 +47,10 @@ def look(rgb: geometry.Array, points: geometry.Array) -> geometry.Array:
 @settings(max_examples=25, deadline=None)
 @given(seed=st.integers(0, 10_000), index=st.integers(0, 2))
 def test_picture_moves_with_its_mesh(people: faces.Faces, seed: int, index: int) -> None:
-    recipe = faces.Recipe(yaw=6, pitch=5, express=0.5, cover=0, relight=0, spoil=0, mirror=False)
+    augmentation = faces.Augmentation(yaw=6, pitch=5, express=0.5, cover=0, relight=0, spoil=0, mirror=False)
     rng = np.random.default_rng(seed)
-    target, _ = faces.moved(people.meshes[index], people.mean, recipe, rng)
-    crop = faces.jittered(geometry.crop_transform(target, people.mean, 128), recipe, rng)
+    target, _ = faces.moved(people.meshes[index], people.mean, augmentation, rng)
+    crop = faces.jittered(geometry.crop_transform(target, people.mean, 128), augmentation, rng)
     points = geometry.apply(crop, target)
     fetch, inside = redraw.fetch_map(people.meshes[index], points, people.triangles, geometry.invert(crop), 128)
     rgb = redraw.fetched(people.pictures[index], fetch, np.zeros((128, 128, 3), np.uint8))
@@ -75,8 +75,8 @@ def test_what_is_covered_is_not_visible(people: faces.Faces, seed: int) -> None:
     black = np.zeros((128, 128, 3), np.uint8)
     points = geometry.apply(geometry.crop_transform(people.meshes[0], people.mean, 128), people.meshes[0])
     plain = faces.Sample(black, points, np.ones((128, 128), np.float32))
-    recipe = faces.Recipe(cover=1, relight=0, spoil=0, mirror=False)
-    done = faces.finished(plain, people, recipe, np.random.default_rng(seed))
+    augmentation = faces.Augmentation(cover=1, relight=0, spoil=0, mirror=False)
+    done = faces.finished(plain, people, augmentation, np.random.default_rng(seed))
     again, cover = damage.covered(black, points, people.scenes, after_first_draw(seed))
     assert np.array_equal(done.rgb, again)
     assert np.all(done.rgb[done.visible == 1] == 0)
@@ -100,8 +100,8 @@ def after_first_draw(seed: int) -> np.random.Generator:
 
 def test_mirroring_swaps_the_sides(people: faces.Faces) -> None:
     assert list(people.mirror[[33, 61, 1, 159, 468]]) == [263, 291, 1, 386, 473]
-    recipe = faces.Recipe(cover=0, relight=0, spoil=0, mirror=True)
-    shown = [faces.sample(people, 0, recipe, np.random.default_rng(seed)) for seed in range(8)]
+    augmentation = faces.Augmentation(cover=0, relight=0, spoil=0, mirror=True)
+    shown = [faces.sample(people, 0, augmentation, np.random.default_rng(seed)) for seed in range(8)]
     assert all(one.mesh[263, 0] > one.mesh[33, 0] for one in shown)
     red_rises = [float(look(one.rgb, one.mesh[[263]])[0, 0] - look(one.rgb, one.mesh[[33]])[0, 0]) > 0 for one in shown]
     assert set(red_rises) == {True, False}
@@ -135,19 +135,19 @@ def test_damage_keeps_size_and_source(spoil: object, people: faces.Faces) -> Non
 
 
 def test_equal_seeds_equal_samples(people: faces.Faces) -> None:
-    first, second = (faces.sample(people, 1, faces.Recipe(), np.random.default_rng(5)) for _ in range(2))
+    first, second = (faces.sample(people, 1, faces.Augmentation(), np.random.default_rng(5)) for _ in range(2))
     assert np.array_equal(first.rgb, second.rgb)
     assert np.array_equal(first.mesh, second.mesh)
 
 
 def test_learning_lowers_the_error(people: faces.Faces, tmp_path: Path) -> None:
     torch.manual_seed(0)
-    plan = mesh.Plan(steps=12, batch=8, fresh=8, kept=8)
-    stream = mesh.Stream(people, faces.Recipe(), 0.2, 0)
+    schedule = mesh.Schedule(steps=12, batch=8, fresh=8, kept=8)
+    stream = mesh.Stream(people, faces.Augmentation(), 0.2, 0)
     rng = np.random.default_rng(0)
     one = tuple(torch.stack(part) for part in zip(*(stream.one(i % 3, rng) for i in range(8)), strict=True))
-    net = mesh.MeshNet(*mesh.shapes(people, faces.Recipe(), 16, rng))
-    errors = [error for _, error, _ in mesh.learn(net, iter([one] * 12), plan)]
+    net = mesh.MeshNet(*mesh.shapes(people, faces.Augmentation(), 16, rng))
+    errors = [error for _, error, _ in mesh.learn(net, iter([one] * 12), schedule)]
     assert errors[-1] < 0.8 * errors[0]
     check_promise(mesh.export(net, tmp_path / "mesh.onnx"))
 

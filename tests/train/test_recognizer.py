@@ -135,9 +135,9 @@ def test_a_batch_holds_everybody_twice(cast: list[people.Person], known: people.
 def test_learning_lowers_the_loss(cast: list[people.Person], known: people.Anatomy) -> None:
     torch.manual_seed(0)
     rgb, who = next(iter(recognizer.Views(cast, known, 8, seed=1)))
-    plan = recognizer.Plan(steps=12, batch=8)
+    schedule = recognizer.Schedule(steps=12, batch=8)
     same = iter(lambda: (torch.from_numpy(rgb), torch.from_numpy(who)), None)
-    losses = [loss for loss, _ in recognizer.learn(tiny(), same, len(cast), plan)]
+    losses = [loss for loss, _ in recognizer.learn(tiny(), same, len(cast), schedule)]
     assert len(losses) == 12
     assert losses[-1] < 0.8 * losses[0]
 

@@ -83,8 +83,8 @@ def test_noise_levels_span_from_the_start_of_a_swap_to_almost_nothing():
 
 
 def test_training_writes_what_the_engine_loads(data, tmp_path):
-    recipe = swapper.Recipe(minutes=0.02, batch=2, side=64, threads=1, workers=0)
-    folder = swapper.train(data, tmp_path, recipe)
+    augmentation = swapper.Augmentation(minutes=0.02, batch=2, side=64, threads=1, workers=0)
+    folder = swapper.train(data, tmp_path, augmentation)
     index = json.loads((folder / "model_index.json").read_text())
     assert index["unet"] == ["diffusers", "UNet2DModel"]
     from diffusers import DiffusionPipeline

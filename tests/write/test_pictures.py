@@ -14,7 +14,7 @@ from vidswap.read.clip import frames, open_clip
 from vidswap.settings import WriteSettings
 from vidswap.types import Shot
 from vidswap.write.pictures import check_pictures, is_for_pictures, write_pictures
-from vidswap.write.work import MARK, MARKED, claimed
+from vidswap.write.work import MARK, MARKED, open_work
 
 LABELS = {"comment": "AI-generated: face swap (vidswap 1)", "vidswap_engine": "none"}
 
@@ -23,7 +23,7 @@ def through(clip, out, start=0, stop=None):
     """Write frames of a clip unchanged."""
     shown = list(frames(clip, start, stop))
     pictures = ((frame.index, frame.native) for frame in shown)
-    with claimed(out, kept=False) as folder:
+    with open_work(out, kept=False) as folder:
         write_pictures(clip, pictures, len(shown), out, folder=folder, labels=LABELS, show=shown[0].to_rgb)
     assert [path.name for path in out.parent.iterdir() if path.name.startswith(".")] == []
     return out
@@ -222,7 +222,7 @@ def test_nothing_stays_behind_a_failure(tmp_path, ending, error):
         raise error
 
     out = tmp_path / f"out{ending}"
-    with pytest.raises(type(error)), claimed(out, kept=False) as folder:
+    with pytest.raises(type(error)), open_work(out, kept=False) as folder:
         write_pictures(clip, failing(), 3, out, folder=folder, labels=LABELS, show=None)
     assert [path.name for path in tmp_path.iterdir()] == ["in"]
 

@@ -15,13 +15,13 @@ from footage import make_clip, moving, packets_of
 
 from vidswap.errors import EngineError, OutputError
 from vidswap.files import as_output_error
-from vidswap.media.encoder import recipe_of
+from vidswap.media.encoder import encoding_of
 from vidswap.read.clip import frames, open_clip
 from vidswap.settings import WriteSettings
 from vidswap.types import Crops, Swapped
 from vidswap.write.answers import Answers
 from vidswap.write.film import join, render
-from vidswap.write.work import Work, ahead_by, claimed, folder_of, noted
+from vidswap.write.work import WorkFolder, ahead_by, folder_of, noted, open_work
 
 LENGTH = 10
 
@@ -44,13 +44,13 @@ def answer(track=3, latents=None):
 
 
 def test_finished_segments_are_found_again_and_half_written_ones_removed(tmp_path):
-    work = Work(tmp_path, "key", 5, LENGTH)
+    work = WorkFolder(tmp_path, "key", 5, LENGTH)
     assert (work.reached, work.segments) == (5, [])
     grown(work, [b"one", b"two"])
     grown(work, [b"three"])
     (tmp_path / "00000025.part").write_bytes(b"half")
     (tmp_path / "00000035.packets").write_bytes(b"no sidecar, and a gap before it")
-    again = Work(tmp_path, "key", 5, LENGTH)
+    again = WorkFolder(tmp_path, "key", 5, LENGTH)
     assert again.segments == work.segments
     assert again.reached == 25
     assert list(again.read(again.segments[0])) == [(b"one", 0, True), (b"two", 1, False)]
@@ -59,9 +59,9 @@ def test_finished_segments_are_found_again_and_half_written_ones_removed(tmp_pat
 
 @pytest.mark.parametrize("content", [b"", b"[]", b"{}", b'{"start": 0, "index": []}', b"\xff"])
 def test_a_segment_whose_sidecar_is_damaged_does_not_count(tmp_path, content):
-    grown(Work(tmp_path, "key", 0, LENGTH), [b"one"])
+    grown(WorkFolder(tmp_path, "key", 0, LENGTH), [b"one"])
     (tmp_path / "00000000.json").write_bytes(content)
-    assert Work(tmp_path, "key", 0, LENGTH).segments == []
+    assert WorkFolder(tmp_path, "key", 0, LENGTH).segments == []
 
 
 @pytest.mark.parametrize("content", [b"", b"[]", b"{}", b'{"reached": 4}', b'{"reached": 4, "sizes": [1]}', b"\xff"])
@@ -74,16 +74,16 @@ def test_answers_whose_seal_is_damaged_do_not_count(tmp_path, content):
 
 @pytest.mark.parametrize(("key", "resume"), [("another", True), ("key", False)])
 def test_another_key_or_a_wish_starts_over(tmp_path, key, resume):
-    work = Work(tmp_path, "key", 0, LENGTH)
+    work = WorkFolder(tmp_path, "key", 0, LENGTH)
     grown(work, [b"one"])
     work.remember(LENGTH, answer())
-    assert Work(tmp_path, key, 0, LENGTH, resume=resume).segments == []
+    assert WorkFolder(tmp_path, key, 0, LENGTH, resume=resume).segments == []
     assert [path.name for path in tmp_path.iterdir()] == ["key"]
 
 
 @pytest.mark.parametrize("latents", [None, np.arange(4, dtype=np.float16)])
 def test_what_was_remembered_is_recalled_to_the_bit(tmp_path, latents):
-    work, kept = Work(tmp_path, "key", 0, LENGTH), answer(latents=latents)
+    work, kept = WorkFolder(tmp_path, "key", 0, LENGTH), answer(latents=latents)
     work.remember(20, kept)
     found = work.recall(20, 3)
     assert (found.crops.track, found.crops.start) == (3, 7)
@@ -100,15 +100,15 @@ def test_what_was_remembered_is_recalled_to_the_bit(tmp_path, latents):
 @pytest.mark.parametrize("change", [{"stop": 0}, {"stop": "10"}, {"stop": None}, {"start": 10}])
 def test_a_segment_that_ends_before_it_begins_does_not_count(tmp_path, change):
     """Nor is the next one sought behind it without end."""
-    grown(Work(tmp_path, "key", 0, LENGTH), [b"one"])
+    grown(WorkFolder(tmp_path, "key", 0, LENGTH), [b"one"])
     sidecar = tmp_path / "00000000.json"
     sidecar.write_text(json.dumps({**json.loads(sidecar.read_bytes()), **change}))
-    assert Work(tmp_path, "key", 0, LENGTH).segments == []
+    assert WorkFolder(tmp_path, "key", 0, LENGTH).segments == []
 
 
 @pytest.mark.parametrize("lost", ["crops_track", "crops_rgb", "rgb", "alpha"])
 def test_what_was_remembered_and_is_damaged_is_nothing(tmp_path, lost):
-    work = Work(tmp_path, "key", 0, LENGTH)
+    work = WorkFolder(tmp_path, "key", 0, LENGTH)
     work.remember(20, answer())
     with np.load(tmp_path / "00000020-3.npz") as kept:
         values = {name: kept[name] for name in kept.files if name != lost}
@@ -119,7 +119,7 @@ def test_what_was_remembered_and_is_damaged_is_nothing(tmp_path, lost):
 
 
 def test_only_what_is_still_needed_is_remembered(tmp_path):
-    work = Work(tmp_path, "key", 0, LENGTH)
+    work = WorkFolder(tmp_path, "key", 0, LENGTH)
     for boundary in (10, 20):
         work.remember(boundary, answer())
     grown(work, [b"one"])
@@ -130,7 +130,7 @@ def test_only_what_is_still_needed_is_remembered(tmp_path):
 
 
 def test_an_answer_that_the_disk_does_not_take_is_told(tmp_path):
-    work = Work(tmp_path, "key", 0, LENGTH)
+    work = WorkFolder(tmp_path, "key", 0, LENGTH)
     tmp_path.joinpath("00000020-3.npz").mkdir()
     with pytest.raises(OutputError, match="cannot be written"):
         work.remember(20, answer())
@@ -141,7 +141,7 @@ def test_an_answer_that_the_disk_does_not_take_is_told(tmp_path):
     (0, 40, [15, 25, 35]), (14, 16, [15]), (15, 16, [15]), (16, 25, []), (16, 26, [25]), (5, 15, []), (25, 25, []),
 ])  # fmt: skip
 def test_boundaries_lie_where_segments_begin(tmp_path, first, last, wanted):
-    assert list(Work(tmp_path, "key", 5, LENGTH).boundaries(first, last)) == wanted
+    assert list(WorkFolder(tmp_path, "key", 5, LENGTH).boundaries(first, last)) == wanted
 
 
 def test_decoding_runs_ahead_as_far_as_pictures_are_out_of_order():
@@ -152,9 +152,9 @@ def test_decoding_runs_ahead_as_far_as_pictures_are_out_of_order():
 
 def test_a_folder_is_held_by_one_process(tmp_path):
     out = tmp_path / "out.mp4"
-    code = "import sys, pathlib as p, vidswap.write.work as s\nwith s.claimed(p.Path(sys.argv[1])): pass"
+    code = "import sys, pathlib as p, vidswap.write.work as s\nwith s.open_work(p.Path(sys.argv[1])): pass"
     words = [sys.executable, "-c", code, str(out)]
-    with claimed(out):
+    with open_work(out):
         other = subprocess.run(words, capture_output=True, text=True, check=False)
         assert "is being rendered by another vidswap" in other.stderr
     assert list(tmp_path.iterdir()) == []
@@ -175,8 +175,8 @@ def test_a_folder_that_is_not_ours_is_refused_and_left_alone(tmp_path, kind):
         theirs = theirs.rename(folder)
     else:
         folder.write_text("precious")
-    with pytest.raises(OutputError, match="is not ours"), claimed(out) as held:
-        Work(held, "key", 0, LENGTH, resume=False)
+    with pytest.raises(OutputError, match="is not ours"), open_work(out) as held:
+        WorkFolder(held, "key", 0, LENGTH, resume=False)
     assert folder.is_symlink() == ("link" in kind)
     assert sorted(path.name for path in theirs.iterdir()) == ["00000000.part", "key", "lock", "me.png"]
     assert folder.is_dir() or folder.is_symlink() or folder.read_text() == "precious"
@@ -185,9 +185,9 @@ def test_a_folder_that_is_not_ours_is_refused_and_left_alone(tmp_path, kind):
 def test_links_in_a_work_folder_are_not_followed(tmp_path):
     (tmp_path / "theirs").mkdir()
     (tmp_path / "theirs" / "me.png").touch()
-    with claimed(tmp_path / "out.mp4") as folder:
+    with open_work(tmp_path / "out.mp4") as folder:
         (folder / "link").symlink_to(tmp_path / "theirs")
-        Work(folder, "key", 0, LENGTH, resume=False)
+        WorkFolder(folder, "key", 0, LENGTH, resume=False)
         assert not (folder / "link").is_symlink()
         (folder / "link").symlink_to(tmp_path / "theirs")
     assert [path.name for path in tmp_path.rglob("*")] == ["theirs", "me.png"]
@@ -202,40 +202,43 @@ def test_a_drive_without_locks_is_told_and_goes_on_and_leaves_nothing(tmp_path, 
     monkeypatch.setattr(FileLock, "acquire", acquire)
     notes = []
     if number == errno.EIO:
-        with pytest.raises(OutputError, match=os.strerror(number)), claimed(tmp_path / "out.mp4", report=notes.append):
+        with (
+            pytest.raises(OutputError, match=os.strerror(number)),
+            open_work(tmp_path / "out.mp4", report=notes.append),
+        ):
             pass
     else:
-        with claimed(tmp_path / "out.mp4", report=notes.append) as folder:
-            grown(Work(folder, "key", 0, LENGTH), [b"one"])
+        with open_work(tmp_path / "out.mp4", report=notes.append) as folder:
+            grown(WorkFolder(folder, "key", 0, LENGTH), [b"one"])
         assert "has no locks" in notes[0]
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_long_name_has_a_work_folder_too(tmp_path):
     out = tmp_path / ("ä" * 120 + ".mp4")
-    with claimed(out) as folder:
-        grown(Work(folder, "key", 0, LENGTH), [b"one"])
+    with open_work(out) as folder:
+        grown(WorkFolder(folder, "key", 0, LENGTH), [b"one"])
         assert folder == folder_of(out) != folder_of(out.with_suffix(".mkv"))
     assert folder_of(tmp_path / "out.mp4").name == ".out.mp4.vidswap"
 
 
 def test_only_resumable_segments_are_left_behind(tmp_path):
     out = tmp_path / "out.mp4"
-    with pytest.raises(EngineError) as caught, claimed(out) as folder, noted(Work(folder, "key", 0, LENGTH)):
+    with pytest.raises(EngineError) as caught, open_work(out) as folder, noted(WorkFolder(folder, "key", 0, LENGTH)):
         raise EngineError("no", "hint")
     assert caught.value.__notes__ == ["nothing was written"]
     assert list(tmp_path.iterdir()) == []
 
     def stopped():
-        with claimed(out) as folder, noted(work := Work(folder, "key", 0, LENGTH)):
+        with open_work(out) as folder, noted(work := WorkFolder(folder, "key", 0, LENGTH)):
             grown(work, [b"one"])
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt) as stop:
         stopped()
     assert stop.value.__notes__ == ["the same command goes on from frame 10"]
-    assert Work(folder, "key", 0, LENGTH).reached == LENGTH
-    with claimed(out):
+    assert WorkFolder(folder, "key", 0, LENGTH).reached == LENGTH
+    with open_work(out):
         pass
     assert list(tmp_path.iterdir()) == []
 
@@ -254,18 +257,18 @@ def test_a_full_disk_leaves_the_finished_segments_and_the_rest_can_follow(tmp_pa
     noise = [np.random.default_rng(i).integers(0, 255, (64, 96, 3), np.uint8) for i in range(LENGTH)]
     clip, out = open_clip(make_clip(tmp_path / "a.mp4", calm + noise)), tmp_path / "out.mp4"
     settings = WriteSettings(preset="ultrafast")
-    recipe = recipe_of(clip, next(frames(clip)).native, out, settings)
+    encoding = encoding_of(clip, next(frames(clip)).native, out, settings)
 
     def go_on(folder):
-        work = Work(folder, "key", 0, LENGTH)
+        work = WorkFolder(folder, "key", 0, LENGTH)
         with noted(work):
-            render(clip, ((each.index, each.native) for each in frames(clip, work.reached)), work, out, recipe)
-            join(clip, work, out, recipe, {})
+            render(clip, ((each.index, each.native) for each in frames(clip, work.reached)), work, out, encoding)
+            join(clip, work, out, encoding, {})
 
     before, handler = limit.getrlimit(limit.RLIMIT_FSIZE), signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     try:
         limit.setrlimit(limit.RLIMIT_FSIZE, (30_000, before[1]))
-        with pytest.raises(OutputError, match="cannot be written") as caught, claimed(out) as folder:
+        with pytest.raises(OutputError, match="cannot be written") as caught, open_work(out) as folder:
             go_on(folder)
     finally:
         limit.setrlimit(limit.RLIMIT_FSIZE, before)
@@ -274,7 +277,7 @@ def test_a_full_disk_leaves_the_finished_segments_and_the_rest_can_follow(tmp_pa
     assert caught.value.__notes__ == [f"the same command goes on from frame {LENGTH}"]
     names = ["00000000.json", "00000000.packets", "key", "lock", "vidswap"]
     assert sorted(path.name for path in folder.iterdir()) == names
-    with claimed(out) as folder:
+    with open_work(out) as folder:
         go_on(folder)
     assert len(packets_of(out, "video")) == 2 * LENGTH
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.mp4", "out.mp4"]

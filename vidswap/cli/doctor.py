@@ -50,7 +50,7 @@ def _without_home(words: str) -> str:
 
 
 def _vidswap() -> str:
-    return f"{__version__} in {Path(__file__).parent}"
+    return f"{__version__} in {Path(__file__).parents[1]}"
 
 
 def _python() -> str:

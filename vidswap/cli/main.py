@@ -218,7 +218,7 @@ def _models(options: argparse.Namespace) -> None:
     known = weights.registry()
     if options.action == "seal":
         present = {name for name, model in known.items() if (weights.ROOT / model.path).exists()}
-        known = weights.seal(present)
+        known = weights.record_checksums(present)
     if options.action == "verify":
         for name in known:
             weights.path_to(name)
@@ -257,27 +257,27 @@ def _train(options: argparse.Namespace) -> None:
         trainer = import_module(f"vidswap.train.{options.model}")
     accepted = signature(trainer.train).parameters
     offered: dict[str, object] = {"scenes": options.scenes, "seed": options.seed, "say": say}
-    for name in {"plan", "recipe"} & accepted.keys():  # how long and how hard: each trainer's own dataclass
+    for name in {"schedule", "augmentation"} & accepted.keys():  # how long and how hard: each trainer's own dataclass
         kind = getattr(trainer, name.capitalize())
         known = {"seed": options.seed} if "seed" in vars(kind()) else {}
         offered[name] = replace(kind(), **known, **_changes(kind(), options.set))
     made = trainer.train(options.data, options.out, **{name: offered[name] for name in accepted if name in offered})
     if options.out.resolve() == (weights.ROOT / "embedded").resolve():
-        weights.seal({"face" if options.model == "shape" else options.model})
+        weights.record_checksums({"face" if options.model == "shape" else options.model})
     say(f"{made}: trained")
 
 
-def _changes(plan: object, words: Sequence[str]) -> dict[str, object]:
-    """key=value words as values of the types that the plan's own have. Raises UsageError."""
+def _changes(schedule: object, words: Sequence[str]) -> dict[str, object]:
+    """key=value words as values of the types that the schedule's own have. Raises UsageError."""
     changes: dict[str, object] = {}
     for word in words:
         key, _, value = word.partition("=")
         try:
-            changes[key] = kept = type(vars(plan)[key])(value)
+            changes[key] = kept = type(vars(schedule)[key])(value)
             if isinstance(kept, float) and not isfinite(kept):
                 raise ValueError
         except (KeyError, ValueError) as error:
-            raise UsageError(f"--set {quoted(word)} cannot be", f"the plan is {plan}") from error
+            raise UsageError(f"--set {quoted(word)} cannot be", f"the schedule is {schedule}") from error
     return changes
 
 

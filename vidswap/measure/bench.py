@@ -24,7 +24,7 @@ from vidswap.render import mean_face
 from vidswap.settings import ReadSettings, Settings, WriteSettings
 from vidswap.swap.engine import Needs
 from vidswap.swap.network import tried
-from vidswap.timepoint import Moment
+from vidswap.timepoint import TimePoint
 from vidswap.trust.consent import BENCH, load_consent, permit
 from vidswap.types import Consent, Crops, Identity, Swapped
 from vidswap.write import film
@@ -32,7 +32,7 @@ from vidswap.write.cast import portrait
 from vidswap.write.picture import write_picture
 
 ROUNDS = 2  # plain transcode and render take turns; the best of each counts: others work on the machine too
-SHORT = Moment(Fraction(2))  # seconds of the shorter of two runs whose memory is compared
+SHORT = TimePoint(Fraction(2))  # seconds of the shorter of two runs whose memory is compared
 # A face of the clip, put onto the face it is: it stays on this machine, and goes with the folder it was put in.
 OWN = Consent("a face of the clip itself", (BENCH,), record="none: measured and deleted")
 _SCALED = WriteSettings(crf=12, preset="veryfast")
@@ -137,7 +137,7 @@ def bench(
         photo = face or still(clip, folder / "face.png", settings)
         whole = measured(swapped, clip, (photo, agreed), folder / "out.mp4", settings)
         start = settings.read.start
-        end = Moment(SHORT.value + (start.value if start and not start.in_frames else 0))
+        end = TimePoint(SHORT.value + (start.value if start and not start.in_frames else 0))
         brief = settings.read.end if settings.read.end and not settings.read.end.is_after(end) else end
         short = measured(swapped, clip, (photo, agreed), folder / "out.mp4",
                          replace(settings, read=replace(settings.read, end=brief)))  # fmt: skip

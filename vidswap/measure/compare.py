@@ -24,7 +24,7 @@ from vidswap.models.registry import path_to
 from vidswap.progress import Report, quiet
 from vidswap.read.clip import frames, open_clip
 from vidswap.read.identity import load_identity
-from vidswap.read.shots import Cuts
+from vidswap.read.shots import CutDetector
 from vidswap.types import Array, Clip, Consent, Face, Identity, Shot
 
 DETECT_EVERY = 8  # frames between detections while the face is followed
@@ -48,7 +48,7 @@ class Reader(Protocol):
 
 
 @dataclass(frozen=True, eq=False)
-class Moment:
+class FacePair:
     """One second of both clips around the face, as JPEG."""
 
     second: float
@@ -69,7 +69,7 @@ class Evaluation:
     figures: Mapping[str, float | None]
     sound: str  # "same", "changed", "missing", "none"
     curves: Series
-    moments: tuple[Moment, ...]
+    moments: tuple[FacePair, ...]
     notes: tuple[str, ...] = ()
 
     def as_dict(self) -> dict[str, object]:
@@ -114,11 +114,11 @@ class _Watch:
 
     def __init__(self, reader: Reader, wanted: Identity, clip: Clip, keep: frozenset[int]) -> None:
         self.faces, self.lost = 0, 0
-        self.moments: list[Moment] = []
+        self.moments: list[FacePair] = []
         self._reader, self._wanted, self._clip, self._keep = reader, wanted, clip, keep
         self._mean = np.asarray(np.load(path_to("face"))["mean"])
         self._tone = measures.skin_tone(wanted.photos[0], wanted.meshes[0])
-        self._is_cut = Cuts()
+        self._is_cut = CutDetector()
         self._mesh: Array | None = None
         self._looked = DETECT_EVERY
         self._steady: list[tuple[Array, Array]] = []
@@ -136,7 +136,7 @@ class _Watch:
         second = self._clip.seconds(index)
         self._see_flicker(second, before, after, self._mesh)
         if index in self._keep:
-            self.moments.append(moment(second, before, after, self._mesh))
+            self.moments.append(face_pair(second, before, after, self._mesh))
         found = self._reader.follow(after, self._mesh)
         if found is None:
             self.lost += 1
@@ -251,7 +251,7 @@ def swapped_face(found: Sequence[Face], before: Array, after: Array, known: Arra
     return most if change(most) >= SWAPPED else max(found, key=lambda face: area(face.box))
 
 
-def moment(second: float, before: Array, after: Array, mesh: Array) -> Moment:
+def face_pair(second: float, before: Array, after: Array, mesh: Array) -> FacePair:
     """The face in both clips, to be looked at."""
     box = geometry.bounds(mesh)
     half = 0.85 * (box[2:] - box[:2]).max()
@@ -264,4 +264,4 @@ def moment(second: float, before: Array, after: Array, mesh: Array) -> Moment:
         strip = cv2.warpAffine(rgb, to_strip, (STRIP_SIDE, STRIP_SIDE), flags=flags, borderMode=cv2.BORDER_REPLICATE)
         return bytes(cv2.imencode(".jpg", cv2.cvtColor(strip, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 88])[1])
 
-    return Moment(second, jpeg(before), jpeg(after))
+    return FacePair(second, jpeg(before), jpeg(after))

@@ -9,7 +9,7 @@ from html import escape
 from pathlib import Path
 
 from vidswap.files import as_output_error, write_whole
-from vidswap.measure.compare import Evaluation, Moment
+from vidswap.measure.compare import Evaluation, FacePair
 
 WIDE, TALL = 640, 96  # of a graph, pixels
 INKS = ("#2f6fde", "#d9622b")
@@ -134,7 +134,7 @@ def write_page(out: Path, evaluation: Evaluation, title: str) -> None:
         write_whole(out, page(evaluation, title).encode(errors="backslashreplace"))  # a file's name may be no UTF-8
 
 
-def _figure(moment: Moment) -> str:
+def _figure(moment: FacePair) -> str:
     def picture(jpeg: bytes, words: str) -> str:
         return f'<img alt="{words}" src="data:image/jpeg;base64,{base64.b64encode(jpeg).decode()}">'
 

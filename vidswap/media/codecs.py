@@ -21,7 +21,7 @@ _SLICES, _SLICED = "12", 64  # for as many threads; pictures less wide or tall a
 
 
 @dataclass(frozen=True)
-class Samples:
+class PixelFormat:
     """What pictures are made of: `sampling` of the colours ("400" is grey), `bits` of a sample, `full` where the format
     itself says full range, `fields` where each is two; width and height; `rgb` in place of YUV, `clear` with
     transparency."""
@@ -41,7 +41,7 @@ class Samples:
         return ", ".join([*kinds, *["interlaced"] * self.fields])
 
     @property
-    def as_yuv(self) -> Samples:
+    def as_yuv(self) -> PixelFormat:
         """As players take what is RGB: 4:2:0, of 8 bits or 10; 4:4:4 where a side is odd, which x264 wants."""
         if not self.rgb:
             return self
@@ -77,7 +77,7 @@ class Codec:
         """Whether it loses no bit, whatever it is told."""
         return self.lossless and self.crf is None
 
-    def format_for(self, samples: Samples) -> str | None:
+    def format_for(self, samples: PixelFormat) -> str | None:
         """FFmpeg's name of the samples that hold all of these, the smallest that do; None where there are none."""
         if min(samples.width, samples.height) < self.smallest or (samples.fields and not self.fields):
             return None
@@ -90,10 +90,10 @@ class Codec:
                 return self._clear(self._format(sampling, deep, samples.full), samples)
         return None
 
-    def _clear(self, form: str | None, samples: Samples) -> str | None:
+    def _clear(self, form: str | None, samples: PixelFormat) -> str | None:
         return self.clear.get(form, form) if form and samples.clear else form
 
-    def nearest(self, samples: Samples) -> str:
+    def nearest(self, samples: PixelFormat) -> str:
         """As `format_for`, for what this codec cannot hold all of."""
         open_ = [sampling for sampling in self.bits if self.odd or not _is_cut(sampling, samples)]
         wide = [each for each in open_ if _SAMPLINGS.index(each) >= _SAMPLINGS.index(samples.sampling)]
@@ -137,7 +137,7 @@ _ARCHIVES = ("matroska", "avi")  # where FFV1, which alone keeps transparency to
 _BY_ITSELF = ("h264", "hevc", "av1", "vp9")  # what is chosen where nobody did and the container's own falls short
 
 
-def chosen(kind: Container, samples: Samples, settings: WriteSettings) -> tuple[Codec, str]:
+def chosen(kind: Container, samples: PixelFormat, settings: WriteSettings) -> tuple[Codec, str]:
     """The codec for a kind of file, and FFmpeg's name of its samples: the one of `settings`, else the container's own
     if it keeps depth and sampling, else another that does, else the container's own. Raises OutputError for a codec
     that the container does not take, or that cannot hold the pictures; UsageError for what a codec cannot be told."""
@@ -149,7 +149,7 @@ def chosen(kind: Container, samples: Samples, settings: WriteSettings) -> tuple[
     return codec, codec.format_for(samples) or codec.nearest(samples)
 
 
-def lost_in(codec: Codec, form: str, samples: Samples, lossless: bool) -> tuple[str, ...]:
+def lost_in(codec: Codec, form: str, samples: PixelFormat, lossless: bool) -> tuple[str, ...]:
     """What of the pictures their format does not hold, for a person who should know, a line each."""
     lost = []
     is_rgb = form in codec.rgb.values() or form in {codec.clear.get(each) for each in codec.rgb.values()}
@@ -166,7 +166,7 @@ def lost_in(codec: Codec, form: str, samples: Samples, lossless: bool) -> tuple[
     return tuple(lost)
 
 
-def _named(kind: Container, samples: Samples, name: str) -> Codec:
+def _named(kind: Container, samples: PixelFormat, name: str) -> Codec:
     if not takes(kind.muxer, name):
         able = ", ".join(each for each in CODECS if takes(kind.muxer, each))
         endings = " or ".join(taking([name]))
@@ -183,7 +183,7 @@ def _bits(form: str) -> int:
     return int(found[1]) if found else 8
 
 
-def _default(kind: Container, samples: Samples, lossless: bool) -> Codec:
+def _default(kind: Container, samples: PixelFormat, lossless: bool) -> Codec:
     able = [name for name in _able(kind, samples) if CODECS[name].lossless or not lossless]
     if lossless and samples.clear and kind.muxer in _ARCHIVES:
         return CODECS["ffv1"]
@@ -191,7 +191,7 @@ def _default(kind: Container, samples: Samples, lossless: bool) -> Codec:
     return CODECS[next((name for name in (kind.codec, *others) if name in able), kind.codec)]
 
 
-def _able(kind: Container, samples: Samples) -> list[str]:
+def _able(kind: Container, samples: PixelFormat) -> list[str]:
     return [name for name, codec in CODECS.items() if takes(kind.muxer, name) and codec.format_for(samples.as_yuv)]
 
 
@@ -206,7 +206,7 @@ def _check(codec: Codec, settings: WriteSettings) -> None:
         raise UsageError(f"{codec.name} is never lossless", f"`write.codec` that can be: {able}")
 
 
-def options_of(codec: Codec, samples: Samples, settings: WriteSettings, told: Sequence[str]) -> dict[str, str]:
+def options_of(codec: Codec, samples: PixelFormat, settings: WriteSettings, told: Sequence[str]) -> dict[str, str]:
     """The encoder's options; `told` are parameters of its own to hand on."""
     crf, lossless = str(codec.crf if settings.crf is None else settings.crf), settings.lossless
     preset = codec.presets.get(settings.preset or "medium", "")
@@ -231,7 +231,7 @@ def options_of(codec: Codec, samples: Samples, settings: WriteSettings, told: Se
     return options
 
 
-def _is_cut(sampling: str, samples: Samples) -> bool:
+def _is_cut(sampling: str, samples: PixelFormat) -> bool:
     """Whether colours so sampled would leave half a sample over at the edge."""
     across, down = sampling in ("420", "422"), sampling == "420"
     return bool((across and samples.width % 2) or (down and samples.height % 2))

@@ -25,7 +25,7 @@ from vidswap.media.clocks import on_one_clock
 from vidswap.media.containers import KINDS, Container, takes
 from vidswap.media.late import known, timed
 from vidswap.media.metadata import (
-    Cut,
+    Trim,
     chapters,
     counted,
     is_countable,
@@ -37,7 +37,7 @@ from vidswap.media.metadata import (
 )
 from vidswap.media.packets import packets
 from vidswap.media.source import codec_of, film_of, header_bytes, is_cover, path_of, sample_bytes
-from vidswap.media.streams import is_carried, is_mp4, seconds, start_of, told
+from vidswap.media.streams import is_carried, is_mp4, seconds, start_of, stream_name
 from vidswap.types import Clip, Stretch
 
 # Edit lists count in the movie's unit: at the default 1/1000 s the sound would start up to 1 ms off.
@@ -70,16 +70,16 @@ def muxing(source: Any, kind: Container) -> dict[str, str]:
     return {**_MP4, "movflags": flags}
 
 
-def cut_of(clip: Clip, source: Any, start: int, stop: int) -> Cut:
+def cut_of(clip: Clip, source: Any, start: int, stop: int) -> Trim:
     """What the frames [start, stop) of a clip are on the clock of its file. The clock of a broadcast, a DVD or a live
     stream begins anywhere: the result's begins at 0, with the first of what goes along."""
     end = None if stop >= len(clip) else Fraction(int(clip.pts[stop]) * clip.time_base)
     if start > 0:
-        return Cut(Fraction(int(clip.pts[start]) * clip.time_base), end, trimmed=True)
+        return Trim(Fraction(int(clip.pts[start]) * clip.time_base), end, trimmed=True)
     if clip.container not in _LIVE:
-        return Cut(Fraction(0), end)
+        return Trim(Fraction(0), end)
     others = (start_of(stream) for stream in source.streams if is_carried(stream) and stream.start_time is not None)
-    return Cut(min(Fraction(int(clip.pts[0]) * clip.time_base), *others, _NEVER), end)
+    return Trim(min(Fraction(int(clip.pts[0]) * clip.time_base), *others, _NEVER), end)
 
 
 def copied_streams(source: Any, target: Any) -> Tracks:
@@ -92,7 +92,7 @@ def copied_streams(source: Any, target: Any) -> Tracks:
         try:
             track = _added(stream, source, target)
         except ValueError as error:
-            raise OutputError(f"{target.format.name} takes no {told(stream)}", "name the output .mkv") from error
+            raise OutputError(f"{target.format.name} takes no {stream_name(stream)}", "name the output .mkv") from error
         if track is None:
             continue
         track.metadata.update(tags(stream.metadata))
@@ -103,7 +103,7 @@ def copied_streams(source: Any, target: Any) -> Tracks:
     return tracks
 
 
-def describe(source: Any, target: Any, video: Any, cut: Cut, *, rate: Fraction, labels: Mapping[str, str]) -> None:
+def describe(source: Any, target: Any, video: Any, cut: Trim, *, rate: Fraction, labels: Mapping[str, str]) -> None:
     """Tell a file that is being made what the source says about itself, and our `labels`: tags, chapters, timecode (of
     the first frame of the cut; `rate` frames a second), the disposition of its video track. Before its header."""
     kind = next(each for each in KINDS.values() if each.muxer == target.format.name)
@@ -120,7 +120,7 @@ def describe(source: Any, target: Any, video: Any, cut: Cut, *, rate: Fraction, 
         (target if kind.ordered else video).metadata["timecode"] = later(timecode, counted(rate, timecode), begun)
 
 
-def carried(source: Any, tracks: Tracks, cut: Cut, stretches: Sequence[Stretch] = ()) -> Iterator[Any]:
+def copied_packets(source: Any, tracks: Tracks, cut: Trim, stretches: Sequence[Stretch] = ()) -> Iterator[Any]:
     """The packets of `tracks` (see `copied_streams`) within the cut, ready to mux, in the order of their times.
 
     Sound is cut to whole packets. In mp4 and mov one packet of each track is kept before the first: it has a negative
@@ -170,7 +170,7 @@ def _picture(path: Path, index: int) -> bytes:
 # -- packets ----------------------------------------------------------------------------------------------------------
 
 
-def _packets(source: Any, tracks: Tracks, cut: Cut, stretches: Sequence[Stretch]) -> Iterator[Any]:
+def _packets(source: Any, tracks: Tracks, cut: Trim, stretches: Sequence[Stretch]) -> Iterator[Any]:
     """The packets of the copied streams, from a little before the cut to a little after it, or to where the file ends
     or breaks off. Where its clock starts again, from the file's beginning on, those of its film among them."""
     if not tracks:
@@ -190,7 +190,7 @@ def _packets(source: Any, tracks: Tracks, cut: Cut, stretches: Sequence[Stretch]
         yield packet
 
 
-def _moved(found: Iterable[Any], tracks: Tracks, cut: Cut) -> Iterator[Any]:
+def _moved(found: Iterable[Any], tracks: Tracks, cut: Trim) -> Iterator[Any]:
     """The packets found of `tracks` that belong into the cut, rewritten to belong there, in the order they come."""
     held: dict[int, Any] = {}  # the last hidden packet of each track
     reached: dict[int, int] = {}
@@ -210,7 +210,7 @@ def _moved(found: Iterable[Any], tracks: Tracks, cut: Cut) -> Iterator[Any]:
         for each in (held.pop(index, None), packet):
             if each is not None and (each is packet or _warms(each, track.container, cut)):
                 part = _within(each, cut, is_mp4(track.container))
-                yield _steady(_readdressed(part, track, cut.origin), reached, index)
+                yield _monotonic(_readdressed(part, track, cut.origin), reached, index)
 
 
 def _is_nothing(packet: Any) -> bool:
@@ -219,7 +219,7 @@ def _is_nothing(packet: Any) -> bool:
     return end_marker or is_filler or header_bytes(packet) is None
 
 
-def _is_hidden(packet: Any, target: Any, cut: Cut) -> bool:
+def _is_hidden(packet: Any, target: Any, cut: Trim) -> bool:
     """Whether a packet lies before the cut: the whole of it where a part can be shown or an edit list hides the rest,
     else any of it. Where there are no edit lists, what one of the source hides is hidden as well."""
     start = seconds(packet)
@@ -231,14 +231,14 @@ def _is_hidden(packet: Any, target: Any, cut: Cut) -> bool:
     return bool((cut.trimmed and start < cut.origin) or packet.is_discard)
 
 
-def _warms(packet: Any, target: Any, cut: Cut) -> bool:
+def _warms(packet: Any, target: Any, cut: Trim) -> bool:
     """Whether a hidden packet goes along, because the decoder needs it for the first one that is heard."""
     if packet.stream.type != "audio" or sample_bytes(packet.stream):
         return False
     return is_mp4(target) or not (cut.trimmed or target.format.name == "avi")
 
 
-def _within(packet: Any, cut: Cut, has_edits: bool) -> Any:
+def _within(packet: Any, cut: Trim, has_edits: bool) -> Any:
     """The part of a packet that lies within the cut. Compressed sound stays whole; its last packet is told to be
     shorter where the container has an end to tell."""
     unit, frame = Fraction(packet.time_base), sample_bytes(packet.stream)
@@ -281,7 +281,7 @@ def _readdressed(packet: Any, track: Any, origin: Fraction) -> Any:
     return packet
 
 
-def _steady(packet: Any, reached: dict[int, int], index: int) -> Any:
+def _monotonic(packet: Any, reached: dict[int, int], index: int) -> Any:
     """The packet, as muxers insist: a broken clip's sound that steps back goes on instead; one without a length is as
     long as the time since the one before (mp4 hides a last packet without one)."""
     before, step = reached.get(index), packet.stream.type == "audio"

@@ -15,7 +15,7 @@ from av.video.reformatter import VideoReformatter
 
 from vidswap.errors import OutputError
 from vidswap.media import copying as passthrough
-from vidswap.media.codecs import Samples, chosen, lost_in, options_of
+from vidswap.media.codecs import PixelFormat, chosen, lost_in, options_of
 from vidswap.media.colour import BT601, FILM625, FULL, LIMITED, RGB, UNTAGGED, matrix_of
 from vidswap.media.containers import kind_of, time_base
 from vidswap.media.fields import BOTTOM_FIRST, TOP_FIRST, Ordered, told_whole
@@ -32,7 +32,7 @@ Picture = tuple[int, Any]  # index in the clip, av.VideoFrame
 
 
 @dataclass(frozen=True)
-class Recipe:
+class Encoding:
     """How pictures are encoded: `encoder` by FFmpeg's name, with its `options`; `format` of the samples, `unit` of the
     times, `aspect` the shape of a pixel, `matrix` how players turn or mirror them (nine numbers), `fields` in
     which order two make a picture (FFmpeg's number; 0: they are whole), `ordered` no B-frames, `headers` the container
@@ -63,7 +63,7 @@ class Recipe:
         return bool(av.VideoFormat(self.format).is_rgb)
 
 
-def recipe_of(clip: Clip, native: Any, out: Path, settings: WriteSettings) -> Recipe:
+def encoding_of(clip: Clip, native: Any, out: Path, settings: WriteSettings) -> Encoding:
     """How to encode pictures of a clip, of which `native` is one, for the file `out`. Raises OutputError for what
     cannot be."""
     kind = kind_of(out)
@@ -75,8 +75,8 @@ def recipe_of(clip: Clip, native: Any, out: Path, settings: WriteSettings) -> Re
     codec, form = chosen(kind, samples, settings)
     is_rgb = av.VideoFormat(form).is_rgb
     fields = max(order, TOP_FIRST) if samples.fields else 0
-    told = [*_steady(codec.encoder), *_light(native, codec.encoder), *_order(fields, codec.encoder)]
-    recipe = Recipe(
+    told = [*_reproducible(codec.encoder), *_light(native, codec.encoder), *_order(fields, codec.encoder)]
+    encoding = Encoding(
         encoder="libx264rgb" if is_rgb and codec.name == "h264" else codec.encoder,
         options=options_of(codec, samples, settings, told), format=form,
         width=native.width, height=native.height,
@@ -88,64 +88,64 @@ def recipe_of(clip: Clip, native: Any, out: Path, settings: WriteSettings) -> Re
         notes=lost_in(codec, form, samples, settings.lossless),
     )  # fmt: skip
     try:
-        encoder(recipe)
+        encoder(encoding)
     except (av.FFmpegError, ValueError) as error:
         message = f"{codec.name} cannot encode these pictures ({samples.words})"
         raise OutputError(message, "choose another `write.codec`") from error
-    return recipe
+    return encoding
 
 
-def encoder(recipe: Recipe) -> Any:
+def encoder(encoding: Encoding) -> Any:
     """A codec context, open."""
-    context = _prepared(av.CodecContext.create(recipe.encoder, "w"), recipe)
-    if recipe.headers:
+    context = _prepared(av.CodecContext.create(encoding.encoder, "w"), encoding)
+    if encoding.headers:
         context.flags |= int(Flags.global_header)
     context.open()
     return context
 
 
-def track(target: Any, recipe: Recipe) -> Any:
-    """A track of a file for what the recipe's encoder yields."""
-    made = target.add_stream(recipe.encoder, rate=recipe.rate)
-    _prepared(made.codec_context, recipe)
-    made.time_base = recipe.unit
-    made.metadata.update(recipe.tags)
-    if recipe.matrix:
-        made.set_display_matrix(recipe.matrix)
+def track(target: Any, encoding: Encoding) -> Any:
+    """A track of a file for what the encoding's encoder yields."""
+    made = target.add_stream(encoding.encoder, rate=encoding.rate)
+    _prepared(made.codec_context, encoding)
+    made.time_base = encoding.unit
+    made.metadata.update(encoding.tags)
+    if encoding.matrix:
+        made.set_display_matrix(encoding.matrix)
     return made
 
 
-def _prepared(context: Any, recipe: Recipe) -> Any:
-    context.options = dict(recipe.options)
-    context.framerate, context.time_base, context.bit_rate = recipe.rate, recipe.unit, 0
-    context.width, context.height, context.pix_fmt = recipe.width, recipe.height, recipe.format
-    if recipe.tag:
-        context.codec_tag = recipe.tag
+def _prepared(context: Any, encoding: Encoding) -> Any:
+    context.options = dict(encoding.options)
+    context.framerate, context.time_base, context.bit_rate = encoding.rate, encoding.unit, 0
+    context.width, context.height, context.pix_fmt = encoding.width, encoding.height, encoding.format
+    if encoding.tag:
+        context.codec_tag = encoding.tag
     # cut into slices, as is the default, x264's pictures would be larger; FFmpeg's own encoders know no other threads
-    context.thread_type = "FRAME" if recipe.encoder.startswith("lib") else "SLICE"
+    context.thread_type = "FRAME" if encoding.encoder.startswith("lib") else "SLICE"
     context.flags |= int(Flags.frame_duration)
-    if recipe.fields:
+    if encoding.fields:
         context.flags |= int(Flags.interlaced_dct) | int(Flags.interlaced_me)
-        context.field_order = recipe.fields
-        if recipe.encoder == "libx264":
+        context.field_order = encoding.fields
+        if encoding.encoder == "libx264":
             context.flags |= int(Flags.copy_opaque)
-    if recipe.ordered:
+    if encoding.ordered:
         context.max_b_frames = 0
-    context.colorspace, context.color_range, context.color_primaries, context.color_trc = recipe.colour
-    if recipe.aspect:
-        context.sample_aspect_ratio = recipe.aspect
+    context.colorspace, context.color_range, context.color_primaries, context.color_trc = encoding.colour
+    if encoding.aspect:
+        context.sample_aspect_ratio = encoding.aspect
     return context
 
 
-def timed(clip: Clip, pictures: Iterable[Picture], origin: int, recipe: Recipe) -> Iterator[Picture]:
-    """The pictures, ready to encode: each in the recipe's format, at its time in the clip, `origin` (pts) being 0."""
-    reformatter, ordered = VideoReformatter(), Ordered(recipe.fields)
+def timed(clip: Clip, pictures: Iterable[Picture], origin: int, encoding: Encoding) -> Iterator[Picture]:
+    """The pictures, ready to encode: each in the encoding's format, at its time in the clip, `origin` (pts) being 0."""
+    reformatter, ordered = VideoReformatter(), Ordered(encoding.fields)
     for index, native in pictures:
         pts, duration = int(clip.pts[index]) - origin, clip.duration(index)
-        fitted = _fitted(native, recipe, reformatter)
+        fitted = _fitted(native, encoding, reformatter)
         fitted.pts, fitted.duration, fitted.time_base = pts, duration, clip.time_base
         fitted.pict_type = 0  # else x264 repeats the source's choice of key pictures, at a fifth more bytes
-        yield index, ordered.ordered(fitted) if recipe.fields and recipe.encoder != "ffv1" else fitted
+        yield index, ordered.ordered(fitted) if encoding.fields and encoding.encoder != "ffv1" else fitted
 
 
 def encoded(context: Any, native: Any) -> Iterator[Any]:
@@ -154,32 +154,32 @@ def encoded(context: Any, native: Any) -> Iterator[Any]:
     return told_whole(packets) if context.name == "libx264" else iter(packets)
 
 
-def _fitted(native: Any, recipe: Recipe, reformatter: VideoReformatter) -> Any:
-    """A picture in the recipe's format, matrix and range, whatever its own are: in some films they change."""
+def _fitted(native: Any, encoding: Encoding, reformatter: VideoReformatter) -> Any:
+    """A picture in the encoding's format, matrix and range, whatever its own are: in some films they change."""
     if native.format.is_rgb:
-        if recipe.is_rgb:
-            return reformatter.reformat(native, format=recipe.format, interpolation=EXACT, threads=1)
-        matrix, reach = recipe.colour[0], recipe.colour[1] or LIMITED
-        return reformatter.reformat(native, format=recipe.format, interpolation=EXACT, dst_colorspace=matrix,
+        if encoding.is_rgb:
+            return reformatter.reformat(native, format=encoding.format, interpolation=EXACT, threads=1)
+        matrix, reach = encoding.colour[0], encoding.colour[1] or LIMITED
+        return reformatter.reformat(native, format=encoding.format, interpolation=EXACT, dst_colorspace=matrix,
                                     dst_color_range=reach, threads=1)  # fmt: skip
-    source, wanted = native.color_range or LIMITED, recipe.colour[1] or LIMITED
-    other = _matrix(native.colorspace, recipe) != _matrix(recipe.colour[0], recipe)
-    if native.format.name == recipe.format and source == wanted and not other:
+    source, wanted = native.color_range or LIMITED, encoding.colour[1] or LIMITED
+    other = _matrix(native.colorspace, encoding) != _matrix(encoding.colour[0], encoding)
+    if native.format.name == encoding.format and source == wanted and not other:
         return native
     return reformatter.reformat(
-        native, format=recipe.format, interpolation=EXACT, src_color_range=source, dst_color_range=wanted, threads=1,
-        dst_colorspace=_matrix(recipe.colour[0], recipe) if other and not recipe.is_rgb else None,
+        native, format=encoding.format, interpolation=EXACT, src_color_range=source, dst_color_range=wanted, threads=1,
+        dst_colorspace=_matrix(encoding.colour[0], encoding) if other and not encoding.is_rgb else None,
     )  # fmt: skip
 
 
-def _matrix(matrix: int, recipe: Recipe) -> int:
+def _matrix(matrix: int, encoding: Encoding) -> int:
     """A matrix as PyAV takes it, which knows BT.601 by one of its numbers alone; what is untagged has the clip's."""
-    known = next((each for each in (matrix, recipe.colour[0]) if each != UNTAGGED), None)
-    known = matrix_of(recipe.width, recipe.height) if known is None else known
+    known = next((each for each in (matrix, encoding.colour[0]) if each != UNTAGGED), None)
+    known = matrix_of(encoding.width, encoding.height) if known is None else known
     return FILM625 if known == BT601 else known
 
 
-def _samples(native: Any, interlaced: bool) -> Samples:
+def _samples(native: Any, interlaced: bool) -> PixelFormat:
     parts = native.format.components
     sampling = "400"
     if len(parts) > 2:
@@ -188,10 +188,10 @@ def _samples(native: Any, interlaced: bool) -> Samples:
     full = str(native.format.name).startswith("yuvj")
     fields = interlaced or bool(native.interlaced_frame)
     clear = any(part.is_alpha for part in parts)
-    return Samples(sampling, parts[0].bits, full, fields, native.width, native.height, native.format.is_rgb, clear)
+    return PixelFormat(sampling, parts[0].bits, full, fields, native.width, native.height, native.format.is_rgb, clear)
 
 
-def _steady(encoder: str) -> list[str]:
+def _reproducible(encoder: str) -> list[str]:
     """What makes an encoder yield the same bytes at each run: x264's AVX-512 code does not."""
     avx512 = _PROCESSOR.exists() and "avx512" in _PROCESSOR.read_text()
     return ["asm=AVX2"] if encoder == "libx264" and avx512 else []

@@ -33,7 +33,7 @@ _SERVICE = 60, 180  # bytes of a transport stream's two names, which share a des
 
 
 @dataclass(frozen=True)
-class Cut:
+class Trim:
     """The stretch of a clip that goes into the result, in seconds of the clip's own clock: from `origin`, which becomes
     0, up to `end`, exclusive; None is to where the file ends. `trimmed`: what is before `origin` is left out (else it
     is only the number that the clip's clock begins with)."""
@@ -71,7 +71,7 @@ def needs_all_names(metadata: Mapping[str, str], kind: Container) -> bool:
     return kind.is_mp4 and any(key.lower() not in _KEPT[kind.muxer] for key in tags(metadata))
 
 
-def chapters(listed: Sequence[Any], cut: Cut) -> list[dict[str, Any]]:
+def chapters(listed: Sequence[Any], cut: Trim) -> list[dict[str, Any]]:
     """Chapters as PyAV lists them, those within the cut, clipped at both its ends and moved."""
     moved = []
     for chapter in listed:

@@ -10,7 +10,7 @@ from vidswap.media.late import known
 from vidswap.media.source import codec_of, is_cover
 
 
-def told(stream: Any) -> str:
+def stream_name(stream: Any) -> str:
     """A stream in words: "aac sound", "mjpeg cover picture", "film.ttf attachment"."""
     kind = "cover picture" if is_cover(stream) else {"audio": "sound"}.get(stream.type, stream.type)
     name = stream.metadata.get("filename") if stream.type == "attachment" else codec_of(stream)

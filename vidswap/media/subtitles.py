@@ -20,7 +20,7 @@ import av
 from av.subtitles.subtitle import SubtitleSet
 
 from vidswap.media.clocks import on_one_clock
-from vidswap.media.metadata import Cut
+from vidswap.media.metadata import Trim
 from vidswap.media.packets import packets
 from vidswap.media.source import film_of, opened
 from vidswap.types import Stretch
@@ -71,7 +71,7 @@ def read_cues(path: Path, index: int, stretches: Sequence[Stretch] = ()) -> tupl
     return sorted(cues, key=lambda cue: cue.start), plain and len(styles) <= 1
 
 
-def clipped(cues: Iterable[Cue], cut: Cut) -> list[Cue]:
+def clipped(cues: Iterable[Cue], cut: Trim) -> list[Cue]:
     """The cues within the cut, clipped at both its ends and moved."""
     kept = []
     for cue in cues:

@@ -72,7 +72,7 @@ def digests(*names: str) -> dict[str, str]:
     return {file.path: file.sha256 for name in names for file in known[name].files}
 
 
-def seal(names: set[str], root: Path = ROOT) -> dict[str, Model]:
+def record_checksums(names: set[str], root: Path = ROOT) -> dict[str, Model]:
     """Write the sha256 and bytes of the named models' files, as they are now, into the registry. Raises ModelError
     where a file is missing, UsageError for a name that the registry does not have."""
     models = registry(root)

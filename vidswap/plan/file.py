@@ -26,7 +26,7 @@ import numpy as np
 
 from vidswap.errors import InputError, UsageError
 from vidswap.files import as_output_error, whole
-from vidswap.types import MESH_POINTS, PER_FRAME, Array, Parted, Shot, Track, joined
+from vidswap.types import MESH_POINTS, PER_FRAME, Array, Parted, Shot, TrackPart, joined
 
 FORMAT = 1
 PIECE = 32  # frames of a track that are packed together
@@ -48,7 +48,7 @@ Parts = dict[str, tuple[type, tuple[int, ...]]]  # name of an array -> its dtype
 
 
 @dataclass(frozen=True, eq=False)
-class Trail:
+class Track:
     """A track whose frames [start, stop) stay in the file until asked for."""
 
     id: int
@@ -57,12 +57,12 @@ class Trail:
     stop: int
     embedding: Array  # (E,) float32, unit
     first: int  # frame at which its first piece begins
-    piece: Callable[[int], Track]
+    piece: Callable[[int], TrackPart]
 
     def __len__(self) -> int:
         return self.stop - self.start
 
-    def part(self, start: int, stop: int) -> Track:
+    def part(self, start: int, stop: int) -> TrackPart:
         """Its frames [start, stop). Raises InputError where the file is damaged."""
         begin, end = (start - self.first) // PIECE, (stop - 1 - self.first) // PIECE + 1
         return joined([self.piece(number) for number in range(begin, end)]).part(start, stop)
@@ -83,7 +83,7 @@ class Plan:
     facts: Facts
     span: Shot
     shots: tuple[Shot, ...]
-    tracks: tuple[Trail, ...]
+    tracks: tuple[Track, ...]
 
     def within(self, span: Shot) -> Plan:
         """What of it lies in a narrower span."""
@@ -114,7 +114,7 @@ class Plan:
             raise UsageError(f"{self.path} was made with other settings", ANEW)
 
 
-class Draft:
+class PlanWriter:
     """A plan that is being written to `archive`: tracks as they are found, and at the end what is known of them all."""
 
     def __init__(self, archive: zipfile.ZipFile) -> None:
@@ -128,7 +128,7 @@ class Draft:
         for number, start in enumerate(range(track.start, track.stop, PIECE)):
             piece = track.part(start, min(start + PIECE, track.stop))
             self._grid = piece.visible.shape[1]
-            _put(self._archive, f"mesh-{row}-{number}", packed(piece.mesh))
+            _put(self._archive, f"mesh-{row}-{number}", encode_mesh(piece.mesh))
             for kind in PER_FRAME[1:]:
                 _put(self._archive, f"{kind}-{row}-{number}", getattr(piece, kind))
         self._spans.append((track.id, track.start, track.stop))
@@ -146,10 +146,10 @@ class Draft:
 
 
 @contextmanager
-def drafted(path: Path) -> Iterator[Draft]:
+def drafted(path: Path) -> Iterator[PlanWriter]:
     """A new plan file, whole when the context is left after `finish`. Raises OSError."""
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
-        yield Draft(archive)
+        yield PlanWriter(archive)
 
 
 @contextmanager
@@ -180,7 +180,7 @@ def save_plan(plan: Plan, out: Path) -> None:
         shutil.copyfile(plan.path, part)
 
 
-def glimpsed(track: Track | Trail, most: int) -> Track:
+def subsample(track: TrackPart | Track, most: int) -> TrackPart:
     """At most `most` frames of a track, evenly spaced, as if they followed one another."""
     step, pieces = -(-len(track) // most), []
     for start in range(track.start, track.stop, PIECE):
@@ -191,7 +191,7 @@ def glimpsed(track: Track | Trail, most: int) -> Track:
     return joined(pieces)
 
 
-def packed(mesh: Array) -> Array:
+def encode_mesh(mesh: Array) -> Array:
     """(4, T * 478 * 3) uint8: a mesh (T, 478, 3) float32 as differences of its bits from frame to frame, small ones of
     either sign as small numbers, highest bytes last."""
     bits = mesh.reshape(len(mesh), -1).view(np.int32)
@@ -200,7 +200,7 @@ def packed(mesh: Array) -> Array:
     return np.ascontiguousarray(folded.reshape(-1).view(np.uint8).reshape(-1, 4).T)
 
 
-def unpacked(planes: Array, count: int) -> Array:
+def decode_mesh(planes: Array, count: int) -> Array:
     """(T, 478, 3) float32: the inverse of `packed`; `count` is T."""
     folded = np.ascontiguousarray(planes.T).view(np.uint32).reshape(count, -1)
     change = ((folded >> 1) ^ -(folded & 1)).view(np.int32)
@@ -238,15 +238,15 @@ def _read(path: Path, archive: zipfile.ZipFile) -> Plan:
     return Plan(path, _printable(header["name"]), header["facts"], span, shots, tracks)
 
 
-def _trail(row: int, facts: Sequence[int], embedding: Array, read: Callable[[int, int], tuple[Array, ...]]) -> Trail:
+def _trail(row: int, facts: Sequence[int], embedding: Array, read: Callable[[int, int], tuple[Array, ...]]) -> Track:
     """The track in a row of the header; `read` gives what its pieces hold."""
     number, person, start, stop = facts
 
-    def piece(index: int) -> Track:
+    def piece(index: int) -> TrackPart:
         mesh, seen, visible, to_frame = read(row, index)
-        return Track(number, person, start + index * PIECE, mesh, seen, embedding, visible, to_frame)
+        return TrackPart(number, person, start + index * PIECE, mesh, seen, embedding, visible, to_frame)
 
-    return Trail(number, person, start, stop, embedding, start, piece)
+    return Track(number, person, start, stop, embedding, start, piece)
 
 
 def _pieces(archive: zipfile.ZipFile, parts: Parts) -> Callable[[int, int], tuple[Array, ...]]:
@@ -256,7 +256,7 @@ def _pieces(archive: zipfile.ZipFile, parts: Parts) -> Callable[[int, int], tupl
     def read(row: int, index: int) -> tuple[Array, ...]:
         with _fence(Path(str(archive.filename))):
             mesh, seen, visible, to_frame = (_array(archive, f"{kind}-{row}-{index}", parts) for kind in PER_FRAME)
-            return _plausible(unpacked(mesh, len(seen)), to_frame), seen, visible, to_frame
+            return _plausible(decode_mesh(mesh, len(seen)), to_frame), seen, visible, to_frame
 
     return read
 
@@ -365,7 +365,7 @@ def _both(one: Shot, other: Shot) -> tuple[int, int]:
     return max(one.start, other.start), min(one.stop, other.stop)
 
 
-def _meet(one: Shot | Trail, other: Shot) -> bool:
+def _meet(one: Shot | Track, other: Shot) -> bool:
     return one.start < other.stop and other.start < one.stop
 
 

@@ -90,13 +90,15 @@ def frames(clip: Clip, start: int = 0, stop: int | None = None) -> Iterator[Fram
     if start >= stop:
         return
     view = View(clip.width, clip.height, clip.turn, clip.pixel)
-    to_rgb, to_stored = shown(clip), view.to_stored
+    converted, to_stored = to_rgb(clip), view.to_stored
     to_part = partial(view.part, cropper=Cropper(), reformatter=VideoReformatter())
     for index, native, repeated in (stills.pictures if clip.files else _filled)(clip, start, stop):
-        yield Frame(index, native, to_rgb, to_stored, repeated, to_part if view.is_plain and not clip.files else None)
+        yield Frame(
+            index, native, converted, to_stored, repeated, to_part if view.is_plain and not clip.files else None
+        )
 
 
-def shown(clip: Clip) -> Callable[[Any], Array]:
+def to_rgb(clip: Clip) -> Callable[[Any], Array]:
     """What makes a native picture of a clip as it is seen: (H, W, 3) uint8. Its converter is its own."""
     return partial(View(clip.width, clip.height, clip.turn, clip.pixel).rgb, reformatter=VideoReformatter())
 
@@ -109,12 +111,12 @@ def _filled(clip: Clip, start: int, stop: int) -> Iterator[tuple[int, Any, bool]
     for place, native in chain(_placed(clip, start, stop), [(stop, None)]):
         still = None
         if place > at + 1:
-            still = _twin(picture or _last_good(clip, start) or native or _next_good(clip, stop))
+            still = _copy_frame(picture or _last_good(clip, start) or native or _next_good(clip, stop))
             if still is None:
                 raise InputError(f"{clip.path.name}: no picture in it can be decoded", "the file is damaged")
         if picture is not None:
             yield at, picture, bool(picture.is_corrupt)
-        yield from ((missing, _twin(still), True) for missing in range(at + 1, place))
+        yield from ((missing, _copy_frame(still), True) for missing in range(at + 1, place))
         at, picture = place, native
 
 
@@ -288,7 +290,7 @@ def _next_good(clip: Clip, index: int) -> Any:
     return next((native for _, native in _placed(clip, index, len(clip))), None) if index < len(clip) else None
 
 
-def _twin(native: Any) -> Any:
+def _copy_frame(native: Any) -> Any:
     """Another frame of the same pixels, tags and side data, which are copied when one of the two is written to."""
     if native is None:
         return None

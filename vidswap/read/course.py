@@ -15,8 +15,8 @@ import numpy as np
 from vidswap.face import geometry
 from vidswap.face.boxes import overlap
 from vidswap.read import smoothing
-from vidswap.read.persons import Sketch
-from vidswap.types import Array, Face, Track, joined
+from vidswap.read.persons import TrackSummary
+from vidswap.types import Array, Face, TrackPart, joined
 
 NEAR = 0.4  # overlap (IoU) from which what was looked at is where a face was filled in
 Reading = Callable[[int], Sequence[Face]]  # a frame's index -> the faces found there
@@ -32,14 +32,14 @@ class Course:
     start: int
     stop: int
     frames: Array
-    piece: Callable[[int], Track]
+    piece: Callable[[int], TrackPart]
     beside: Sequence[Course]
     read: Reading
 
     def __len__(self) -> int:
         return self.stop - self.start
 
-    def part(self, start: int, stop: int) -> Track:
+    def part(self, start: int, stop: int) -> TrackPart:
         """Its frames [start, stop), with nothing visible where it was filled in behind another face that was seen
         there, or where nothing resembles a face."""
         part = self._alone(start, stop)
@@ -62,13 +62,13 @@ class Course:
         place = int(np.searchsorted(self.frames, index))
         return place < len(self.frames) and bool(self.frames[place] == index)
 
-    def _alone(self, start: int, stop: int) -> Track:
+    def _alone(self, start: int, stop: int) -> TrackPart:
         edges = range((start - self.start) // smoothing.PIECE, (stop - 1 - self.start) // smoothing.PIECE + 1)
         pieces = [self.piece(number * smoothing.PIECE) for number in edges]
         return joined([each.part(max(start, each.start), min(stop, each.stop)) for each in pieces])
 
 
-def course(number: int, sights: Array, read: Reading, sketch: Sketch, beside: Sequence[Course]) -> Course:
+def course(number: int, sights: Array, read: Reading, sketch: TrackSummary, beside: Sequence[Course]) -> Course:
     """The track `number` of a face that was seen in the frames, and at the places there, of `sights` (n, 2)."""
     start, count = sketch.start, sketch.stop - sketch.start
     frames = sights[:, 0] - start
@@ -82,7 +82,7 @@ def course(number: int, sights: Array, read: Reading, sketch: Sketch, beside: Se
         return np.stack([face(row).mesh for row in rows]), frames[rows.start : rows.stop]
 
     @lru_cache(1)
-    def piece(first: int) -> Track:
+    def piece(first: int) -> TrackPart:
         mesh = smoothing.piece(first, count, seen)
         places = range(first, first + len(mesh))
         rows = [int(np.searchsorted(frames, place)) for place in places]
@@ -93,7 +93,7 @@ def course(number: int, sights: Array, read: Reading, sketch: Sketch, beside: Se
             lent = face(lender)
             maps.append((lent.visible, lent.visible_to_frame if there else _carried(lent, own)))
         visible, to_frame = (np.stack(each) for each in zip(*maps))
-        return Track(number, 0, start + first, mesh, known, embedding, visible, to_frame)
+        return TrackPart(number, 0, start + first, mesh, known, embedding, visible, to_frame)
 
     return Course(number, start, sketch.stop, sights[:, 0], piece, beside, read)
 

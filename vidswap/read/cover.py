@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 
 from vidswap.face import geometry
-from vidswap.read.features import EYES, MOUTH, cut
+from vidswap.read.features import EYES, MOUTH, sample_patch
 from vidswap.types import Array
 
 NOSE = np.array([1, 2, 98, 327, 4, 5, 195, 48, 278])
@@ -44,7 +44,7 @@ def troubles(rgb: Array, mesh: Array, points: Array, mean: Array) -> list[Troubl
     """All that is wrong with the face `mesh` (478, 3) in a photo (H, W, 3), worst first; `points` (478,) is how much of
     each is seen, `mean` the mean face (478, 3)."""
     to_crop = geometry.crop_transform(mesh, mean, SIZE)
-    crop, placed = cut(rgb, to_crop, SIZE), geometry.apply(to_crop, mesh)[:, :2]
+    crop, placed = sample_patch(rgb, to_crop, SIZE), geometry.apply(to_crop, mesh)[:, :2]
     grey = cv2.cvtColor(crop, cv2.COLOR_RGB2GRAY).astype(np.float32)
     covered = _covered(grey, placed, points)
     blurred = [each for each in _blurred(grey, placed) if each.useless or not covered]  # a cover has its own detail

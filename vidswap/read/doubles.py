@@ -13,7 +13,7 @@ import numpy as np
 
 from vidswap.face import geometry
 from vidswap.read.course import Course
-from vidswap.read.persons import SAME, Sketch, likeness
+from vidswap.read.persons import SAME, TrackSummary, likeness
 from vidswap.types import Array
 
 LEAST, MOST = 25, 250  # frames that both are seen in: with fewer nothing is said, no more are compared
@@ -21,7 +21,7 @@ FIXED = 0.012  # sizes of a face, by which one is off where the other's copy lie
 AS_ONE, TURNING = 0.7, 0.8  # correlation of the changes of both faces; of both heads' turns, in a mirror
 
 
-def doubles_in(found: Sequence[tuple[Course, Sketch]], mean: Array) -> Iterator[tuple[int, int]]:
+def doubles_in(found: Sequence[tuple[Course, TrackSummary]], mean: Array) -> Iterator[tuple[int, int]]:
     """Pairs of ids of the tracks of one shot that show one person twice; `mean` is the mean face (478, 3)."""
     for (one, sketch), (other, known) in combinations(found, 2):
         both = range(max(one.start, other.start), min(one.stop, other.stop))

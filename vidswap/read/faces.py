@@ -27,7 +27,7 @@ from vidswap.errors import ModelError
 from vidswap.face import geometry
 from vidswap.face.boxes import SAME, area, distinct, inside, meets, overlap, within
 from vidswap.models import registry as weights
-from vidswap.read.features import Net, Refiner, cut, refiner
+from vidswap.read.features import Net, Refiner, refiner, sample_patch
 from vidswap.settings import path_of
 from vidswap.types import Array, Face
 
@@ -68,7 +68,7 @@ class MeshModel:
     def look(self, rgb: Array, guess: Array) -> Face:
         """The face where the mesh `guess` (478, 3) says it is, scored by how much it is one."""
         to_crop = geometry.crop_transform(guess, self.mean, self.size)
-        crop = cut(rgb, to_crop, self.size).transpose(2, 0, 1)[None].astype(np.float32) / 255
+        crop = sample_patch(rgb, to_crop, self.size).transpose(2, 0, 1)[None].astype(np.float32) / 255
         name = self.session.get_inputs()[0].name
         points, score, visible = self.session.run(["points", "score", "visible"], {name: crop})
         to_frame = geometry.invert(to_crop)

@@ -77,7 +77,7 @@ def patch_transform(mesh: Array, mean: Array, part: Array, wide: float, flip: bo
 
 def picture(rgb: Array, to_patch: Array) -> Array:
     """(1, 3, S, S) float32 in [0, 1]: what a feature's net sees."""
-    return cut(rgb, to_patch, SIZE).transpose(2, 0, 1)[None].astype(np.float32) / 255
+    return sample_patch(rgb, to_patch, SIZE).transpose(2, 0, 1)[None].astype(np.float32) / 255
 
 
 def pull(mean: Array) -> Array:
@@ -98,7 +98,7 @@ def drawn_along(mesh: Array, goal: Array, spread: Array) -> Array:
     return np.asarray(moved, np.float32)
 
 
-def cut(rgb: Array, transform: Array, size: int) -> Array:
+def sample_patch(rgb: Array, transform: Array, size: int) -> Array:
     """(S, S, 3) uint8: the crop that a (2, 3) frame -> crop transform names; areas are averaged where it shrinks."""
     shrink = int(1 / np.sqrt(abs(np.linalg.det(transform[:, :2]))) + 0.5)
     if shrink < 2:

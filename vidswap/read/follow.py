@@ -44,7 +44,7 @@ class _Gaze:
     gone: list[tuple[Face, int]] = field(default_factory=list)
 
 
-def watch(frames: Iterable[tuple[int, Array, bool]], reader: FaceReader, every: int) -> Iterator[list[Face]]:
+def follow_faces(frames: Iterable[tuple[int, Array, bool]], reader: FaceReader, every: int) -> Iterator[list[Face]]:
     """The faces of each (index, rgb (H, W, 3), is there a cut before it), up to `every` frames later.
 
     Faces are looked for anew at a cut, every `every` frames, when those have come in that the picture's edge cut, and

@@ -112,7 +112,7 @@ def _take(path: Path, reader: Reader) -> _Photo:
     side = float((face.box[2:] - face.box[:2]).max())
     if side < LEAST_FACE:
         raise IdentityError(f"the face in {path.name} is only {side:.0f} pixels", "use a closer photo")
-    mesh = settled(rgb, face.mesh, reader)
+    mesh = median_mesh(rgb, face.mesh, reader)
     refuse_cut(mesh, rgb.shape, path.name)
     wrong = troubles(rgb, mesh, visibility(face), np.load(path_to("face"))["mean"])
     if wrong and wrong[0].useless:
@@ -122,7 +122,7 @@ def _take(path: Path, reader: Reader) -> _Photo:
     return _Photo(path, cut, placed, reader.embed(rgb, mesh), quality(cut, placed), notes, tuple(wrong))
 
 
-def settled(rgb: Array, mesh: Array, reader: Reader) -> Array:
+def median_mesh(rgb: Array, mesh: Array, reader: Reader) -> Array:
     """The median mesh (478, 3) of LOOKS looks from slightly other crops: a photo is seen once and worn in every frame,
     so its mesh is worth the second that this takes."""
     chance, middle = np.random.default_rng(0), mesh[:468].mean(0)

@@ -23,7 +23,7 @@ BLOCK = 512  # tracks compared with all others at once
 
 
 @dataclass(frozen=True, eq=False)
-class Sketch:
+class TrackSummary:
     """What tells whose a track is: its frames [start, stop), the sum of the face's sizes over them, its `embedding`
     (E,) float32 unit, None where nothing is known, and `views`, (E,) float32 unit each, at most VIEWS."""
 
@@ -34,14 +34,14 @@ class Sketch:
     views: Sequence[Array] = field(default=())
 
 
-def embeddings_of(sketches: Sequence[Sketch]) -> Array:
+def embeddings_of(sketches: Sequence[TrackSummary]) -> Array:
     """(N, E) float32: the embeddings; zeros for those that have none."""
     width = next((len(each.embedding) for each in sketches if each.embedding is not None), 1)
     rows = [np.zeros(width, np.float32) if each.embedding is None else each.embedding for each in sketches]
     return np.stack(rows) if rows else np.empty((0, 0), np.float32)
 
 
-def persons_of(sketches: Sequence[Sketch], doubles: Collection[tuple[int, int]] = ()) -> list[int]:
+def persons_of(sketches: Sequence[TrackSummary], doubles: Collection[tuple[int, int]] = ()) -> list[int]:
     """A person's number for each track; 0 is the person with most time on screen times size.
 
     Groups are joined, the most alike first, while the mean likeness of their tracks is at least SAME (UPGMA; Sokal and
@@ -60,7 +60,7 @@ def persons_of(sketches: Sequence[Sketch], doubles: Collection[tuple[int, int]] 
     return [numbers[group] for group in groups]
 
 
-def likeness(one: Sketch, other: Sketch) -> float:
+def likeness(one: TrackSummary, other: TrackSummary) -> float:
     """The cosine of the most similar two views, -1 to 1; 0 where nothing is known."""
     first, second = (_views([each])[:, 0] for each in (one, other))
     return float((first @ second.T).max()) if first.shape[1] == second.shape[1] else 0.0
@@ -71,7 +71,7 @@ def _place(i: int, j: int, count: int) -> int:
     return i * count - i * (i + 1) // 2 + j - i - 1
 
 
-def _distances(sketches: Sequence[Sketch]) -> Array:
+def _distances(sketches: Sequence[TrackSummary]) -> Array:
     """(N (N - 1) / 2,) float64, scipy's condensed matrix: 1 - likeness, TOGETHER for what is on screen at once."""
     count, views = len(sketches), _views(sketches)
     starts, stops = (np.array([getattr(each, end) for each in sketches]) for end in ("start", "stop"))
@@ -98,7 +98,7 @@ def _together(starts: Array, stops: Array, others: Array, ends: Array) -> Array:
     return np.asarray((shared > 0) & ~(follows & short & (starts != others) & (stops != ends)))
 
 
-def _views(sketches: Sequence[Sketch]) -> Array:
+def _views(sketches: Sequence[TrackSummary]) -> Array:
     """(V, N, E) float32: the views of each, the first again where there are fewer; zeros where nothing is known."""
     means = embeddings_of(sketches)
     known = [list(each.views) or [mean] for each, mean in zip(sketches, means)]

@@ -15,7 +15,7 @@ _ALIKE = 0.35  # correlation of the details of two pictures, from which on they 
 _BLANK = 1.0  # grey levels of detail below which a picture shows nothing: white of a flash, black between scenes
 
 
-class Cuts:
+class CutDetector:
     """Tells for each frame, fed in order, whether a cut lies before it; decided at once, without lag.
 
     PySceneDetect's ContentDetector proposes; a proposal is dropped where the details of the picture stayed (a flash, a

@@ -12,7 +12,7 @@ import numpy as np
 from vidswap.face import geometry
 from vidswap.read.course import Course, course
 from vidswap.read.dissolves import Dissolve
-from vidswap.read.persons import SAME, VIEWS, Sketch
+from vidswap.read.persons import SAME, VIEWS, TrackSummary
 from vidswap.types import Array, Face, Shot
 
 GAP = 20  # frames without the face after which a track ends
@@ -80,7 +80,7 @@ class _Path:
 
 def tracks_in(
     shot: Shot, faces: Sequence[list[Face]], first: int, number: int, dissolves: Sequence[Dissolve] = ()
-) -> list[tuple[Course, Sketch]]:
+) -> list[tuple[Course, TrackSummary]]:
     """The faces of one shot followed through it, with ids from `number` on; `faces[i]` are those of frame `first + i`,
     where one of score 0 says that nothing in its place resembles a face; `dissolves` are those in the shot.
 
@@ -260,7 +260,7 @@ def _frontal(sight: _Sight) -> float:
     return max(1 - 2 * abs(place), 0.0)
 
 
-def _sketch(path: _Path, dissolves: Sequence[Dissolve]) -> Sketch:
+def _sketch(path: _Path, dissolves: Sequence[Dissolve]) -> TrackSummary:
     """A path's embedding is the mean of those of its sights; large, frontal, certain faces weigh most. What a dissolve
     shows is left out, unless there is no more. Its views are the means of parts of it that follow one another."""
     looks = [look for look in path.looks if not any(each.start <= look[0].index < each.stop for each in dissolves)]
@@ -268,7 +268,7 @@ def _sketch(path: _Path, dissolves: Sequence[Dissolve]) -> Sketch:
     edges = np.linspace(0, len(looks), min(VIEWS, len(looks)) + 1).astype(int).tolist() if looks else []
     views = [view for start, stop in pairwise(edges) if (view := _mean(looks[start:stop])) is not None]
     screen = float(sum(sight.size for sight in path.sights))
-    return Sketch(path.first.index, path.last.index + 1, screen, _mean(looks), tuple(views))
+    return TrackSummary(path.first.index, path.last.index + 1, screen, _mean(looks), tuple(views))
 
 
 def _mean(looks: Sequence[_Look]) -> Array | None:

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from vidswap.face import geometry
-from vidswap.types import Array, Crops, Frame, Track
+from vidswap.types import Array, Crops, Frame, TrackPart
 
 MASK = 128  # side of the aligned picture in which a mask is made
 GROW = 3  # how far the mask reaches beyond the mesh, in pixels of that picture
@@ -44,10 +44,10 @@ class Needs(Protocol):
     def size(self) -> int: ...
 
     @property
-    def framing(self) -> Literal["aligned", "steady"]: ...
+    def framing(self) -> Literal["aligned", "fixed"]: ...
 
 
-def neutral_shape(track: Track, mean: Array) -> Array:
+def neutral_shape(track: TrackPart, mean: Array) -> Array:
     """(478, 3) float32: the actor's resting face in its own frame, the median over the track's calmest frames: mouth
     closed and relaxed, eyes open, seen from the front. Where even then the lips are parted, they are closed the way
     they close in this track. `mean` is the mean face (478, 3)."""
@@ -75,13 +75,19 @@ def _opening(faces: Array, gap: Array) -> Array:
     return np.asarray(np.tensordot(change, faces - faces.mean(0), 1) / (change @ change + len(gap) * HARDLY**2))
 
 
-def cut(
-    frames: Sequence[Frame], track: Track, window: Span, needs: Needs, neutral: Array, *, before: Crops | None = None
+def cut_crops(
+    frames: Sequence[Frame],
+    track: TrackPart,
+    window: Span,
+    needs: Needs,
+    neutral: Array,
+    *,
+    before: Crops | None = None,
 ) -> Crops:
     """A window of a track, cut out of its `frames`, which are those of the window in order.
 
     `neutral` is the track's `neutral_shape`; the steadied meshes are framed by it with geometry.crop_transform. A crop
-    is "aligned" to each, or "steady": one upright square that holds all of those. Beyond the frame's edge its last
+    is "aligned" to each, or "fixed": one upright square that holds all of those. Beyond the frame's edge its last
     pixels repeat and the mask is 0. Aligned frames that the window `before` holds as well are taken from there.
     Raises ValueError for frames of another window."""
     if [frame.index for frame in frames] != list(range(window.start, window.stop)):
@@ -90,7 +96,7 @@ def cut(
     near = range(max(track.start, window.start - AROUND), min(track.stop, window.stop + AROUND))
     aligned = {i: geometry.crop_transform(track.mesh[i - track.start], neutral, MASK) for i in near}
     turns = [_after(_enlarged(MASK, needs.size), aligned[i]) for i in range(window.start, window.stop)]
-    if needs.framing == "steady":
+    if needs.framing == "fixed":
         turns = [_square(turns, needs.size)] * len(turns)
     # linear blurs by up to half a frame's pixel, which no longer shows where pixels are much enlarged
     kind = cv2.INTER_CUBIC if np.median([_zoom(turn) for turn in turns]) < CUBIC else cv2.INTER_LINEAR
@@ -194,7 +200,7 @@ def _inside(mask: Array, turn: Array, shape: tuple[int, ...]) -> Array:
     return np.asarray(mask * inside)
 
 
-def _masks(track: Track, start: int, stop: int, turns: Mapping[int, Array]) -> Iterator[tuple[Array, Array]]:
+def _masks(track: TrackPart, start: int, stop: int, turns: Mapping[int, Array]) -> Iterator[tuple[Array, Array]]:
     """For each frame of [start, stop) the mask (MASK, MASK) uint8, 255 = replace, and the (2, 3) affine that takes
     its pixels to the frame; `turns` go the other way, of all frames around as well. A point is covered if it is so in
     most of those: this vote keeps it from flickering. A frame that was filled in and shows nothing of the face gets

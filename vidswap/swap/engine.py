@@ -37,13 +37,13 @@ FAULT = "that is a fault of the engine: report it, with the error that this one 
 class Needs:
     """What an engine wants to be handed.
 
-    `size`: side of a crop in pixels. `framing`: "aligned" turns and scales each frame to the face, "steady" keeps one
+    `size`: side of a crop in pixels. `framing`: "aligned" turns and scales each frame to the face, "fixed" keeps one
     square a window. `window`: most frames a call. `overlap`: frames shared with the window before; over half a window
     a frame would fall into three windows, so that is refused. `uploads`: crops leave this machine.
     """
 
     size: int
-    framing: Literal["aligned", "steady"]
+    framing: Literal["aligned", "fixed"]
     window: int
     overlap: int
     uploads: bool = False
@@ -53,8 +53,8 @@ class Needs:
             raise ValueError(f"Needs: expected whole numbers, got {self}")
         if not (16 <= self.size <= MOST_SIZE and 0 <= self.overlap <= self.window // 2 and self.window > 0):
             raise ValueError(f"Needs: expected size 16 to {MOST_SIZE}, overlap at most half of window, got {self}")
-        if self.framing not in ("aligned", "steady"):
-            raise ValueError(f"Needs: expected framing aligned or steady, got {self}")
+        if self.framing not in ("aligned", "fixed"):
+            raise ValueError(f"Needs: expected framing aligned or fixed, got {self}")
 
 
 class Engine(Protocol):

@@ -38,7 +38,7 @@ def quiet(_line: str) -> None:
 
 
 @dataclass(frozen=True)
-class Plan:
+class Schedule:
     """How long to learn: `steps` of `batch` scenes of side `size`, or `minutes`, whichever ends first. `prints`: see
     Scenes. `settled` norms keep their statistics."""
 
@@ -220,17 +220,17 @@ class Batches(IterableDataset[tuple[torch.Tensor, list[torch.Tensor]]]):
     """Endless batches of scenes: (B, S, S, 3) uint8 and the targets of three levels. Making a scene costs more than
     learning from it, so each comes twice, mirrored and among others (data echoing, Choi et al. 2019)."""
 
-    def __init__(self, data: Path, plan: Plan, seed: int) -> None:
-        self.data, self.plan, self.seed = data, plan, seed
+    def __init__(self, data: Path, schedule: Schedule, seed: int) -> None:
+        self.data, self.schedule, self.seed = data, schedule, seed
 
     def __iter__(self) -> Iterator[tuple[torch.Tensor, list[torch.Tensor]]]:
         torch.set_num_threads(1)
         worker = torch.utils.data.get_worker_info()
         number = worker.id if worker else 0
-        scenes = iter(Scenes(self.data, self.plan.size, self.seed + number, self.plan.prints))
+        scenes = iter(Scenes(self.data, self.schedule.size, self.seed + number, self.schedule.prints))
         seen = deque((next(scenes) for _ in range(64)), maxlen=64)
         while True:
-            fresh = [next(scenes) for _ in range(self.plan.batch // 2)]
+            fresh = [next(scenes) for _ in range(self.schedule.batch // 2)]
             batch = fresh + [mirrored(seen.popleft()) for _ in fresh]
             seen.extend(fresh)
             levels = zip(*(targets(scene) for scene in batch))
@@ -243,38 +243,38 @@ def as_input(rgb: torch.Tensor) -> torch.Tensor:
     return (rgb.permute(0, 3, 1, 2).float() - 127.5) / 128.0
 
 
-def rate_at(step: int, share: float, plan: Plan) -> float:
+def rate_at(step: int, share: float, schedule: Schedule) -> float:
     """Warm up, hold, fall to nothing over the last 40 %; `share` of the time or steps is past."""
-    return plan.rate * min(1.0, (step + 1) / 100, max(0.0, 1 - share) / 0.4)
+    return schedule.rate * min(1.0, (step + 1) / 100, max(0.0, 1 - share) / 0.4)
 
 
-def train(data: Path, out: Path, seed: int = 0, plan: Plan = Plan(), say: Say = quiet) -> Path:
+def train(data: Path, out: Path, seed: int = 0, schedule: Schedule = Schedule(), say: Say = quiet) -> Path:
     """Train on `data`/*.jpg with labels.npz (and the pictures without faces in the folder `backgrounds` beside it), and
     write `out`/det_plain.onnx. Equal seeds give equal scenes. `say` hears a line of progress at each export.
 
     A second, shorter part teaches that faces on shirts and posters are nobody's."""
     torch.manual_seed(seed)
     target = out / NAME
-    net = learn(Detector(), Batches(data, plan, seed), target, say)
-    finer = replace(plan, steps=max(1, plan.steps // 4), minutes=plan.minutes / 4, rate=plan.rate / 4)
+    net = learn(Detector(), Batches(data, schedule, seed), target, say)
+    finer = replace(schedule, steps=max(1, schedule.steps // 4), minutes=schedule.minutes / 4, rate=schedule.rate / 4)
     learn(net, Batches(data, replace(finer, prints=0.35, settled=True), seed + 1), target, say)
     return target
 
 
 def learn(net: Detector, source: Batches, target: Path, say: Say) -> Detector:
-    """Train a copy of `net` as the plan of `source` says; returns the running mean of its weights, exported too."""
-    plan = source.plan
+    """Train a copy of `net` as the schedule of `source` says; returns the running mean of its weights, exported too."""
+    schedule = source.schedule
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    net = deepcopy(net).train(not plan.settled).to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    net = deepcopy(net).train(not schedule.settled).to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     mean = deepcopy(net).eval()
-    optimiser = torch.optim.AdamW(net.parameters(), lr=plan.rate, weight_decay=0.02)
+    optimiser = torch.optim.AdamW(net.parameters(), lr=schedule.rate, weight_decay=0.02)
     batches: Any = DataLoader(source, batch_size=None, num_workers=1, prefetch_factor=4)
     began, total = time.monotonic(), 0.0
-    for step, (rgb, levels) in zip(range(plan.steps), batches):
-        share = max(step / plan.steps, (time.monotonic() - began) / 60 / plan.minutes)
+    for step, (rgb, levels) in zip(range(schedule.steps), batches):
+        share = max(step / schedule.steps, (time.monotonic() - began) / 60 / schedule.minutes)
         if share >= 1:
             break
-        optimiser.param_groups[0]["lr"] = rate_at(step, share, plan)
+        optimiser.param_groups[0]["lr"] = rate_at(step, share, schedule)
         with torch.autocast(device.type, torch.bfloat16):
             outs = net(as_input(rgb.to(device)))
         value = loss(outs, [level.to(device) for level in levels])
@@ -284,9 +284,9 @@ def learn(net: Detector, source: Batches, target: Path, say: Say) -> Detector:
         optimiser.step()
         follow(mean, net, min(0.995, (step + 1) / (step + 10)))
         total += value.item()
-        if (step + 1) % plan.every == 0:
+        if (step + 1) % schedule.every == 0:
             export(mean, target)
-            say(f"{step + 1} of {plan.steps}: loss {total / plan.every:.3f}, {time.monotonic() - began:.0f} s")
+            say(f"{step + 1} of {schedule.steps}: loss {total / schedule.every:.3f}, {time.monotonic() - began:.0f} s")
             total = 0.0
     export(mean, target)
     return mean

@@ -39,7 +39,7 @@ class Faces:
 
 
 @dataclass(frozen=True)
-class Recipe:
+class Augmentation:
     """How far samples stray. Angles are degrees (standard deviation of normal draws, `roll` the limit of an even one);
     `shift` and `zoom` are shares of the crop; the rest are probabilities."""
 
@@ -117,17 +117,17 @@ def mirrored(mean: Array) -> Array:
     return np.asarray(np.linalg.norm(other[:, None] - mean[None], axis=2).argmin(1))
 
 
-def sample(faces: Faces, index: int, recipe: Recipe, rng: np.random.Generator) -> Sample:
+def sample(faces: Faces, index: int, augmentation: Augmentation, rng: np.random.Generator) -> Sample:
     """One training sample from face `index`."""
-    size, mesh = recipe.size, faces.meshes[index]
-    target, opened = moved(mesh, faces.mean, recipe, rng)
-    crop = jittered(geometry.crop_transform(target, faces.mean, size), recipe, rng)
+    size, mesh = augmentation.size, faces.meshes[index]
+    target, opened = moved(mesh, faces.mean, augmentation, rng)
+    crop = jittered(geometry.crop_transform(target, faces.mean, size), augmentation, rng)
     points = geometry.apply(crop, target)
     fetch, face = redraw.fetch_map(mesh, points, faces.triangles, geometry.invert(crop), size)
     rgb = redraw.fetched(faces.pictures[index], fetch, damage.patch(faces.scenes, size, rng))
     if opened:
         rgb = damage.mouth(rgb, points[geometry.INNER_LIPS, :2], rng)
-    return finished(Sample(rgb, points, face.astype(np.float32)), faces, recipe, rng)
+    return finished(Sample(rgb, points, face.astype(np.float32)), faces, augmentation, rng)
 
 
 def rounds(count: int, rng: np.random.Generator) -> Iterator[int]:
@@ -136,51 +136,51 @@ def rounds(count: int, rng: np.random.Generator) -> Iterator[int]:
         yield from rng.permutation(count).tolist()
 
 
-def nothing(faces: Faces, recipe: Recipe, rng: np.random.Generator) -> Array:
+def nothing(faces: Faces, augmentation: Augmentation, rng: np.random.Generator) -> Array:
     """A crop without a face, or with one far off the middle, (S, S, 3) uint8: a negative."""
     if faces.scenes and rng.random() < 0.7:
-        rgb = damage.patch(faces.scenes, recipe.size, rng)
+        rgb = damage.patch(faces.scenes, augmentation.size, rng)
     else:
         index = int(rng.integers(len(faces)))
-        crop = geometry.crop_transform(faces.meshes[index], faces.mean, recipe.size)
+        crop = geometry.crop_transform(faces.meshes[index], faces.mean, augmentation.size)
         angle, zoom = rng.uniform(0, 2 * np.pi), np.exp(rng.uniform(-1.0, 1.0))
         crop = zoom * crop
         middle = geometry.apply(crop, faces.meshes[index])[:468].mean(0)[:2]
-        away = recipe.size * rng.uniform(0.5, 0.9) * max(1.0, zoom)
-        crop[:, 2] += recipe.size / 2 - middle + away * np.array([np.cos(angle), np.sin(angle)])
-        rgb = cv2.warpAffine(faces.pictures[index], crop, (recipe.size,) * 2, borderMode=cv2.BORDER_REPLICATE)
-    rgb = damage.relit(rgb, rng) if rng.random() < recipe.relight else rgb
-    return damage.spoilt(rgb, rng) if rng.random() < recipe.spoil else rgb
+        away = augmentation.size * rng.uniform(0.5, 0.9) * max(1.0, zoom)
+        crop[:, 2] += augmentation.size / 2 - middle + away * np.array([np.cos(angle), np.sin(angle)])
+        rgb = cv2.warpAffine(faces.pictures[index], crop, (augmentation.size,) * 2, borderMode=cv2.BORDER_REPLICATE)
+    rgb = damage.relit(rgb, rng) if rng.random() < augmentation.relight else rgb
+    return damage.spoilt(rgb, rng) if rng.random() < augmentation.spoil else rgb
 
 
-def finished(plain: Sample, faces: Faces, recipe: Recipe, rng: np.random.Generator) -> Sample:
-    """A sample covered, relit, spoilt and mirrored as the recipe says."""
+def finished(plain: Sample, faces: Faces, augmentation: Augmentation, rng: np.random.Generator) -> Sample:
+    """A sample covered, relit, spoilt and mirrored as the augmentation says."""
     rgb, points, visible = plain.rgb, plain.mesh, plain.visible
-    if rng.random() < recipe.cover:
+    if rng.random() < augmentation.cover:
         rgb, cover = damage.covered(rgb, points, faces.scenes, rng)
         visible = visible * (1 - cover)
-    if rng.random() < recipe.relight:
+    if rng.random() < augmentation.relight:
         rgb = damage.relit(rgb, rng)
-    if rng.random() < recipe.spoil:
+    if rng.random() < augmentation.spoil:
         rgb = damage.spoilt(rgb, rng)
-    if recipe.mirror and rng.random() < 0.5:
+    if augmentation.mirror and rng.random() < 0.5:
         points = points[faces.mirror] * np.array([-1, 1, 1], np.float32)
-        points[:, 0] += recipe.size - 1
+        points[:, 0] += augmentation.size - 1
         rgb, visible = rgb[:, ::-1], visible[:, ::-1]
     return Sample(np.ascontiguousarray(rgb), points.astype(np.float32), np.ascontiguousarray(visible))
 
 
-def moved(mesh: Array, mean: Array, recipe: Recipe, rng: np.random.Generator) -> tuple[Array, bool]:
+def moved(mesh: Array, mean: Array, augmentation: Augmentation, rng: np.random.Generator) -> tuple[Array, bool]:
     """The mesh with another expression and turned about the middle of the head, in its picture's pixels; and whether
     the mouth was opened."""
     scale, rotation, shift = geometry.face_pose(mesh, mean)
     face, opened = geometry.normalised(mesh, (scale, rotation, shift)), False
-    if rng.random() < recipe.express:
+    if rng.random() < augmentation.express:
         face, opened = expressed(face, mean, rng)
     yaw = np.degrees(np.arctan2(rotation[0, 2], rotation[2, 2]))
     # Already turned heads are turned back rather than further: the picture knows nothing of what lies behind.
-    add = np.clip(rng.normal(-0.25 * yaw, recipe.yaw), -30, 30)
-    turn = rotated(add, float(np.clip(rng.normal(0, recipe.pitch), -20, 20)))
+    add = np.clip(rng.normal(-0.25 * yaw, augmentation.yaw), -30, 30)
+    turn = rotated(add, float(np.clip(rng.normal(0, augmentation.pitch), -20, 20)))
     middle = (mean[:468].min(0) + mean[:468].max(0)) / 2
     shift = scale * rotation @ middle + shift - scale * turn @ rotation @ middle
     return geometry.posed(face, (scale, turn @ rotation, shift)), opened
@@ -256,11 +256,13 @@ def lids(face: Array, mean: Array, eye: Array, shut: float) -> Array:
     return np.asarray(weight @ blend)
 
 
-def jittered(crop: Array, recipe: Recipe, rng: np.random.Generator) -> Array:
+def jittered(crop: Array, augmentation: Augmentation, rng: np.random.Generator) -> Array:
     """A crop transform (2, 3) shifted, zoomed and rolled about the middle of the crop."""
-    roll = np.radians(rng.uniform(-recipe.roll, recipe.roll))
-    zoom = np.exp(rng.uniform(-recipe.zoom, recipe.zoom))
+    roll = np.radians(rng.uniform(-augmentation.roll, augmentation.roll))
+    zoom = np.exp(rng.uniform(-augmentation.zoom, augmentation.zoom))
     turn = zoom * np.array([[np.cos(roll), -np.sin(roll)], [np.sin(roll), np.cos(roll)]])
-    middle = (recipe.size - 1) / 2
-    shift = middle + recipe.size * rng.uniform(-recipe.shift, recipe.shift, 2) - turn @ [middle, middle]
+    middle = (augmentation.size - 1) / 2
+    shift = (
+        middle + augmentation.size * rng.uniform(-augmentation.shift, augmentation.shift, 2) - turn @ [middle, middle]
+    )
     return np.hstack([turn @ crop[:, :2], (turn @ crop[:, 2] + shift)[:, None]])

@@ -25,9 +25,9 @@ from torch.utils.data import IterableDataset
 from vidswap.face import geometry
 from vidswap.read.features import EYE_WIDE, EYES, MOUTH, MOUTH_WIDE, SIZE, drawn_along, patch_transform, pull
 from vidswap.train import damage, redraw
-from vidswap.train.faces import Array, Faces, Recipe, load_faces, moved, near, rounds
-from vidswap.train.mesh import Plan as MeshPlan
+from vidswap.train.faces import Array, Augmentation, Faces, load_faces, moved, near, rounds
 from vidswap.train.mesh import Residual, batches, wing
+from vidswap.train.mesh import Schedule as MeshPlan
 
 DETAIL = 110.0  # pixels between the eyes of the pictures kept: a patch is at most a little finer
 # Places in EYES[0]: lids above one another, corners, brow over lid; in MOUTH: lips above one another, corners.
@@ -37,7 +37,7 @@ MOUTH_GAPS = np.array([*((k, 20 - k) for k in range(1, 10)), *((20 + k, 40 - k) 
 
 
 @dataclass(frozen=True)
-class Plan(MeshPlan):
+class Schedule(MeshPlan):
     """How long to learn: as for the mesh; a sample is two eyes and a mouth."""
 
     steps: int = 20000
@@ -84,8 +84,8 @@ class Stream(IterableDataset[tuple[Tensor, ...]]):
     """Endless samples: eyes (2, 3, S, S) uint8, the second mirrored, their points (2, 31, 2); mouth (3, S, S) uint8,
     its points (40, 2)."""
 
-    def __init__(self, faces: Faces, recipe: Recipe, seed: int) -> None:
-        self.faces, self.recipe, self.seed = faces, recipe, seed
+    def __init__(self, faces: Faces, augmentation: Augmentation, seed: int) -> None:
+        self.faces, self.augmentation, self.seed = faces, augmentation, seed
         self.spread = pull(faces.mean)
 
     def __iter__(self) -> Iterator[tuple[Tensor, ...]]:
@@ -97,7 +97,7 @@ class Stream(IterableDataset[tuple[Tensor, ...]]):
         """Patches of one face with one expression; each is framed, lit and spoilt on its own."""
         mesh, mean = self.faces.meshes[index], self.faces.mean
         other = squinted(parted(mesh, mean, self.spread, rng), mean, rng)
-        target, _ = moved(other, mean, self.recipe, rng)
+        target, _ = moved(other, mean, self.augmentation, rng)
         opened = lip_gap(target, mean) - lip_gap(mesh, mean) > 0.01
         views = []
         for part, wide, flip in ((EYES[0], EYE_WIDE, False), (EYES[1], EYE_WIDE, True), (MOUTH, MOUTH_WIDE, None)):
@@ -244,19 +244,21 @@ def loss_of(nets: nn.Module, batch: tuple[Tensor, ...]) -> tuple[Tensor, Tensor]
     return loss, torch.stack(errors)
 
 
-def learn(nets: nn.Module, data: Iterator[tuple[Tensor, ...]], plan: Plan) -> Iterator[tuple[Tensor, nn.Module]]:
+def learn(
+    nets: nn.Module, data: Iterator[tuple[Tensor, ...]], schedule: Schedule
+) -> Iterator[tuple[Tensor, nn.Module]]:
     """Train `nets` in place: yields the errors (see loss_of) and the running average of the nets after each step."""
     nets.train().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     average = torch.optim.swa_utils.get_ema_multi_avg_fn(0.997)  # type: ignore[no-untyped-call]
     steady = torch.optim.swa_utils.AveragedModel(nets, multi_avg_fn=average, use_buffers=True)
-    optimizer = torch.optim.AdamW(nets.parameters(), lr=plan.rate, weight_decay=0.02, fused=True)
+    optimizer = torch.optim.AdamW(nets.parameters(), lr=schedule.rate, weight_decay=0.02, fused=True)
     begun = time.monotonic()
     for step, batch in enumerate(data):
-        share = max(step / plan.steps, (time.monotonic() - begun) / 60 / plan.minutes)
+        share = max(step / schedule.steps, (time.monotonic() - begun) / 60 / schedule.minutes)
         if share >= 1:
             return
         for group in optimizer.param_groups:
-            group["lr"] = plan.rate * min(1.0, (step + 1) / 100) * 0.5 * (1 + math.cos(math.pi * share))
+            group["lr"] = schedule.rate * min(1.0, (step + 1) / 100) * 0.5 * (1 + math.cos(math.pi * share))
         loss, errors = loss_of(nets, batch)
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
@@ -281,22 +283,22 @@ def export(nets: nn.Module, folder: Path) -> Path:
     return folder
 
 
-def prepared(data: Path, scenes: Path | None, plan: Plan) -> tuple[Nets, Iterator[tuple[Tensor, ...]]]:
+def prepared(data: Path, scenes: Path | None, schedule: Schedule) -> tuple[Nets, Iterator[tuple[Tensor, ...]]]:
     """Untrained nets that know the mean shapes, and the batches to train them on."""
-    torch.manual_seed(plan.seed)
+    torch.manual_seed(schedule.seed)
     cv2.setNumThreads(0)  # a pool of threads does not survive the fork into the process that makes the samples
-    stream = Stream(load_faces(data, scenes, DETAIL), Recipe(size=SIZE, express=0.75), plan.seed)
-    rng = np.random.default_rng(plan.seed)
+    stream = Stream(load_faces(data, scenes, DETAIL), Augmentation(size=SIZE, express=0.75), schedule.seed)
+    rng = np.random.default_rng(schedule.seed)
     some = [stream.one(int(index), rng) for index in rng.integers(len(stream.faces), size=64)]
     eye, mouth = (torch.stack([one[k] for one in some]).reshape(-1, *some[0][k].shape[-2:]).mean(0) for k in (1, 3))
-    return Nets(eye, mouth), batches(stream, plan)
+    return Nets(eye, mouth), batches(stream, schedule)
 
 
-def train(data: Path, out: Path, scenes: Path | None = None, plan: Plan = Plan()) -> Path:
+def train(data: Path, out: Path, scenes: Path | None = None, schedule: Schedule = Schedule()) -> Path:
     """Train on `data` (see load_faces; `scenes` holds *.jpg without faces); write eye.onnx and mouth.onnx into
     `out`/features. Equal arguments give equal batches; the clock may end a run before its `steps` are done."""
-    nets, stream = prepared(data, scenes, plan)
+    nets, stream = prepared(data, scenes, schedule)
     steady: nn.Module = nets
-    for _, steady in itertools.islice(learn(nets, stream, plan), plan.steps):  # noqa: B007
+    for _, steady in itertools.islice(learn(nets, stream, schedule), schedule.steps):  # noqa: B007
         pass
     return export(steady, out / "features")

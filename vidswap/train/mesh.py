@@ -25,7 +25,7 @@ from torch.utils.data import DataLoader, IterableDataset
 
 from vidswap.face import geometry
 from vidswap.read.features import OUTER_LIPS
-from vidswap.train.faces import Faces, Recipe, load_faces, nothing, rounds, sample
+from vidswap.train.faces import Augmentation, Faces, load_faces, nothing, rounds, sample
 
 SIZE, GRID = 128, 32
 BROWS = np.array([70, 63, 105, 66, 107, 46, 53, 52, 65, 55, 300, 293, 334, 296, 336, 276, 283, 282, 295, 285])
@@ -35,7 +35,7 @@ PAIRS = np.array([(13, 14), (82, 87), (312, 317), (78, 308), (61, 291), (0, 17),
 
 
 @dataclass(frozen=True)
-class Plan:
+class Schedule:
     """How long to learn and how: `steps` of `batch` samples (`fresh` of them new, the others drawn from the last
     `kept`), or `minutes`, whichever ends first; the learning rate falls along a cosine to nothing at that end."""
 
@@ -109,8 +109,8 @@ class Shipped(nn.Module):
 class Stream(IterableDataset[tuple[Tensor, ...]]):
     """Endless samples: rgb (3, S, S) uint8, mesh (478, 3), visible (32, 32), face (1,): 0 for a negative."""
 
-    def __init__(self, faces: Faces, recipe: Recipe, negatives: float, seed: int) -> None:
-        self.faces, self.recipe, self.negatives, self.seed = faces, recipe, negatives, seed
+    def __init__(self, faces: Faces, augmentation: Augmentation, negatives: float, seed: int) -> None:
+        self.faces, self.augmentation, self.negatives, self.seed = faces, augmentation, negatives, seed
 
     def __iter__(self) -> Iterator[tuple[Tensor, ...]]:
         rng = np.random.default_rng(self.seed)
@@ -119,36 +119,36 @@ class Stream(IterableDataset[tuple[Tensor, ...]]):
 
     def one(self, index: int, rng: np.random.Generator) -> tuple[Tensor, ...]:
         if rng.random() < self.negatives:
-            rgb, mesh = nothing(self.faces, self.recipe, rng), np.zeros((478, 3), np.float32)
+            rgb, mesh = nothing(self.faces, self.augmentation, rng), np.zeros((478, 3), np.float32)
             visible, face = np.zeros((GRID, GRID), np.float32), 0.0
         else:
-            drawn = sample(self.faces, index, self.recipe, rng)
+            drawn = sample(self.faces, index, self.augmentation, rng)
             rgb, mesh, face = drawn.rgb, drawn.mesh, 1.0
             visible = cv2.resize(drawn.visible, (GRID, GRID), interpolation=cv2.INTER_AREA)
         picture = torch.from_numpy(np.ascontiguousarray(rgb.transpose(2, 0, 1)))
         return picture, torch.from_numpy(mesh), torch.from_numpy(visible), torch.tensor([face])
 
 
-def batches(stream: IterableDataset[tuple[Tensor, ...]], plan: Plan) -> Iterator[tuple[Tensor, ...]]:
-    """Batches drawn from the samples kept, of which `plan.fresh` a step are new: making samples is the slow part."""
-    chance = torch.Generator().manual_seed(plan.seed)
+def batches(stream: IterableDataset[tuple[Tensor, ...]], schedule: Schedule) -> Iterator[tuple[Tensor, ...]]:
+    """Batches drawn from the samples kept, of which `schedule.fresh` a step are new: they are slow to make."""
+    chance = torch.Generator().manual_seed(schedule.seed)
     kept: list[Tensor] = []
-    fresh = DataLoader(stream, batch_size=plan.fresh, num_workers=1, prefetch_factor=32)
+    fresh = DataLoader(stream, batch_size=schedule.fresh, num_workers=1, prefetch_factor=32)
     for turn, new in enumerate(fresh):
         if not kept:
-            kept = [torch.zeros((plan.kept, *part.shape[1:]), dtype=part.dtype) for part in new]
-        at = torch.arange(turn * plan.fresh, (turn + 1) * plan.fresh) % plan.kept
+            kept = [torch.zeros((schedule.kept, *part.shape[1:]), dtype=part.dtype) for part in new]
+        at = torch.arange(turn * schedule.fresh, (turn + 1) * schedule.fresh) % schedule.kept
         for store, part in zip(kept, new):
             store[at] = part
-        filled = min((turn + 1) * plan.fresh, plan.kept)
-        old = torch.randint(filled, (plan.batch - plan.fresh,), generator=chance)
+        filled = min((turn + 1) * schedule.fresh, schedule.kept)
+        old = torch.randint(filled, (schedule.batch - schedule.fresh,), generator=chance)
         yield tuple(store[torch.cat([at, old])] for store in kept)
 
 
-def shapes(faces: Faces, recipe: Recipe, rank: int, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
+def shapes(faces: Faces, augmentation: Augmentation, rank: int, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
     """Mean (1434,) and scaled principal components (1434, rank) of the meshes of 4 `rank` samples."""
     picks = rng.integers(len(faces), size=4 * rank)
-    meshes = np.stack([sample(faces, int(pick), recipe, rng).mesh.reshape(-1) for pick in picks])
+    meshes = np.stack([sample(faces, int(pick), augmentation, rng).mesh.reshape(-1) for pick in picks])
     mean = meshes.mean(0)
     _, spread, axes = np.linalg.svd(meshes - mean, full_matrices=False)
     basis = axes[:rank].T * (spread[:rank] / math.sqrt(len(meshes)))
@@ -190,18 +190,20 @@ def loss_of(net: nn.Module, batch: tuple[Tensor, ...], weight: Tensor) -> tuple[
     return loss, off[..., :2].detach().norm(dim=-1).mean()
 
 
-def learn(net: nn.Module, data: Iterator[tuple[Tensor, ...]], plan: Plan) -> Iterator[tuple[int, float, nn.Module]]:
+def learn(
+    net: nn.Module, data: Iterator[tuple[Tensor, ...]], schedule: Schedule
+) -> Iterator[tuple[int, float, nn.Module]]:
     """Train `net` in place: yields (step, error in pixels, the running average of the net) after each step."""
     net.train().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     average = torch.optim.swa_utils.get_ema_multi_avg_fn(0.997)  # type: ignore[no-untyped-call]
     steady = torch.optim.swa_utils.AveragedModel(net, multi_avg_fn=average, use_buffers=True)
-    optimizer = torch.optim.AdamW(net.parameters(), lr=plan.rate, weight_decay=0.02, fused=True)
+    optimizer = torch.optim.AdamW(net.parameters(), lr=schedule.rate, weight_decay=0.02, fused=True)
     weight, begun = importance(), time.monotonic()
     for step, batch in enumerate(data):
-        share = max(step / plan.steps, (time.monotonic() - begun) / 60 / plan.minutes)
+        share = max(step / schedule.steps, (time.monotonic() - begun) / 60 / schedule.minutes)
         if share >= 1:
             return
-        rate = plan.rate * min(1.0, (step + 1) / 100) * 0.5 * (1 + math.cos(math.pi * share))
+        rate = schedule.rate * min(1.0, (step + 1) / 100) * 0.5 * (1 + math.cos(math.pi * share))
         for group in optimizer.param_groups:
             group["lr"] = rate
         loss, error = loss_of(net, batch, weight)
@@ -227,22 +229,22 @@ def export(net: nn.Module, target: Path) -> Path:
     return target
 
 
-def prepared(data: Path, scenes: Path | None, plan: Plan) -> tuple[MeshNet, Iterator[tuple[Tensor, ...]]]:
+def prepared(data: Path, scenes: Path | None, schedule: Schedule) -> tuple[MeshNet, Iterator[tuple[Tensor, ...]]]:
     """An untrained net that already knows the shapes, and the batches to train it on."""
-    torch.manual_seed(plan.seed)
+    torch.manual_seed(schedule.seed)
     cv2.setNumThreads(0)  # a pool of threads does not survive the fork into the process that makes the samples
-    faces, recipe = load_faces(data, scenes), Recipe(size=SIZE)
-    mean, basis = shapes(faces, recipe, 160, np.random.default_rng(plan.seed))
-    return MeshNet(mean, basis), batches(Stream(faces, recipe, plan.negatives, plan.seed), plan)
+    faces, augmentation = load_faces(data, scenes), Augmentation(size=SIZE)
+    mean, basis = shapes(faces, augmentation, 160, np.random.default_rng(schedule.seed))
+    return MeshNet(mean, basis), batches(Stream(faces, augmentation, schedule.negatives, schedule.seed), schedule)
 
 
-def train(data: Path, out: Path, scenes: Path | None = None, plan: Plan = Plan()) -> Path:
+def train(data: Path, out: Path, scenes: Path | None = None, schedule: Schedule = Schedule()) -> Path:
     """Train on `data` (see load_faces; `scenes` holds *.jpg without faces) and write `out`/mesh/mesh.onnx.
 
     Equal arguments give equal batches; a run that ends by `minutes` rather than `steps` ends where the clock says.
     """
-    net, stream = prepared(data, scenes, plan)
+    net, stream = prepared(data, scenes, schedule)
     steady: nn.Module = net
-    for _, _, steady in itertools.islice(learn(net, stream, plan), plan.steps):  # noqa: B007
+    for _, _, steady in itertools.islice(learn(net, stream, schedule), schedule.steps):  # noqa: B007
         pass
     return export(steady, out / "mesh" / "mesh.onnx")

@@ -18,7 +18,7 @@ def read_backgrounds(folder: Path) -> list[Array]:
     return [np.asarray(cv2.cvtColor(cv2.imread(str(path)), cv2.COLOR_BGR2RGB)) for path in found]
 
 
-def cut(rgb: Array, size: int, rng: Random) -> Array:
+def sample(rgb: Array, size: int, rng: Random) -> Array:
     """A random square of a picture, 0.3 of it to all, brought to (size, size)."""
     height, width = rgb.shape[:2]
     side = int(min(height, width) * rng.uniform(0.3, 1))

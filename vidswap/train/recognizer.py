@@ -32,7 +32,7 @@ WIDTH = 256
 
 
 @dataclass(frozen=True)
-class Plan:
+class Schedule:
     """How long and how hard to train: `children` new people made by mixing two, `batch` views of batch / 2 people;
     a machine that cannot do all `steps` in `minutes` does fewer, with the whole schedule."""
 
@@ -140,15 +140,15 @@ class Views(IterableDataset[tuple[Array, Array]]):
         return np.stack([degrade(rgb, self.mesh, self.scenes, rng) for rgb in views]), who
 
 
-def gather(data: Path, face: Path, plan: Plan) -> tuple[list[people.Person], people.Anatomy]:
-    """The people of `data` and their `plan.children`; `face` is the shared mean face (.npz)."""
+def gather(data: Path, face: Path, schedule: Schedule) -> tuple[list[people.Person], people.Anatomy]:
+    """The people of `data` and their `schedule.children`; `face` is the shared mean face (.npz)."""
     shared = np.load(face)
     labels = np.load(data / "labels.npz")
     named = zip(labels["name"], labels["mesh"], strict=True)
     cast = [people.person(faces.read(data / str(name)), mesh, shared["mean"]) for name, mesh in named]
     known = people.anatomy(shared["mean"], shared["triangles"], np.stack([one.shape for one in cast]))
-    rng = np.random.default_rng(plan.seed)
-    return cast + list(people.couples(plan.children, cast, known, rng)), known
+    rng = np.random.default_rng(schedule.seed)
+    return cast + list(people.couples(schedule.children, cast, known, rng)), known
 
 
 def as_input(rgb: Tensor) -> Tensor:
@@ -157,16 +157,16 @@ def as_input(rgb: Tensor) -> Tensor:
 
 
 def learn(
-    net: Recognizer, batches: Iterator[tuple[Tensor, Tensor]], classes: int, plan: Plan
+    net: Recognizer, batches: Iterator[tuple[Tensor, Tensor]], classes: int, schedule: Schedule
 ) -> Iterator[tuple[float, nn.Module]]:
     """Train `net` in place: yields (loss, the running average of the net) after every step."""
     device = next(net.parameters()).device
     net.train()
     centres = nn.Parameter(functional.normalize(torch.randn(classes, WIDTH, device=device)))
     steady = AveragedModel(net, avg_fn=_drift, use_buffers=True)
-    optimizer = torch.optim.AdamW(net.parameters(), lr=plan.rate, weight_decay=0.02)
+    optimizer = torch.optim.AdamW(net.parameters(), lr=schedule.rate, weight_decay=0.02)
     optimizer.add_param_group({"params": [centres], "weight_decay": 0.0})
-    rates, start, done, step = [plan.rate, 4 * plan.rate], monotonic(), 0.0, 0
+    rates, start, done, step = [schedule.rate, 4 * schedule.rate], monotonic(), 0.0, 0
     while done < 1:
         for group, rate in zip(optimizer.param_groups, rates, strict=True):
             group["lr"] = rate * _pace(done)
@@ -174,14 +174,14 @@ def learn(
         with torch.autocast(device.type, torch.bfloat16):
             unit = functional.normalize(net(as_input(rgb)).float())
         cosine = unit @ functional.normalize(centres).T
-        loss = margin_loss(cosine, who, plan.scale, plan.margin * min(1.0, 2 * done)) + pair_loss(unit, 16.0)
+        loss = margin_loss(cosine, who, schedule.scale, schedule.margin * min(1.0, 2 * done)) + pair_loss(unit, 16.0)
         optimizer.zero_grad()
         torch.autograd.backward(loss)
         nn.utils.clip_grad_norm_(net.parameters(), 5.0)
         optimizer.step()
         steady.update_parameters(net)
         step += 1
-        done = max(step / plan.steps, (monotonic() - start) / (60 * plan.minutes))
+        done = max(step / schedule.steps, (monotonic() - start) / (60 * schedule.minutes))
         yield float(loss.detach()), steady.module
 
 
@@ -206,12 +206,14 @@ def export(net: nn.Module, target: Path) -> Path:
     return target
 
 
-def train(data: Path, out: Path, plan: Plan | None = None) -> Path:
+def train(data: Path, out: Path, schedule: Schedule | None = None) -> Path:
     """Make the people of `data`, learn to tell them apart, write `out`/rec_faces.onnx; uses a GPU if there is one."""
-    plan = plan or Plan()
-    torch.manual_seed(plan.seed)
-    cast, known = gather(data, out / "face.npz", plan)
-    views = DataLoader(Views(cast, known, plan.batch, plan.seed), batch_size=None, num_workers=1, prefetch_factor=4)
+    schedule = schedule or Schedule()
+    torch.manual_seed(schedule.seed)
+    cast, known = gather(data, out / "face.npz", schedule)
+    views = DataLoader(
+        Views(cast, known, schedule.batch, schedule.seed), batch_size=None, num_workers=1, prefetch_factor=4
+    )
     net = Recognizer().to("cuda" if torch.cuda.is_available() else "cpu")
-    *_, (_, steady) = learn(net, iter(views), len(cast), plan)
+    *_, (_, steady) = learn(net, iter(views), len(cast), schedule)
     return export(steady, out / "rec_faces.onnx")

@@ -21,11 +21,11 @@ from vidswap.train.props import (
     Random,
     blob,
     clouds,
-    cut,
     degrade,
     emblem,
     hand,
     read_backgrounds,
+    sample,
     shift_colours,
     skin,
     soften,
@@ -156,12 +156,12 @@ class Scenes:
     def background(self) -> Array:
         rng, kind = self.rng, self.rng.random()
         if kind < 0.6 and self.backgrounds:
-            return np.ascontiguousarray(cut(self.backgrounds[rng.integers(len(self.backgrounds))], self.size, rng))
+            return np.ascontiguousarray(sample(self.backgrounds[rng.integers(len(self.backgrounds))], self.size, rng))
         if kind < 0.75:
             return clouds(self.size, rng)
         rgb, mesh = self.tiles.read(int(rng.integers(len(self.tiles))), 100)
         rgb = self.faceless(rgb, mesh)
-        return np.ascontiguousarray(cut(rgb, self.size, rng))
+        return np.ascontiguousarray(sample(rgb, self.size, rng))
 
     def faceless(self, rgb: Array, mesh: Array) -> Array:
         """A tile whose face is gone: hair, skin or a texture in its place. Bodies, hair and clothes stay."""
@@ -267,7 +267,7 @@ class Scenes:
         if shape is hand and rng.random() < 0.8:
             fill = skin(tile, mesh, size, rng)
         elif self.backgrounds and rng.random() < 0.5:
-            fill = cut(self.backgrounds[rng.integers(len(self.backgrounds))], size, rng)
+            fill = sample(self.backgrounds[rng.integers(len(self.backgrounds))], size, rng)
         else:
             fill = clouds(size, rng)
         out = (rgb * (1 - mask[..., None]) + fill * mask[..., None]).astype(np.uint8)

@@ -41,7 +41,7 @@ EYES_APART = 110.0  # pixels of the outer eye corners to which larger pictures a
 
 
 @dataclass(frozen=True)
-class Recipe:
+class Augmentation:
     """Minutes of training, samples a step, side of the random cut-outs they are, learning rate, decay of the averaged
     weights; processes that make samples; whether to go on from the weights that are there already."""
 
@@ -156,15 +156,15 @@ def pair(faces: Faces, index: int, base: warp.Warp, rng: np.random.Generator) ->
 class Pairs(IterableDataset[tuple[Array, Array, Array]]):
     """Endless random cut-outs of random pairs."""
 
-    def __init__(self, faces: Faces, base: warp.Warp, recipe: Recipe) -> None:
-        self.faces, self.base, self.recipe = faces, base, recipe
+    def __init__(self, faces: Faces, base: warp.Warp, augmentation: Augmentation) -> None:
+        self.faces, self.base, self.augmentation = faces, base, augmentation
 
     def __iter__(self) -> Iterator[tuple[Array, Array, Array]]:
         cv2.setNumThreads(1)
         torch.set_num_threads(1)
         worker = get_worker_info()
-        rng = np.random.default_rng([self.recipe.seed, worker.id if worker else 0])
-        side = self.recipe.side
+        rng = np.random.default_rng([self.augmentation.seed, worker.id if worker else 0])
+        side = self.augmentation.side
         while True:
             made = pair(self.faces, int(rng.integers(len(self.faces))), self.base, rng)
             for _ in range(CUTS):
@@ -231,36 +231,38 @@ def loss(net: Any, batch: list[Tensor], generator: torch.Generator) -> Tensor:
     return (error.abs() * weight).mean() + 0.5 * (slope[0].mean() + slope[1].mean())
 
 
-def train(data: Path, out: Path, recipe: Recipe = Recipe(), say: Say = quiet) -> Path:
-    """Train on `data` for `recipe.minutes`; writes `out`/swapper, every three minutes anew, and returns it.
+def train(data: Path, out: Path, augmentation: Augmentation = Augmentation(), say: Say = quiet) -> Path:
+    """Train on `data` for `augmentation.minutes`; writes `out`/swapper, every three minutes anew, and returns it.
     `say` is told how it goes."""
-    torch.manual_seed(recipe.seed)
-    torch.set_num_threads(recipe.threads)
+    torch.manual_seed(augmentation.seed)
+    torch.set_num_threads(augmentation.threads)
     cv2.setNumThreads(1)  # before the first use: a thread pool does not survive the fork of the loader's processes
     faces = load_faces(data, detail=EYES_APART)
     topology = np.load(data / "topology.npz")
     base = warp.Warp(surface.surface(faces.mean, topology["tri"]), likeness(faces.mean, Blend()))
-    net, mean = begun(out / "swapper") if recipe.resume else network(), network()
+    net, mean = begun(out / "swapper") if augmentation.resume else network(), network()
     mean.load_state_dict(net.state_dict())
-    optimiser = torch.optim.AdamW(net.parameters(), lr=recipe.rate, weight_decay=1e-3)
-    loader = DataLoader(Pairs(faces, base, recipe), recipe.batch, num_workers=recipe.workers)
-    generator = torch.Generator().manual_seed(recipe.seed)
+    optimiser = torch.optim.AdamW(net.parameters(), lr=augmentation.rate, weight_decay=1e-3)
+    loader = DataLoader(Pairs(faces, base, augmentation), augmentation.batch, num_workers=augmentation.workers)
+    generator = torch.Generator().manual_seed(augmentation.seed)
     started, saved, total = time.monotonic(), 0.0, 0.0
     for step, batch in enumerate(loader):
         spent = (time.monotonic() - started) / 60
-        share = min(spent / recipe.minutes, 1.0)
+        share = min(spent / augmentation.minutes, 1.0)
         for group in optimiser.param_groups:
-            group["lr"] = recipe.rate * min(1.0, (step + 1) / 100) * (0.02 + 0.98 * (1 + np.cos(np.pi * share)) / 2)
+            group["lr"] = (
+                augmentation.rate * min(1.0, (step + 1) / 100) * (0.02 + 0.98 * (1 + np.cos(np.pi * share)) / 2)
+            )
         value = loss(net, batch, generator)
         optimiser.zero_grad()
         value.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(net.parameters(), 1.0)
         optimiser.step()
-        average(mean, net, min(recipe.decay, (step + 1) / (step + 10)))
+        average(mean, net, min(augmentation.decay, (step + 1) / (step + 10)))
         total += (float(value.detach()) - total) * max(0.02, 1 / (step + 1))
         if spent - saved > 3 or share >= 1:
             saved = spent
-            say(f"step {step + 1}, {(step + 1) * recipe.batch} pairs, {spent:.1f} min, loss {total:.4f}")
+            say(f"step {step + 1}, {(step + 1) * augmentation.batch} pairs, {spent:.1f} min, loss {total:.4f}")
             save(mean, out / "swapper")
         if share >= 1:
             break

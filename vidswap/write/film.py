@@ -23,12 +23,12 @@ from vidswap.errors import OutputError
 from vidswap.files import as_output_error, check_place, publish, refuse_clash
 from vidswap.media import copying as passthrough
 from vidswap.media.containers import kind_of
-from vidswap.media.encoder import Picture, Recipe, encoded, encoder, recipe_of, timed, track
+from vidswap.media.encoder import Encoding, Picture, encoded, encoder, encoding_of, timed, track
 from vidswap.media.streams import seconds
 from vidswap.settings import WriteSettings
 from vidswap.types import Clip
 from vidswap.write.target import check
-from vidswap.write.work import MADE, Work, claimed, digest
+from vidswap.write.work import MADE, WorkFolder, digest, open_work
 
 _STEADY = {"fflags": "+bitexact"}  # else Matroska's numbers of tracks are drawn by lot
 _PART = f"{MADE}.part"  # the film, until it is whole
@@ -58,15 +58,15 @@ def encode(
     first = next(pictures, None)
     if first is None:
         raise OutputError("there are no frames to write", "choose a range that has some")
-    recipe = recipe_of(clip, first[1], out, settings)
-    with claimed(out, kept=False) as folder:
-        work = Work(folder, "", first[0], settings.segment)
-        render(clip, chain([first], pictures), work, out, recipe)
-        join(clip, work, out, recipe, labels)
+    encoding = encoding_of(clip, first[1], out, settings)
+    with open_work(out, kept=False) as folder:
+        work = WorkFolder(folder, "", first[0], settings.segment)
+        render(clip, chain([first], pictures), work, out, encoding)
+        join(clip, work, out, encoding, labels)
 
 
 def render(
-    clip: Clip, frames: Iterable[Picture], work: Work, out: Path, recipe: Recipe, *,
+    clip: Clip, frames: Iterable[Picture], work: WorkFolder, out: Path, encoding: Encoding, *,
     repeated: Container[int] = (), painted: Container[int] = (),
 ) -> None:  # fmt: skip
     """Encode consecutive frames of the clip, from `work.reached` on, as segments of `work`, each on the disk before the
@@ -80,9 +80,9 @@ def render(
             raise ValueError(f"render: expected frame {start}, got {first[0]}")
         chunk = chain([first], islice(pictures, work.length - 1))
         with as_output_error(out, av.FFmpegError, hint=_HINT), work.growing() as growing:
-            context = encoder(recipe)
+            context = encoder(encoding)
             stop, end = start, 0
-            for index, native in timed(clip, chunk, int(clip.pts[start]), recipe):
+            for index, native in timed(clip, chunk, int(clip.pts[start]), encoding):
                 stop, end = index + 1, native.pts + native.duration
                 growing.add(_kept(packet, clip) for packet in encoded(context, native))
             growing.add(_kept(packet, clip) for packet in encoded(context, None))
@@ -91,7 +91,7 @@ def render(
             work.finish(growing.segment(span, end, bytes(context.extradata or b""), *counts), growing)
 
 
-def join(clip: Clip, work: Work, out: Path, recipe: Recipe, labels: Mapping[str, str]) -> None:
+def join(clip: Clip, work: WorkFolder, out: Path, encoding: Encoding, labels: Mapping[str, str]) -> None:
     """Make `out` of all segments of `work` and the clip's own streams, copied.
 
     A range that starts after the first frame is moved to time 0, with its sound; one that ends early ends the sound
@@ -104,23 +104,23 @@ def join(clip: Clip, work: Work, out: Path, recipe: Recipe, labels: Mapping[str,
             raise OutputError(f"{out}: the segments of it do not fit together", "start over: `write.resume=False`")
         return _joined(video, clip, work, shift)
 
-    _written(clip, (work.start, work.reached), steps, folder=work.folder, out=out, recipe=recipe, labels=labels)
+    _written(clip, (work.start, work.reached), steps, folder=work.folder, out=out, encoding=encoding, labels=labels)
 
 
 def transcode(clip: Clip, frames: Iterable[Picture], out: Path, settings: WriteSettings) -> None:
     """As `encode`, in one pass without segments: what a render is compared with."""
     pictures = iter(frames)
     first = next(pictures)
-    recipe = recipe_of(clip, first[1], out, settings)
-    with claimed(out, kept=False) as folder:
+    encoding = encoding_of(clip, first[1], out, settings)
+    with open_work(out, kept=False) as folder:
         _written(clip, (first[0], len(clip)),
-                 lambda video, shift: _encoded(video, clip, chain([first], pictures), shift, recipe),
-                 folder=folder, out=out, recipe=recipe, labels={})  # fmt: skip
+                 lambda video, shift: _encoded(video, clip, chain([first], pictures), shift, encoding),
+                 folder=folder, out=out, encoding=encoding, labels={})  # fmt: skip
 
 
 def _written(
     clip: Clip, span: tuple[int, int], steps: Callable[[Any, int], Iterator[_Step]], *,
-    folder: Path, out: Path, recipe: Recipe, labels: Mapping[str, str],
+    folder: Path, out: Path, encoding: Encoding, labels: Mapping[str, str],
 ) -> None:  # fmt: skip
     """Write `out`, whose pictures, the frames of `span`, are those of `steps`, made for a track and a shift in time."""
     part = folder / _PART
@@ -130,11 +130,11 @@ def _written(
             _target(folder, out, source) as target,
         ):  # fmt: skip
             cut = passthrough.cut_of(clip, source, *span)
-            video = track(target, recipe)
+            video = track(target, encoding)
             tracks = passthrough.copied_streams(source, target)
             passthrough.describe(source, target, video, cut, rate=clip.rate, labels=labels)
             target.start_encoding()
-            others = passthrough.carried(source, tracks, cut, clip.stretches)
+            others = passthrough.copied_packets(source, tracks, cut, clip.stretches)
             for packets in _interleaved(steps(video, round(cut.origin / clip.time_base)), others):
                 target.mux(packets)
         with as_output_error(out):
@@ -155,15 +155,15 @@ class _Step:
     last: bool
 
 
-def _encoded(video: Any, clip: Clip, pictures: Iterable[Picture], shift: int, recipe: Recipe) -> Iterator[_Step]:
+def _encoded(video: Any, clip: Clip, pictures: Iterable[Picture], shift: int, encoding: Encoding) -> Iterator[_Step]:
     last, end = False, Fraction(0)
-    for index, native in timed(clip, pictures, shift, recipe):
+    for index, native in timed(clip, pictures, shift, encoding):
         last, end = index == len(clip) - 1, (native.pts + native.duration) * clip.time_base
         yield _Step(list(encoded(video, native)), end, last=False)
     yield _Step(list(encoded(video, None)), end, last)
 
 
-def _joined(video: Any, clip: Clip, work: Work, shift: int) -> Iterator[_Step]:
+def _joined(video: Any, clip: Clip, work: WorkFolder, shift: int) -> Iterator[_Step]:
     """The packets of all segments as one stream. Their times of decoding are made anew for the whole of it: the n-th
     packet is decoded when picture n - delay is shown. Those of each segment would run into those of the next."""
     stop = work.reached

@@ -13,10 +13,10 @@ TALL, MARGIN, HEAD, LINE = 240, 8, 34, 22  # pixels: a picture, the space around
 CHANGED = 8.0  # grey levels, averaged around a pixel: more is the swap, less is the encoder
 AROUND = 1.3  # side of the closer look over the changed region
 PAPER, INK, PALE = 246, (30, 30, 30), (110, 110, 110)
-Moment = tuple[int, float, Array, Array]  # a frame's index, its second, the original and the result (H, W, 3)
+SheetRow = tuple[int, float, Array, Array]  # a frame's index, its second, the original and the result (H, W, 3)
 
 
-def sheet(rows: Sequence[Moment]) -> Array:
+def sheet(rows: Sequence[SheetRow]) -> Array:
     """A row for each moment: original, swapped, both closer. All pictures of one size: (H, W, 3) uint8 RGB."""
     height, width = rows[0][2].shape[:2]
     wide = max(1, round(TALL * width / height))

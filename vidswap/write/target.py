@@ -13,11 +13,11 @@ import av
 from vidswap.errors import OutputError
 from vidswap.media import subtitles
 from vidswap.media.containers import KINDS, Container, takes
-from vidswap.media.copying import carried, copied_streams, describe, muxing, opened
-from vidswap.media.metadata import Cut
+from vidswap.media.copying import copied_packets, copied_streams, describe, muxing, opened
+from vidswap.media.metadata import Trim
 from vidswap.media.source import codec_of, film_of, is_cover, others_of, path_of, sample_bytes
 from vidswap.media.streams import is_carried, is_lost, start_of
-from vidswap.media.streams import told as in_words
+from vidswap.media.streams import stream_name as in_words
 from vidswap.types import UPRIGHT, Clip, Stretch
 
 _SLIP = Fraction(1, 2000)  # seconds that sound and pictures may slip
@@ -34,16 +34,16 @@ def check(clip: Clip, kind: Container, codec: str, trimmed: bool = False) -> Non
     with opened(clip) as source:
         refused = refusals(source, kind, trimmed)
         if refused:
-            told = _endings(source, kind, codec, trimmed)
-            hint = f"{told} would take everything" if told else "no container would take all of this clip"
+            taken_by = _endings(source, kind, codec, trimmed)
+            hint = f"{taken_by} would take everything" if taken_by else "no container would take all of this clip"
             raise OutputError(f"{kind.ending} cannot hold the clip's {', '.join(refused)}", hint)
         if any(map(is_carried, source.streams)):
             try:
                 _try(source, kind, clip.stretches)
             except av.FFmpegError as error:
                 message = f"{kind.ending} does not take the clip's sound and subtitles ({error.strerror})"
-                told = _endings(source, kind, codec, trimmed) or "another ending"
-                raise OutputError(message, f"they are damaged, or of a rare kind: try {told}") from error
+                taken_by = _endings(source, kind, codec, trimmed) or "another ending"
+                raise OutputError(message, f"they are damaged, or of a rare kind: try {taken_by}") from error
 
 
 def refusals(source: Any, kind: Container, trimmed: bool = False) -> list[str]:
@@ -106,9 +106,9 @@ def _try(source: Any, kind: Container, stretches: Sequence[Stretch]) -> None:
         video = trial.add_stream({"webm": "libvpx-vp9"}.get(kind.muxer, "libx264"), rate=25)
         video.width, video.height, video.pix_fmt = 64, 64, "yuv420p"
         tracks = copied_streams(source, trial)
-        describe(source, trial, video, Cut(), rate=Fraction(25), labels={})
+        describe(source, trial, video, Trim(), rate=Fraction(25), labels={})
         trial.start_encoding()
         trial.mux(video.encode(av.VideoFrame(64, 64, "yuv420p")))
         trial.mux(video.encode(None))
-        for packet in islice(carried(source, tracks, Cut(), stretches), _TRIED):
+        for packet in islice(copied_packets(source, tracks, Trim(), stretches), _TRIED):
             trial.mux(packet)

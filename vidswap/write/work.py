@@ -58,7 +58,7 @@ class Segment:
     painted: int
 
 
-class Growing:
+class SegmentWriter:
     """A segment that is being written: the packets so far."""
 
     def __init__(self, file: BinaryIO) -> None:
@@ -90,7 +90,7 @@ def digest(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-class Work:
+class WorkFolder:
     """The folder of one render that begins at frame `start`: its finished segments, each of `length` frames but the
     last. Those that are there and follow one another from `start` on are adopted, if `key` is theirs and unless
     `resume` is False; all else is removed."""
@@ -115,17 +115,17 @@ class Work:
         return range(self.start + after * self.length, last, self.length)
 
     @contextmanager
-    def growing(self) -> Iterator[Growing]:
+    def growing(self) -> Iterator[SegmentWriter]:
         """The next segment's packets, to be added. Whatever is raised, they are removed."""
         part = self._packets(self.reached).with_suffix(".part")
         try:
             with open(part, "wb") as file:
-                yield Growing(file)
+                yield SegmentWriter(file)
         except BaseException:
             part.unlink(missing_ok=True)
             raise
 
-    def finish(self, segment: Segment, growing: Growing) -> None:
+    def finish(self, segment: Segment, growing: SegmentWriter) -> None:
         """Make the segment that has grown count, for good; what was remembered for earlier ones is forgotten."""
         packets = self._packets(segment.start)
         publish(packets.with_suffix(".part"), packets)
@@ -189,7 +189,7 @@ def folder_of(out: Path) -> Path:
 
 
 @contextmanager
-def claimed(out: Path, kept: bool = True, report: Callable[[str], object] = lambda _: None) -> Iterator[Path]:
+def open_work(out: Path, kept: bool = True, report: Callable[[str], object] = lambda _: None) -> Iterator[Path]:
     """The work folder of `out`, for this process alone; where the drive has no locks, `report` is told so. It is
     removed at the end unless something was raised, there are finished segments in it, and they are to be `kept`. Raises
     OutputError where another render of `out` is under way, or the folder is not ours, or cannot be made."""
@@ -217,7 +217,7 @@ def claimed(out: Path, kept: bool = True, report: Callable[[str], object] = lamb
 
 
 @contextmanager
-def noted(work: Work) -> Iterator[None]:
+def noted(work: WorkFolder) -> Iterator[None]:
     """Whatever is raised inside leaves with a note on what of the render is kept."""
     try:
         yield

@@ -27,7 +27,7 @@ from vidswap.settings import SwapSettings
 from vidswap.swap.engine import Needs
 from vidswap.swap.engines import warp
 from vidswap.swap.network import network_in, tried, unusable
-from vidswap.swap.sampler import Denoise, low_band, noise, sample, schedule, steadied
+from vidswap.swap.sampler import Denoise, low_band, noise, sample, schedule, smooth_latents
 from vidswap.types import Crops, Identity, Swapped
 
 NEEDS = Needs(size=512, framing="aligned", window=16, overlap=4)
@@ -134,7 +134,7 @@ class Embedded:
                 parts = [slice(a, a + BATCH) for a in range(0, len(x), BATCH)]
                 levels = torch.full((len(x),), sigma)
                 clean = [residual(self.network, x[part], levels[part], given[part]) for part in parts]
-            return steadied(torch.cat(clean), before, self.settings.smooth)
+            return smooth_latents(torch.cat(clean), before, self.settings.smooth)
 
         return denoise
 

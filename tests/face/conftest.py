@@ -1,0 +1,3 @@
+"""The drawn person of painted.py."""
+
+from painted import engine, form, identity, paint, window  # noqa: F401
