@@ -8,10 +8,11 @@ stages leave the bytes of what they are handed alone.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from datetime import date
 from fractions import Fraction
+from os import PathLike
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -302,6 +303,43 @@ class Identity(_Shapes):
         _check(self, "embedding", np.float32, (None,))
 
 
+@dataclass(frozen=True)
+class EngineChoice:
+    """An engine by its name, and what of its own settings is not left as it is, in the order of their names."""
+
+    name: str
+    options: tuple[tuple[str, Any], ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class Role:
+    """Who plays a person of the clip: photos (a file or a folder) or an Identity that was loaded; whose consent it is
+    ("self", the path of a record, or one that was read), which an Identity brings along; with which engine, None: the
+    one that the settings name."""
+
+    face: str | PathLike[str] | Identity
+    consent: str | PathLike[str] | Consent | None = None
+    engine: EngineChoice | None = None
+
+
+# Persons of the clip ("largest", "all", or their numbers) -> who plays them; None: they stay as they are. A number goes
+# before "largest", and that before "all".
+Cast = Mapping[int | str, Role | None]
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Layer(_Shapes):
+    """A face to lay over one frame. Layers of one track are of windows that overlap: their `weight`s sum to 1. `depth`
+    is how far away the face is, in the unit of its mesh: nearer ones lie over farther ones."""
+
+    track: int
+    rgb: Array  # (S, S, 3) uint8
+    alpha: Array  # (S, S) float32
+    to_frame: Array  # (2, 3) float64: crop pixel -> frame pixel
+    weight: float = 1.0
+    depth: float = 0.0
+
+
 @dataclass(frozen=True, eq=False, repr=False)
 class Swapped(_Shapes):
     """An engine's answer to `crops`: the same frames, size and order. `alpha` is how much of each pixel to lay over
@@ -316,3 +354,12 @@ class Swapped(_Shapes):
         count, side = self.crops.rgb.shape[:2]
         _check(self, "rgb", np.uint8, (count, side, side, 3))
         _check(self, "alpha", np.float32, (count, side, side))
+
+    def tail(self, count: int) -> Swapped:
+        """Its last `count` frames, in memory of their own; `latents` are the engine's and stay as they are."""
+        first = len(self.crops) - min(count, len(self.crops))
+        rows = {
+            name: getattr(self.crops, name)[first:].copy() for name in ("rgb", "mesh", "mask", "to_frame", "weight")
+        }
+        crops = replace(self.crops, start=self.crops.start + first, **rows)
+        return Swapped(crops, self.rgb[first:].copy(), self.alpha[first:].copy(), self.latents)
