@@ -19,10 +19,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from vidswap.plan.persons import SAME, persons_of
 from vidswap.read.dissolves import Dissolve, Dissolves, joined
 from vidswap.read.faces import FaceReader, open_faces
 from vidswap.read.follow import follow_faces
-from vidswap.read.persons import SAME, persons_of
 from vidswap.read.shots import CutDetector, shrunk
 from vidswap.read.tracks import tracks_in
 from vidswap.train import damage, faces

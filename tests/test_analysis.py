@@ -1,10 +1,9 @@
-"""The first pass is done once: what it found is found again, unless anything that it depends on has changed."""
+"""The first pass: shots, faces and tracks, a shot at a time; and the commands that begin with it."""
 
 import json
 import tracemalloc
 import weakref
-from contextlib import ExitStack
-from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -14,191 +13,32 @@ import pytest
 from footage import make_clip, moving
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from rendered import track_of, write_plan
+from rendered import track_of
 
 from vidswap import analysis, pipeline
 from vidswap.cli import main as cli
-from vidswap.errors import InputError, ModelError, NoFaceError, OutputError, UsageError
+from vidswap.errors import InputError, NoFaceError, OutputError
 from vidswap.face import geometry
+from vidswap.plan import store
 from vidswap.plan.file import open_plan
-from vidswap.plan.store import Cache
+from vidswap.plan.persons import TrackSummary
 from vidswap.progress import Progress
 from vidswap.read import clip as clips
 from vidswap.read import smoothing, spool
 from vidswap.read.faces import open_faces
-from vidswap.read.persons import TrackSummary
 from vidswap.render import mean_face
 from vidswap.settings import ReadSettings
-from vidswap.timepoint import time_point
 from vidswap.types import Clip, Face, Shot
 
 SAMPLES = Path(__file__).parents[1] / "samples"
 CLIP, SELFIE = SAMPLES / "clip.mp4", SAMPLES / "selfie.jpg"
 
 
-@pytest.fixture
-def film(tmp_path) -> Path:
-    return make_clip(tmp_path / "film.mp4", moving(20), sound=False)
-
-
-@pytest.fixture
-def passes(monkeypatch) -> list[Shot]:
-    """The spans that were analysed, each by a pass that finds one track through all of it."""
-    done: list[Shot] = []
-
-    def analyse(clip, span, reader, clock):
-        done.append(span)
-        yield span, [], []
-
-    def tracks_in(shot, faces, first, number, dissolves):
-        someone = TrackSummary(shot.start, shot.stop, 1.0, np.ones(4, np.float32) / 2)
-        return [(track_of(number, shot.start, shot.stop), someone)]
-
-    monkeypatch.setattr(analysis, "analyse", analyse)
-    monkeypatch.setattr(analysis, "tracks_in", tracks_in)
-    return done
-
-
-def found(film: Path, settings: ReadSettings) -> tuple[Shot, int]:
-    """The span of the plan, and how long its track is."""
-    clip = clips.open_clip(film)
-    with analysis.find_plan(clip, pipeline.span_of(clip, settings), settings, None, Progress()) as plan:
-        track = plan.tracks[0]
-        return plan.span, len(track.part(track.start, track.stop))
-
-
-def test_what_was_found_once_is_found_again(film, tmp_path, passes):
-    settings = ReadSettings(cache=tmp_path / "cache")
-    assert found(film, settings) == found(film, settings) == (Shot(0, 20), 20)
-    assert passes == [Shot(0, 20)]
-    moved = film.rename(tmp_path / "other.mp4")
-    found(moved, replace(settings, person="all"))
-    assert len(passes) == 1, "neither its name nor whom to replace changes what is in it"
-
-
-def test_without_a_cache_nothing_is_kept(film, tmp_path, passes, monkeypatch):
-    monkeypatch.setenv("TMPDIR", str(tmp_path))
-    monkeypatch.setattr("tempfile.tempdir", None)
-    for _ in range(2):
-        assert found(film, ReadSettings()) == (Shot(0, 20), 20)
-    assert len(passes) == 2
-    assert list(tmp_path.iterdir()) == [film]
-
-
-@pytest.mark.parametrize("change", ["bytes", "span", "models", "version", "stage", "every"])
-def test_what_changed_is_looked_at_anew(film, tmp_path, passes, monkeypatch, change):
-    settings = ReadSettings(cache=tmp_path / "cache")
-    found(film, settings)
-    if change == "bytes":
-        with open(film, "ab") as file:
-            file.write(b"\0\0\0\x08free")
-    elif change == "models":
-        monkeypatch.setattr(analysis, "models_of", lambda pack: {"mesh.onnx": "other"})
-    elif change == "version":
-        monkeypatch.setattr(analysis, "__version__", "99")
-    elif change == "stage":
-        monkeypatch.setattr(analysis, "code_of", lambda *_: "another")
-    elif change == "every":
-        monkeypatch.setattr(analysis, "DETECT_EVERY", 99)
-    found(film, replace(settings, start=time_point("5f")) if change == "span" else settings)
-    assert len(passes) == 2
-    assert len(Cache(tmp_path / "cache").entries()) == 2
-
-
-def test_a_damaged_entry_is_made_anew(film, tmp_path, passes):
-    settings = ReadSettings(cache=tmp_path / "cache")
-    found(film, settings)
-    entry = Cache(tmp_path / "cache").entries()[0].path
-    whole = entry.read_bytes()
-    for damaged in (whole[:-30], whole[:400] + b"\xff" + whole[401:], b""):
-        entry.write_bytes(damaged)
-        assert found(film, settings) == (Shot(0, 20), 20)
-        assert entry.read_bytes() == whole
-    assert len(passes) == 4
-
-
-def test_a_cache_that_takes_nothing_stops_nobody(film, tmp_path, passes):
-    (tmp_path / "cache").write_text("a file where a folder should be")
-    assert found(film, ReadSettings(cache=tmp_path / "cache")) == (Shot(0, 20), 20)
-
-
-def test_no_room_anywhere_is_told(film, tmp_path, passes, monkeypatch):
-    def full(*_):
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(analysis, "drafted", full)
-    with pytest.raises(OutputError, match="No space left"):
-        found(film, ReadSettings(cache=tmp_path / "cache"))
-    assert not (tmp_path / "cache").exists()
-
-
-def test_a_drive_that_fails_while_the_clip_is_read_is_not_told_as_one_that_is_full(film, tmp_path, passes, monkeypatch):
-    def failing(*_):
-        yield Shot(0, 20), [()] * 20, []
-        raise OSError(5, "Input/output error")
-
-    monkeypatch.setattr(analysis, "analyse", failing)
-    with pytest.raises(InputError, match=r"film.* cannot be read any further \(Input/output error\)") as caught:
-        found(film, ReadSettings(cache=tmp_path / "cache"))
-    assert caught.value.hint == "check the drive that it lies on"
-    assert not list((tmp_path / "cache").glob("*"))
-
-
-def test_an_entry_stays_readable_while_the_cache_is_cleared(film, tmp_path, passes):
-    settings = ReadSettings(cache=tmp_path / "cache")
-    clip = clips.open_clip(film)
-    with ExitStack() as stack:
-        plan = stack.enter_context(analysis.find_plan(clip, Shot(0, 20), settings, None, Progress()))
-        Cache(tmp_path / "cache").clear()
-        assert len(plan.tracks[0].part(0, 20)) == 20
-
-
-@pytest.fixture
-def plan(film, tmp_path, passes) -> Path:
-    """Of the frames 5 to 15."""
-    clip = clips.open_clip(film)
-    facts = analysis.facts_of(clip, Shot(5, 15), "embedded")
-    write_plan(tmp_path / "film.plan", "film.mp4", facts, [Shot(5, 15)], [track_of(0, 5, 15)])
-    return tmp_path / "film.plan"
-
-
-def test_a_plan_stands_for_the_pass(film, plan, passes):
-    settings = ReadSettings(plan=plan)
-    assert found(film, settings) == (Shot(5, 15), 10)
-    assert found(film, replace(settings, start=time_point("7f"), end=time_point("9f"))) == (Shot(7, 9), 2)
-    assert passes == []
-
-
-def test_a_plan_of_something_else_is_refused(film, plan, tmp_path, monkeypatch, passes):
-    settings = ReadSettings(plan=plan)
-    with pytest.raises(UsageError, match="5f to 15f"):
-        found(film, replace(settings, start=time_point("4f")))
-    with pytest.raises(UsageError, match="another clip"):
-        found(make_clip(tmp_path / "other.mp4", moving(20, seed=1), sound=False), settings)
-    with pytest.raises(InputError, match="there is no plan"):
-        found(film, ReadSettings(plan=tmp_path / "none.plan"))
-    with pytest.raises(InputError, match="damaged"):
-        found(film, ReadSettings(plan=film))
-    monkeypatch.setattr(analysis, "code_of", lambda *_: "another")
-    with pytest.raises(UsageError, match=r"another version \(code [0-9a-f]{12}, here another\)"):
-        found(film, settings)
-    assert passes == []
-
-
-def test_another_packs_models_are_told_by_their_bytes(tmp_path):
-    for name, content in {"det.onnx": b"a", "rec.onnx": b"b", "read.me": b"c"}.items():
-        (tmp_path / name).write_bytes(content)
-    before = analysis.models_of(str(tmp_path))
-    assert {"det.onnx", "rec.onnx"} < before.keys()
-    assert "read.me" not in before
-    (tmp_path / "rec.onnx").write_bytes(b"x")
-    assert analysis.models_of(str(tmp_path)) != before
-    assert analysis.models_of("embedded") != before
-    with pytest.raises(ModelError):
-        analysis.models_of(str(tmp_path / "none"))
-
-
 # -- from the command line, on the sample ------------------------------------------------------------------------------
+
+def unasked(*_):
+    raise AssertionError("somebody looked for faces")
+
 
 SPAN = ("--start", "6f", "--end", "14f")
 
@@ -220,7 +60,7 @@ def test_with_a_plan_with_a_cache_and_without_the_result_is_the_same(tmp_path, m
     assert not (tmp_path / "cache").exists()
     bare = swapped(tmp_path / "bare.mp4", *SPAN, "--no-cache")
     first = swapped(tmp_path / "first.mp4", *SPAN)
-    monkeypatch.setattr(analysis, "analyse", None)  # from here on, nobody looks for faces
+    monkeypatch.setattr(pipeline, "analyse", unasked)  # from here on, nobody looks for faces
     assert swapped(tmp_path / "again.mp4", *SPAN) == first == bare
     assert swapped(tmp_path / "planned.mp4", "--plan", plan) == bare
     assert cli.main(["cast", str(CLIP), "-o", str(tmp_path / "cast.png"), *SPAN]) == 0
@@ -263,24 +103,28 @@ def test_the_cache_is_where_the_system_keeps_caches(monkeypatch, tmp_path):
     assert cli.cache_folder() == tmp_path / "Library" / "Caches" / "vidswap"
 
 
-def test_shots_are_drawn_up_one_by_one(tmp_path, monkeypatch):
+def test_shots_are_drawn_up_one_by_one(tmp_path):
     """The tracks of a shot are in the file before the next one is looked at, and persons are known again after all."""
     asked: list[str] = []
 
-    def tracks_in(shot, faces, first, number, dissolves):
-        asked.append(f"tracks {shot.start}")
-        alike = np.eye(4, dtype=np.float32)[shot.start // 10 % 2]
-        return [(track_of(number, shot.start, shot.stop), TrackSummary(shot.start, shot.stop, 1.0 + shot.start, alike))]
+    class Asked:
+        def __init__(self, track):
+            self.track, self.id, self.start, self.stop = track, track.id, track.start, track.stop
+
+        def part(self, start, stop):
+            asked.append(f"track {start}")
+            return self.track.part(start, stop)
 
     def found():
-        for start in (0, 10, 20):
+        for number, start in enumerate((0, 10, 20)):
             asked.append(f"shot {start}")
-            yield Shot(start, start + 10), [], []
+            alike = np.eye(4, dtype=np.float32)[number % 2]
+            who = TrackSummary(start, start + 10, 1.0 + start, alike)
+            yield [Shot(start, start + 10)], [(Asked(track_of(number, start, start + 10)), who)], []
 
-    monkeypatch.setattr(analysis, "tracks_in", tracks_in)
     facts = {"versions": {}, "size": [64, 64, 30], "span": [0, 30]}
-    analysis.draw_up(tmp_path / "a.plan", "a", facts, found(), Progress())
-    assert asked == [f"{what} {start}" for start in (0, 10, 20) for what in ("shot", "tracks")]
+    store.draw_up(tmp_path / "a.plan", "a", facts, found())
+    assert asked == [f"{what} {start}" for start in (0, 10, 20) for what in ("shot", "track")]
     with open_plan(tmp_path / "a.plan") as plan:
         assert [(each.id, each.start, each.person) for each in plan.tracks] == [(0, 0, 0), (1, 10, 1), (2, 20, 0)]
         assert plan.shots == (Shot(0, 10), Shot(10, 20), Shot(20, 30))
@@ -303,11 +147,9 @@ def test_shots_cover_all_frames_once_and_begin_at_cuts(cuts, start, film_of_twen
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(analysis, "CutDetector", Told)
-        seen = analysis.analyse(film_of_twenty, Shot(start, 20), Blind(), Progress())
-        found = [(shot, list(faces)) for shot, faces, _ in seen]
-    assert [i for shot, _ in found for i in range(shot.start, shot.stop)] == list(range(start, 20))
-    assert {shot.start for shot, _ in found} == {i for i in range(start, 20) if cuts[i] or i == start}
-    assert all(len(faces) == len(shot) for shot, faces in found)
+        found = [shot for (shot,), *_ in analysis.analyse(Blind(), film_of_twenty, Shot(start, 20), Progress())]
+    assert [i for shot in found for i in range(shot.start, shot.stop)] == list(range(start, 20))
+    assert {shot.start for shot in found} == {i for i in range(start, 20) if cuts[i] or i == start}
 
 
 @pytest.fixture(scope="module")
@@ -328,7 +170,7 @@ def test_a_dissolve_from_one_person_to_another_shows_two(tmp_path):
     pictures = [one + share * (other - one) for share in shares]
     film = make_clip(tmp_path / "film.mp4", list(np.rint(pictures).astype(np.uint8)), sound=False)
     clip = clips.open_clip(film)
-    with analysis.find_plan(clip, Shot(0, 60), ReadSettings(), reader, Progress()) as plan:
+    with store.find_plan(clip, Shot(0, 60), ReadSettings(), partial(analysis.analyse, reader), Progress()) as plan:
         assert sorted(track.person for track in plan.tracks) == [0, 1]
         assert abs(plan.tracks[0].stop - 30) <= 3
         assert plan.tracks[0].stop == plan.tracks[1].start
@@ -339,7 +181,7 @@ def test_a_person_beside_their_mirror_image_is_one(tmp_path):
     shown = [cv2.resize(frame.rgb, (384, 216)) for frame in clips.frames(clips.open_clip(CLIP), 0, 30)]
     film = make_clip(tmp_path / "film.mp4", [np.hstack([rgb, rgb[:, ::-1]]) for rgb in shown], sound=False)
     clip, reader = clips.open_clip(film), open_faces("embedded")
-    with analysis.find_plan(clip, Shot(0, 30), ReadSettings(), reader, Progress()) as plan:
+    with store.find_plan(clip, Shot(0, 30), ReadSettings(), partial(analysis.analyse, reader), Progress()) as plan:
         assert [(track.person, len(track)) for track in plan.tracks] == [(0, 30), (0, 30)]
 
 
@@ -368,8 +210,8 @@ def test_no_more_is_held_of_a_long_take_than_of_a_short_one(tmp_path, film_of_tw
         monkeypatch.setattr(analysis, "follow_faces", watched)
         facts = {"versions": {}, "size": [96, 64, count], "span": [0, count]}
         tracemalloc.start()
-        seen = analysis.analyse(film_of_twenty, Shot(0, count), None, Progress())
-        analysis.draw_up(tmp_path / "a.plan", "a", facts, seen, Progress())
+        seen = analysis.analyse(None, film_of_twenty, Shot(0, count), Progress())
+        store.draw_up(tmp_path / "a.plan", "a", facts, seen)
         peak = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
         with open_plan(tmp_path / "a.plan") as plan:

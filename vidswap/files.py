@@ -91,6 +91,17 @@ def as_output_error(out: Path, *kinds: type[Exception], hint: str = _LOOK) -> It
 
 
 @contextmanager
+def keeping() -> Iterator[None]:
+    """What the system raises inside, over a temporary file of what was found, becomes an OutputError."""
+    try:
+        yield
+    except OSError as error:
+        place = "the folder for temporary files, TMPDIR"
+        hint = f"free some space in {place}" if error.errno in FULL else f"check {place}"
+        raise OutputError(f"what was found in the clip cannot be kept ({error.strerror or error})", hint) from error
+
+
+@contextmanager
 def noted_as(words: str) -> Iterator[None]:
     """Whatever is raised inside leaves with a note on what is there all the same."""
     try:

@@ -8,22 +8,25 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from vidswap import __version__
-from vidswap.analysis import find_plan
+from vidswap.analysis import analyse
 from vidswap.errors import NoFaceError, UsageError, quoted
 from vidswap.files import Named, as_output_error, check_place, noted_as, refuse_clash
 from vidswap.keys import code_of, packages
 from vidswap.media.containers import named
 from vidswap.media.encoder import Encoding, encoding_of
+from vidswap.models.packs import find_pack
 from vidswap.models.registry import ROOT, registry
 from vidswap.plan.file import Plan, Track, save_plan
+from vidswap.plan.store import find_plan
 from vidswap.progress import Progress, Report, Stage, quiet
 from vidswap.read.clip import frames, open_clip
-from vidswap.read.faces import find_pack, open_faces
+from vidswap.read.faces import open_faces
 from vidswap.read.identity import load_identity
 from vidswap.render import Job, Made, make, make_pictures, mean_face
 from vidswap.settings import Place, ReadSettings, Settings, WriteSettings, check_kind, path_of
@@ -111,7 +114,8 @@ def swap_clip(
             permit(agreed, REMOTE)
     notes = [] if out == asked else [f"{asked} has no ending; the result is {out}, as the clip is"]
     notes += encoding.notes if encoding else ()
-    with open_work(out, report=notes.append) as folder, find_plan(clip, span, settings.read, reader, progress) as plan:
+    with open_work(out, report=notes.append) as folder, \
+            find_plan(clip, span, settings.read, partial(analyse, reader), progress) as plan:
         span, tracks = plan.span, choose(plan.tracks, settings.read.person)
         tags = labels(identity, f"{engine.name} {engine.key}", __version__, settings.swap.seed)
         job = Job(clip, span, tracks, engine, identity, facts_of(plan, settings), tags)
@@ -196,7 +200,8 @@ def cast_clip(source: Place, out: Place, *, settings: Settings = Settings(), rep
     span = span_of(clip, settings.read)
     refuse_clash([("the picture", out)], read_by(settings, clip=source))
     check_picture(out)
-    with find_plan(clip, span, settings.read, open_faces(settings.read.face_pack), progress) as plan:
+    reader = open_faces(settings.read.face_pack)
+    with find_plan(clip, span, settings.read, partial(analyse, reader), progress) as plan:
         tracks = choose(plan.tracks, "all")
         rows = tuple(row_of(number, tracks, clip) for number in persons_on(tracks))
     write_picture(out, cast_sheet(rows))
@@ -225,7 +230,8 @@ def plan_clip(source: Place, out: Place, *, settings: Settings = Settings(), rep
     span = span_of(clip, settings.read)
     refuse_clash([("the plan", out)], read_by(settings, clip=source))
     check_place(out)
-    with find_plan(clip, span, settings.read, open_faces(settings.read.face_pack), progress) as plan:
+    reader = open_faces(settings.read.face_pack)
+    with find_plan(clip, span, settings.read, partial(analyse, reader), progress) as plan:
         tracks = choose(plan.tracks, "all")
         save_plan(plan, out)
     persons, size = persons_on(tracks), out.stat().st_size

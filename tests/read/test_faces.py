@@ -18,6 +18,7 @@ from onnx import TensorProto, helper, numpy_helper
 from vidswap.errors import ModelError
 from vidswap.face import geometry
 from vidswap.models import registry as weights
+from vidswap.models.packs import find_pack, licence_of
 from vidswap.read import faces, features
 from vidswap.types import Array, Face
 
@@ -202,10 +203,10 @@ def test_embeddings_are_unit_and_see_red_as_red(reader: faces.FaceReader) -> Non
 
 
 def test_a_folder_is_a_pack(pack: Path) -> None:
-    assert faces.find_pack(str(pack)) == pack.resolve()
-    assert str(pack) in faces.licence_of(str(pack))
-    assert "non-commercial" in faces.licence_of("buffalo_l")
-    assert "non-commercial" not in faces.licence_of("embedded")
+    assert find_pack(str(pack)) == pack.resolve()
+    assert str(pack) in licence_of(str(pack))
+    assert "non-commercial" in licence_of("buffalo_l")
+    assert "non-commercial" not in licence_of("embedded")
 
 
 def test_a_missing_pack_is_told_without_asking_the_network(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -223,12 +224,12 @@ def test_a_missing_pack_is_told_without_asking_the_network(monkeypatch: pytest.M
 def test_a_pack_in_insightfaces_home_is_found_by_name(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     drawn_detector(tmp_path / ".insightface" / "models" / "antelope" / "det.onnx")
-    assert faces.find_pack("antelope") == (tmp_path / ".insightface" / "models" / "antelope").resolve()
+    assert find_pack("antelope") == (tmp_path / ".insightface" / "models" / "antelope").resolve()
 
 
 def test_a_folder_without_models_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=r"no \.onnx"):
-        faces.find_pack(str(tmp_path))
+        find_pack(str(tmp_path))
 
 
 def test_a_pack_without_a_recogniser_is_refused(tmp_path: Path) -> None:

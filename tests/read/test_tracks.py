@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 import vidswap
 from vidswap.face import geometry
+from vidswap.plan.persons import embeddings_of, persons_of
 from vidswap.read.dissolves import Dissolve
-from vidswap.read.persons import embeddings_of, persons_of
 from vidswap.read.tracks import GAP, tracks_in
 from vidswap.types import Face, Shot, TrackPart
 

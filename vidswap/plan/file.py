@@ -2,9 +2,7 @@
 
 A plan is an .npz that numpy reads without pickle: `header` is JSON as bytes (on what the plan depends, its shots, where
 its tracks begin and end), `embeddings` says who the tracks are, and their frames lie in pieces of PIECE, so that a
-render reads what its next window needs and memory does not grow with the clip. Meshes are kept to the last bit, as
-differences from frame to frame, their bytes sorted by weight: 3.5 kB a frame instead of 5.7 (float16 would be off by
-up to a quarter of a pixel, and a render with a plan would differ from one without).
+render reads what its next window needs and memory does not grow with the clip.
 """
 
 from __future__ import annotations
@@ -18,7 +16,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +23,17 @@ import numpy as np
 
 from vidswap.errors import InputError, UsageError
 from vidswap.files import as_output_error, whole
+from vidswap.plan.packing import (
+    HEAD,
+    Parts,
+    array_in,
+    decode_mesh,
+    encode_mesh,
+    member_of,
+    plausible,
+    put_array,
+    refuse_unless_whole,
+)
 from vidswap.types import MESH_POINTS, PER_FRAME, Array, Parted, Shot, TrackPart, joined
 
 FORMAT = 1
@@ -35,16 +43,12 @@ HEADER_MOST = 16_000_000  # bytes: room for some 400,000 tracks
 DENSE = 16  # times as many bytes as it takes in the file, beside 64 kB, are believed to be a header
 FACES_MOST = 64  # faces a frame, on average; more are not read but refused
 GRID_MOST, EMBEDDING_MOST = 256, 8192
-HEAD = 128  # bytes before an array's own, which say its dtype and shape (numpy's format, version 1.0)
-FURTHEST = 1e6  # pixels from the picture's corner; no mesh lies there
 DAMAGED = (  # all that zipfile, json and numpy raise over bytes that are not theirs
     zipfile.BadZipFile, zlib.error, struct.error, OSError, EOFError, ValueError, RuntimeError, OverflowError,
 )  # fmt: skip
 ANEW = "make it anew: vidswap plan CLIP -o FILE"
-_DATE = (1980, 1, 1, 0, 0, 0)  # equal plans are equal files
 
 Facts = Mapping[str, Any]  # what a plan depends on: "source", "size", "span", "models", "settings", "versions"
-Parts = dict[str, tuple[type, tuple[int, ...]]]  # name of an array -> its dtype and shape
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,9 +132,9 @@ class PlanWriter:
         for number, start in enumerate(range(track.start, track.stop, PIECE)):
             piece = track.part(start, min(start + PIECE, track.stop))
             self._grid = piece.visible.shape[1]
-            _put(self._archive, f"mesh-{row}-{number}", encode_mesh(piece.mesh))
+            put_array(self._archive, f"mesh-{row}-{number}", encode_mesh(piece.mesh))
             for kind in PER_FRAME[1:]:
-                _put(self._archive, f"{kind}-{row}-{number}", getattr(piece, kind))
+                put_array(self._archive, f"{kind}-{row}-{number}", getattr(piece, kind))
         self._spans.append((track.id, track.start, track.stop))
 
     def finish(self, name: str, facts: Facts, shots: Sequence[Shot], persons: Sequence[int], embeddings: Array) -> None:
@@ -141,8 +145,8 @@ class PlanWriter:
             "format": FORMAT, "name": name, "facts": dict(facts), "shots": [(shot.start, shot.stop) for shot in shots],
             "grid": self._grid, "embedding": embeddings.shape[1], "tracks": rows,
         }  # fmt: skip
-        _put(self._archive, "header", np.frombuffer(json.dumps(header).encode(), np.uint8))
-        _put(self._archive, "embeddings", embeddings)
+        put_array(self._archive, "header", np.frombuffer(json.dumps(header).encode(), np.uint8))
+        put_array(self._archive, "embeddings", embeddings)
 
 
 @contextmanager
@@ -191,23 +195,6 @@ def subsample(track: TrackPart | Track, most: int) -> TrackPart:
     return joined(pieces)
 
 
-def encode_mesh(mesh: Array) -> Array:
-    """(4, T * 478 * 3) uint8: a mesh (T, 478, 3) float32 as differences of its bits from frame to frame, small ones of
-    either sign as small numbers, highest bytes last."""
-    bits = mesh.reshape(len(mesh), -1).view(np.int32)
-    change: Array = np.diff(np.vstack([np.zeros_like(bits[:1]), bits]), axis=0)
-    folded = np.ascontiguousarray((change << 1) ^ (change >> 31))
-    return np.ascontiguousarray(folded.reshape(-1).view(np.uint8).reshape(-1, 4).T)
-
-
-def decode_mesh(planes: Array, count: int) -> Array:
-    """(T, 478, 3) float32: the inverse of `packed`; `count` is T."""
-    folded = np.ascontiguousarray(planes.T).view(np.uint32).reshape(count, -1)
-    change = ((folded >> 1) ^ -(folded & 1)).view(np.int32)
-    bits = np.cumsum(change, axis=0, dtype=np.int32)
-    return bits.view(np.float32).reshape(count, MESH_POINTS, 3)
-
-
 # -- reading what anybody may have written ----------------------------------------------------------------------------
 
 
@@ -231,8 +218,8 @@ def _read(path: Path, archive: zipfile.ZipFile) -> Plan:
     if len(archive.infolist()) != 2 + len(PER_FRAME) * pieces:  # before anything is made of what the header claims
         raise ValueError("parts are missing")
     parts = _parts(rows, grid, width)
-    _check(archive, parts)
-    embeddings = _array(archive, "embeddings", parts)
+    refuse_unless_whole(archive, parts)
+    embeddings = array_in(archive, "embeddings", parts)
     read = _pieces(archive, parts)
     tracks = tuple(_trail(row, facts, embeddings[row], read) for row, facts in enumerate(rows))
     return Plan(path, _printable(header["name"]), header["facts"], span, shots, tracks)
@@ -255,8 +242,8 @@ def _pieces(archive: zipfile.ZipFile, parts: Parts) -> Callable[[int, int], tupl
     @lru_cache(KEPT)
     def read(row: int, index: int) -> tuple[Array, ...]:
         with _fence(Path(str(archive.filename))):
-            mesh, seen, visible, to_frame = (_array(archive, f"{kind}-{row}-{index}", parts) for kind in PER_FRAME)
-            return _plausible(decode_mesh(mesh, len(seen)), to_frame), seen, visible, to_frame
+            mesh, seen, visible, to_frame = (array_in(archive, f"{kind}-{row}-{index}", parts) for kind in PER_FRAME)
+            return plausible(decode_mesh(mesh, len(seen)), to_frame), seen, visible, to_frame
 
     return read
 
@@ -277,11 +264,11 @@ def _parts(rows: Sequence[Sequence[int]], grid: int, width: int) -> Parts:
 
 def _header(archive: zipfile.ZipFile) -> dict[str, Any]:
     """What the header says, each of the kind that it must be; its numbers still have to fit one another."""
-    info = _member(archive, "header")
+    info = member_of(archive, "header")
     length = info.file_size - HEAD
     if not 0 < length <= min(HEADER_MOST, 65536 + DENSE * info.compress_size):
         raise ValueError("its header is too large")
-    header = json.loads(bytes(_array(archive, "header", {"header": (np.uint8, (length,))})))
+    header = json.loads(bytes(array_in(archive, "header", {"header": (np.uint8, (length,))})))
     found = header.get("format") if isinstance(header, dict) else None
     if type(found) is not int or found != FORMAT:
         raise ValueError(f"its format is {_printable(found)}, this version reads {FORMAT}")
@@ -294,57 +281,6 @@ def _header(archive: zipfile.ZipFile) -> dict[str, Any]:
         raise ValueError("versions")
     _whole(facts.get("span"), 2), _whole(facts.get("size"), 3)
     return dict(header)
-
-
-def _member(archive: zipfile.ZipFile, name: str) -> zipfile.ZipInfo:
-    """What the archive says of an array. Raises ValueError."""
-    try:
-        info = archive.getinfo(f"{name}.npy")
-    except KeyError as error:
-        raise ValueError("parts are missing") from error
-    if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-        raise ValueError("a part is packed in another way")
-    return info
-
-
-def _check(archive: zipfile.ZipFile, parts: Parts) -> None:
-    """Refuse an archive that has not all the parts, or other ones, or whose bytes are not those that were written."""
-    if sorted(archive.namelist()) != sorted(f"{name}.npy" for name in ("header", *parts)):
-        raise ValueError("parts are missing")
-    for name, (dtype, shape) in parts.items():
-        if _member(archive, name).file_size != HEAD + np.dtype(dtype).itemsize * prod(shape):
-            raise ValueError("a part has another size")
-    if archive.testzip() is not None:
-        raise ValueError("a checksum differs")
-
-
-def _array(archive: zipfile.ZipFile, name: str, parts: Parts) -> Array:
-    """An array of the archive, of that very dtype and shape."""
-    dtype, shape = parts[name]
-    content = archive.read(_member(archive, name))
-    if content[:HEAD] != _head(dtype, shape):
-        raise ValueError("a part has another shape")
-    return np.frombuffer(content, dtype, offset=HEAD).reshape(shape)
-
-
-def _head(dtype: type, shape: tuple[int, ...]) -> bytes:
-    words = f"{{'descr': '{np.dtype(dtype).str}', 'fortran_order': False, 'shape': {shape}, }}"
-    return b"\x93NUMPY\x01\x00" + struct.pack("<H", HEAD - 10) + words.ljust(HEAD - 11).encode() + b"\n"
-
-
-def _plausible(mesh: Array, to_frame: Array) -> Array:
-    """The mesh (T, 478, 3), refused where it, or the map (T, 2, 3) of what is visible, is none that a face can have."""
-    with np.errstate(invalid="ignore", over="ignore"):
-        near = all(float(np.abs(each).max()) < FURTHEST for each in (mesh, to_frame))  # False for NaN
-        wide = near and float((mesh.max(1) - mesh.min(1))[:, :2].min()) > 0
-    if not wide or float(np.abs(np.linalg.det(to_frame[:, :, :2])).min()) == 0:
-        raise ValueError("meshes that no face has")
-    return mesh
-
-
-def _put(archive: zipfile.ZipFile, name: str, array: Array) -> None:
-    content = _head(array.dtype.type, array.shape) + np.ascontiguousarray(array).tobytes()
-    archive.writestr(zipfile.ZipInfo(f"{name}.npy", _DATE), content, zipfile.ZIP_DEFLATED)
 
 
 def _printable(words: Any) -> str:

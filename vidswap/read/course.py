@@ -14,8 +14,8 @@ import numpy as np
 
 from vidswap.face import geometry
 from vidswap.face.boxes import overlap
+from vidswap.plan.persons import TrackSummary
 from vidswap.read import smoothing
-from vidswap.read.persons import TrackSummary
 from vidswap.types import Array, Face, TrackPart, joined
 
 NEAR = 0.4  # overlap (IoU) from which what was looked at is where a face was filled in

@@ -12,8 +12,8 @@ from itertools import combinations
 import numpy as np
 
 from vidswap.face import geometry
+from vidswap.plan.persons import SAME, TrackSummary, likeness
 from vidswap.read.course import Course
-from vidswap.read.persons import SAME, TrackSummary, likeness
 from vidswap.types import Array
 
 LEAST, MOST = 25, 250  # frames that both are seen in: with fewer nothing is said, no more are compared

@@ -7,7 +7,6 @@ its models are opened one by one instead, for the processor.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -27,6 +26,7 @@ from vidswap.errors import ModelError
 from vidswap.face import geometry
 from vidswap.face.boxes import SAME, area, distinct, inside, meets, overlap, within
 from vidswap.models import registry as weights
+from vidswap.models.packs import find_pack, licence_of
 from vidswap.read.features import Net, Refiner, refiner, sample_patch
 from vidswap.settings import path_of
 from vidswap.types import Array, Face
@@ -41,8 +41,6 @@ LYING = (1, 2, 3)  # quarters by which a picture is turned against the clock, to
 # corners. An upside-down one that the detector takes for upright is beyond CLEAR, or less than UNSURE above its least
 # score, and no false find in a turned picture is LONELY above that. The right way round is the surer one, by SURER.
 AGREE, CLEAR, UNSURE, LONELY, SURER = 0.35, 0.15, 0.25, 0.15, 0.05
-INSIGHTFACE_HOME = Path("~/.insightface/models")
-RESEARCH = "non-commercial research only, as insightface says of its packs"
 UNREADABLE = (
     AssertionError, ValueError, OSError, DecodeError, onnx_errors.Fail, onnx_errors.InvalidArgument,
     onnx_errors.InvalidGraph, onnx_errors.InvalidProtobuf, onnx_errors.NoSuchFile, onnx_errors.NotImplemented,
@@ -270,27 +268,6 @@ def net(path: Path, options: onnxruntime.SessionOptions) -> Net:
     session = onnxruntime.InferenceSession(path, options, providers=PROVIDERS)
     name = session.get_inputs()[0].name
     return lambda picture: np.asarray(session.run(None, {name: picture})[0])
-
-
-def find_pack(pack: str) -> Path:
-    """The folder of a pack's .onnx files. Raises ModelError where there is none; never asks the network."""
-    if pack == "embedded":
-        return {weights.path_to(name).parent for name in ("detector", "recognizer")}.pop()
-    named = Path(os.path.expanduser(INSIGHTFACE_HOME)) / pack  # of os.path: these raise for no name
-    folder = next((place for place in (Path(os.path.expanduser(pack)), named) if os.path.isdir(place)), None)
-    if folder is None:
-        hint = f"use embedded, a folder with .onnx files, or unpack insightface's {pack} into {named}"
-        raise ModelError(f"no face pack is called '{pack}'", hint)
-    if not any(folder.glob("*.onnx")):
-        raise ModelError(f"the face pack folder {folder} has no .onnx files", "give the folder that holds them")
-    return folder.resolve()
-
-
-def licence_of(pack: str) -> str:
-    """One line: what the pack's models may be used for."""
-    if pack == "embedded":
-        return f"{weights.registry()['detector'].licence}, trained on synthetic faces"
-    return f"face pack '{pack}': {RESEARCH}"
 
 
 @contextmanager

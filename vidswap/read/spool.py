@@ -9,8 +9,7 @@ from contextlib import contextmanager
 from tempfile import SpooledTemporaryFile
 from typing import IO, overload
 
-from vidswap.errors import OutputError
-from vidswap.files import FULL
+from vidswap.files import keeping
 from vidswap.types import Face
 
 HELD = 8_000_000  # bytes that stay in memory: some forty seconds of one face
@@ -50,17 +49,6 @@ class Spool(Sequence[list[Face]]):
         del self._places[1:]
         self._file.seek(0)
         self._file.truncate()
-
-
-@contextmanager
-def keeping() -> Iterator[None]:
-    """What the system raises inside, over a temporary file of what was found, becomes an OutputError."""
-    try:
-        yield
-    except OSError as error:
-        place = "the folder for temporary files, TMPDIR"
-        hint = f"free some space in {place}" if error.errno in FULL else f"check {place}"
-        raise OutputError(f"what was found in the clip cannot be kept ({error.strerror or error})", hint) from error
 
 
 @contextmanager

@@ -10,9 +10,9 @@ from math import inf, log
 import numpy as np
 
 from vidswap.face import geometry
+from vidswap.plan.persons import SAME, VIEWS, TrackSummary
 from vidswap.read.course import Course, course
 from vidswap.read.dissolves import Dissolve
-from vidswap.read.persons import SAME, VIEWS, TrackSummary
 from vidswap.types import Array, Face, Shot
 
 GAP = 20  # frames without the face after which a track ends

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vidswap.read.persons import HANDOVER, SAME, TrackSummary, persons_of
+from vidswap.plan.persons import HANDOVER, SAME, TrackSummary, persons_of
 
 
 def unit(vector):
