@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from vidswap.face import geometry
+from vidswap.face import geometry, landmarks
 from vidswap.face import raster as surface
 from vidswap.settings import SwapSettings
 from vidswap.swap.engines import warp
@@ -30,8 +30,8 @@ def paint(engine):
         picture = np.empty((size, size, 3), np.uint8)
         picture[:] = ground
         rng = np.random.default_rng(0)
-        cv2.fillPoly(picture, [np.round(mesh[geometry.OVAL, :2]).astype(np.int32)], skin)
-        for patch in (geometry.LEFT_EYE, geometry.RIGHT_EYE, geometry.INNER_LIPS, np.array([70, 63, 105, 66, 107]),
+        cv2.fillPoly(picture, [np.round(mesh[landmarks.OVAL, :2]).astype(np.int32)], skin)
+        for patch in (landmarks.LEFT_EYE, landmarks.RIGHT_EYE, landmarks.INNER_LIPS, np.array([70, 63, 105, 66, 107]),
                       np.array([336, 296, 334, 293, 300]), np.array([61, 37, 267, 291, 314, 84])):  # fmt: skip
             cv2.fillPoly(picture, [np.round(mesh[patch, :2]).astype(np.int32)], tuple(int(c) // 2 for c in skin))
         grained = cv2.GaussianBlur(picture, (0, 0), 1.5) + rng.normal(0, 3, picture.shape)
@@ -62,7 +62,7 @@ def window(engine, paint):
             rows.append((cv2.warpAffine(frame, crop, (size, size)), geometry.apply(crop, mesh), geometry.invert(crop)))
         mask = np.zeros((count, size, size), np.float32)
         for row, (_, mesh, _) in zip(mask, rows, strict=True):
-            cv2.fillPoly(row, [np.round(mesh[geometry.OVAL, :2]).astype(np.int32)], 1.0)
+            cv2.fillPoly(row, [np.round(mesh[landmarks.OVAL, :2]).astype(np.int32)], 1.0)
         rgb, meshes, back = (np.stack(part) for part in zip(*rows, strict=True))
         return Crops(7, start, rgb, meshes, mask, back, np.ones(count, np.float32), mean)
 

@@ -12,11 +12,12 @@ from pathlib import Path
 import numpy as np
 
 from vidswap.face.geometry import posed
+from vidswap.face.landmarks import mean_face
 from vidswap.media.encoder import encoding_of
 from vidswap.plan.file import Facts, drafted
 from vidswap.progress import Progress
 from vidswap.read.clip import frames, open_clip
-from vidswap.render import Job, Made, make, mean_face
+from vidswap.render import Job, Made, make
 from vidswap.settings import WriteSettings
 from vidswap.swap.engine import Needs
 from vidswap.types import Consent, Crops, Identity, Shot, Swapped, TrackPart

@@ -19,6 +19,7 @@ from vidswap import analysis, pipeline
 from vidswap.cli import main as cli
 from vidswap.errors import InputError, NoFaceError, OutputError
 from vidswap.face import geometry
+from vidswap.face.landmarks import mean_face
 from vidswap.plan import store
 from vidswap.plan.file import open_plan
 from vidswap.plan.persons import TrackSummary
@@ -26,7 +27,6 @@ from vidswap.progress import Progress
 from vidswap.read import clip as clips
 from vidswap.read import smoothing, spool
 from vidswap.read.faces import open_faces
-from vidswap.render import mean_face
 from vidswap.settings import ReadSettings
 from vidswap.types import Clip, Face, Shot
 

@@ -12,7 +12,8 @@ from footage import make_clip
 from PIL import Image
 
 from vidswap.cli import main as cli
-from vidswap.pipeline import mean_face, swap_clip
+from vidswap.face.landmarks import mean_face
+from vidswap.pipeline import swap_clip
 from vidswap.read.clip import frames, open_clip
 from vidswap.read.faces import open_faces
 from vidswap.settings import ReadSettings, Settings, SwapSettings, WriteSettings

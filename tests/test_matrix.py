@@ -21,10 +21,11 @@ from films import CHAPTERS, FONT, PAL, Film, Sound, Text, make_film
 from footage import RATE
 
 from vidswap.face.geometry import posed
+from vidswap.face.landmarks import mean_face
 from vidswap.media.encoder import encoding_of
 from vidswap.progress import Progress
 from vidswap.read.clip import frames, open_clip
-from vidswap.render import Job, make, mean_face
+from vidswap.render import Job, make
 from vidswap.settings import WriteSettings
 from vidswap.swap.engine import Needs
 from vidswap.types import Consent, Crops, Identity, Shot, Swapped, TrackPart

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from vidswap import pipeline, render
 from vidswap.errors import NoFaceError, UsageError
 from vidswap.face.geometry import posed
+from vidswap.face.landmarks import mean_face
 from vidswap.progress import Progress
 from vidswap.settings import ReadSettings
 from vidswap.swap.engine import Needs
@@ -23,7 +24,7 @@ from vidswap.threads import Layer, relay
 from vidswap.timepoint import time_point
 from vidswap.types import Clip, Consent, Crops, Frame, Identity, Shot, Swapped, TrackPart
 
-SIDE, MEAN = 48, render.mean_face()
+SIDE, MEAN = 48, mean_face()
 SOMEONE = Identity((np.zeros((8, 8, 3), np.uint8),), (MEAN,), np.ones(4, np.float32) / 2, Consent("self"))
 
 

@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import pairwise
 
-import numpy as np
-
-from vidswap.models.registry import path_to
+from vidswap.face.landmarks import mean_face
 from vidswap.plan.store import DETECT_EVERY, Analysis, Found
 from vidswap.progress import Progress
 from vidswap.read import clip as clips
@@ -29,7 +27,7 @@ def analyse(reader: FaceReader, clip: Clip, span: Shot, progress: Progress) -> A
     next shot is asked for. Raises OutputError where the faces of a shot cannot be kept."""
     is_cut, cuts = CutDetector(), list[bool]()
     dissolves, over = Dissolves(), list[Dissolve]()
-    mean, count = np.asarray(np.load(path_to("face"))["mean"]), 0
+    mean, count = mean_face(), 0
 
     def pictures() -> Iterator[tuple[int, Array, bool]]:
         for frame in progress.each("decode", clips.frames(clip, span.start, span.stop)):

@@ -16,6 +16,7 @@ import numpy as np
 from vidswap import __version__
 from vidswap.analysis import analyse
 from vidswap.errors import NoFaceError, UsageError, quoted
+from vidswap.face.landmarks import mean_face
 from vidswap.files import Named, as_output_error, check_place, noted_as, refuse_clash
 from vidswap.keys import code_of, packages
 from vidswap.media.containers import named
@@ -28,7 +29,7 @@ from vidswap.progress import Progress, Report, Stage, quiet
 from vidswap.read.clip import frames, open_clip
 from vidswap.read.faces import open_faces
 from vidswap.read.identity import load_identity
-from vidswap.render import Job, Made, make, make_pictures, mean_face
+from vidswap.render import Job, Made, make, make_pictures
 from vidswap.settings import Place, ReadSettings, Settings, WriteSettings, check_kind, path_of
 from vidswap.swap.engine import Engine, fenced, open_engine
 from vidswap.timepoint import TimePoint

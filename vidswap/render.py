@@ -18,11 +18,9 @@ from heapq import merge
 from operator import attrgetter
 from pathlib import Path
 
-import numpy as np
-
+from vidswap.face.landmarks import mean_face
 from vidswap.keys import key_of
 from vidswap.media.encoder import Encoding, Picture
-from vidswap.models.registry import path_to
 from vidswap.plan.file import Track, subsample
 from vidswap.progress import Progress
 from vidswap.read.clip import frames, to_rgb
@@ -30,7 +28,7 @@ from vidswap.swap.crops import AROUND, cut_crops, neutral_shape
 from vidswap.swap.engine import Engine, Needs
 from vidswap.swap.windows import Window, windows
 from vidswap.threads import Call, beside, prefetch, relay
-from vidswap.types import Array, Clip, Crops, Frame, Identity, Shot, Swapped, TrackPart
+from vidswap.types import Clip, Crops, Frame, Identity, Shot, Swapped, TrackPart
 from vidswap.write.answers import Answers
 from vidswap.write.composite import composite
 from vidswap.write.film import join, render
@@ -219,8 +217,3 @@ def is_amid(track: TrackPart | Track, needs: Needs, boundary: int) -> bool:
     """Whether a window of the track ends before a boundary, and another one reaches beyond."""
     first = next(windows(track.start, track.stop, needs.window, needs.overlap))
     return first.stop <= boundary < track.stop
-
-
-def mean_face() -> Array:
-    """(478, 3) float32, in the face's own frame. Raises ModelError."""
-    return np.asarray(np.load(path_to("face"))["mean"])

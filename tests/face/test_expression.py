@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from vidswap.face import geometry
+from vidswap.face import landmarks
 from vidswap.face.expression import LIDS, LIPS, Blend, likeness, perform
 
 
@@ -52,10 +52,10 @@ def test_lips_part_as_far_as_the_actors_whatever_the_selfie_does(person, mean):
 
 def test_eyes_look_where_the_actor_looks(person, mean):
     aside = mean.copy()
-    for iris in geometry.IRISES:
+    for iris in landmarks.IRISES:
         aside[iris, 0] += 0.03
     moved = perform(person, mean, mean, aside) - perform(person, mean, mean, mean)
-    for iris in geometry.IRISES:
+    for iris in landmarks.IRISES:
         assert np.allclose(moved[iris, 0], 0.03, atol=2e-3)
 
 

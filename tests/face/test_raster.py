@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from vidswap.face import geometry
+from vidswap.face import geometry, landmarks
 from vidswap.face import raster as surface
 
 SIZE = 256
@@ -24,7 +24,7 @@ def picture():
 def test_triangles_cover_the_face_and_nothing_is_left_open(form, mesh):
     drawing = surface.draw(form, surface.with_ring(mesh, mesh), SIZE)
     outline = np.zeros((SIZE // 2,) * 2, np.uint8)
-    cv2.fillPoly(outline, [np.round((mesh[geometry.OVAL, :2] - 0.5) / 2).astype(np.int32)], 1)
+    cv2.fillPoly(outline, [np.round((mesh[landmarks.OVAL, :2] - 0.5) / 2).astype(np.int32)], 1)
     inside = cv2.erode(outline, np.ones((3, 3))) > 0
     assert (drawing.part[inside] >= 0).all()
     assert set(np.unique(drawing.part[inside])) <= {0, 1, 2}
@@ -75,7 +75,7 @@ def opened(mesh, by: float):
 def test_lips_that_close_show_nothing_of_what_was_between_them(form, mesh):
     grin = opened(mesh, 20)
     photo = np.full((SIZE, SIZE, 3), 100, np.uint8)
-    teeth = np.round(grin[[*geometry.INNER_LIPS], :2]).astype(np.int32)
+    teeth = np.round(grin[[*landmarks.INNER_LIPS], :2]).astype(np.int32)
     cv2.fillPoly(photo, [teeth], (255, 255, 255))
     photo = cv2.erode(photo, np.ones((5, 5)))  # lips of 2 pixels around them
     drawing = surface.draw(form, surface.with_ring(mesh, mesh), SIZE)

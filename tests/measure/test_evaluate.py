@@ -13,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vidswap.errors import IdentityError, InputError, NoFaceError, OutputError
-from vidswap.face.geometry import IRISES, bounds, posed
+from vidswap.face.geometry import bounds, posed
+from vidswap.face.landmarks import EYE_CORNERS, IRISES, LID_MIDDLES, mean_face
 from vidswap.measure import compare
 from vidswap.measure.align import compare_sound
 from vidswap.measure.compare import Evaluation, evaluate, swapped_face
@@ -30,13 +31,12 @@ from vidswap.measure.measures import (
 )
 from vidswap.measure.page import graph, page, verdicts, write_page
 from vidswap.media.sound import sounds
-from vidswap.models.registry import ROOT
 from vidswap.read.clip import frames, open_clip
 from vidswap.settings import WriteSettings
 from vidswap.types import Clip, Face
 from vidswap.write.film import encode
 
-MEAN = np.load(ROOT / "embedded" / "face.npz")["mean"]
+MEAN = mean_face()
 WIDTH, HEIGHT, COUNT, SCALE = 192, 160, 16, 34.0
 TEXTURE = cv2.GaussianBlur(
     np.random.default_rng(1).integers(0, 255, (HEIGHT, WIDTH, 3)).astype(np.float32), (0, 0), 1.2
@@ -400,7 +400,7 @@ def test_gaze_is_where_the_irises_are_whatever_the_pose(along: float, across: fl
     a = np.radians(roll)
     turned = np.array([[np.cos(a), -np.sin(a), 0], [np.sin(a), np.cos(a), 0], [0, 0, 1]])
     looking = MEAN.copy()
-    for iris, (outer, inner) in zip(IRISES, ((33, 133), (263, 362))):
+    for iris, (outer, inner) in zip(IRISES, EYE_CORNERS):
         wide = np.linalg.norm(MEAN[outer, :2] - MEAN[inner, :2])
         looking[iris, :2] += np.array([along, across]) * wide
     straight, aside = (gaze(posed(face, (SCALE, turned, np.zeros(3)))) for face in (MEAN, looking))
@@ -409,7 +409,7 @@ def test_gaze_is_where_the_irises_are_whatever_the_pose(along: float, across: fl
 
 def test_nobody_tells_where_closed_eyes_look() -> None:
     shut = MEAN.copy()
-    for upper, lower in ((159, 145), (386, 374)):
+    for upper, lower in LID_MIDDLES:
         shut[upper] = shut[lower]
     assert gaze(shut) is None
     assert gaze(MEAN) is not None

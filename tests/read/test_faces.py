@@ -17,14 +17,14 @@ from onnx import TensorProto, helper, numpy_helper
 
 from vidswap.errors import ModelError
 from vidswap.face import geometry
-from vidswap.models import registry as weights
+from vidswap.face.landmarks import mean_face
 from vidswap.models.packs import find_pack, licence_of
 from vidswap.read import faces, features
 from vidswap.types import Array, Face
 
 STRIDE = 16
 RED, GREY = (255, 0, 0), (90, 90, 90)
-MEAN = np.load(weights.ROOT / "embedded" / "face.npz")["mean"]
+MEAN = mean_face()
 FIVE = geometry.five_points(MEAN)
 SIDE = 48.0  # of the box that the drawn detector tells
 

@@ -8,11 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vidswap.face import geometry
-from vidswap.models import registry as weights
+from vidswap.face.landmarks import mean_face
 from vidswap.read import features
 from vidswap.types import Array, Face
 
-MEAN = np.load(weights.ROOT / "embedded" / "face.npz")["mean"]
+MEAN = mean_face()
 RGB = np.zeros((200, 220, 3), np.uint8)
 FAR = np.array([10, 151, 152, 234, 454])  # forehead, chin, ears
 
@@ -35,8 +35,8 @@ def moved_by(shift: Array, mesh: Array) -> features.Refiner:
         to_patch = features.patch_transform(mesh, MEAN, part, wide, flip)
         return geometry.apply(to_patch, mesh[part, :2] + shift)
 
-    eyes = np.stack([points(part, features.EYE_WIDE, k == 1) for k, part in enumerate(features.EYES)])
-    mouth = points(features.MOUTH, features.MOUTH_WIDE)[None]
+    eyes = np.stack([points(part, features.EYE_WIDE, k == 1) for k, part in enumerate(features.EYE_POINTS)])
+    mouth = points(features.MOUTH_POINTS, features.MOUTH_WIDE)[None]
     return features.refiner(lambda _: eyes, lambda _: mouth, MEAN)
 
 
@@ -44,7 +44,7 @@ def moved_by(shift: Array, mesh: Array) -> features.Refiner:
 @given(scale=st.floats(20, 400), roll=st.floats(-0.6, 0.6), flip=st.booleans())
 def test_patch_holds_its_feature_and_leads_back(scale: float, roll: float, flip: bool) -> None:
     mesh = turned(scale, roll)
-    for part, wide in ((features.EYES[0], features.EYE_WIDE), (features.MOUTH, features.MOUTH_WIDE)):
+    for part, wide in ((features.EYE_POINTS[0], features.EYE_WIDE), (features.MOUTH_POINTS, features.MOUTH_WIDE)):
         to_patch = features.patch_transform(mesh, MEAN, part, wide, flip)
         points = geometry.apply(to_patch, mesh[part, :2])
         assert points.mean(0) == pytest.approx([31.5, 31.5], abs=1e-2)
@@ -56,11 +56,11 @@ def test_patch_holds_its_feature_and_leads_back(scale: float, roll: float, flip:
 
 def test_second_eye_is_the_first_ones_mirror_image() -> None:
     other = np.linalg.norm((MEAN * [-1, 1, 1])[:, None] - MEAN[None], axis=2).argmin(1)
-    assert (features.EYES[1] == other[features.EYES[0]]).all()
+    assert (features.EYE_POINTS[1] == other[features.EYE_POINTS[0]]).all()
     even = ((MEAN + MEAN[other] * [-1, 1, 1]) / 2).astype(np.float32)
     mesh = geometry.posed(even, (90.0, np.eye(3), np.array([110.0, 80.0, 0.0])))
     seen = [geometry.apply(features.patch_transform(mesh, even, part, features.EYE_WIDE, k == 1), mesh[part, :2])
-            for k, part in enumerate(features.EYES)]  # fmt: skip
+            for k, part in enumerate(features.EYE_POINTS)]  # fmt: skip
     assert np.abs(seen[0] - seen[1]).max() < 0.2
 
 
@@ -68,7 +68,7 @@ def test_picture_of_the_second_eye_is_mirrored() -> None:
     ramp = np.broadcast_to(np.arange(220, dtype=np.uint8)[None, :, None], (200, 220, 3))
     mesh = turned(90.0, 0.0)
     plain, flipped = (
-        features.picture(ramp, features.patch_transform(mesh, MEAN, features.EYES[0], features.EYE_WIDE, flip))
+        features.picture(ramp, features.patch_transform(mesh, MEAN, features.EYE_POINTS[0], features.EYE_WIDE, flip))
         for flip in (False, True)
     )
     assert plain.shape == (1, 3, 64, 64)
@@ -78,7 +78,7 @@ def test_picture_of_the_second_eye_is_mirrored() -> None:
 def test_features_go_where_the_nets_say_and_far_points_stay() -> None:
     mesh, shift = turned(80.0, 0.2), np.array([3.0, -2.0], np.float32)
     fine = moved_by(shift, mesh).refine(RGB, face_of(mesh, 255)) - mesh
-    for part in (*features.EYES, features.MOUTH):
+    for part in (*features.EYE_POINTS, features.MOUTH_POINTS):
         assert np.abs(fine[part, :2] - shift).max() < 0.02
     assert np.abs(fine[:, 2]).max() == 0
     assert np.linalg.norm(fine[FAR], axis=1).max() < 0.35 * np.linalg.norm(shift)
@@ -92,10 +92,10 @@ def test_covered_features_keep_the_mesh() -> None:
 
 
 def test_skin_between_the_lids_and_the_brow_does_not_fold() -> None:
-    goal, lid = MEAN.copy(), features.EYES[0][1:8]
+    goal, lid = MEAN.copy(), features.EYE_POINTS[0][1:8]
     goal[lid, 1] += 0.05  # the eye closes
     moved = features.drawn_along(MEAN, goal, features.pull(MEAN))
     column = [66, 52, 222, 28, 158]  # from the brow down to the lid
     assert (np.diff(MEAN[column, 1]) > 0).all()
     assert (np.diff(moved[column, 1]) > 0).all()
-    assert np.abs(moved[features.EYES[1]] - MEAN[features.EYES[1]]).max() < 1e-6
+    assert np.abs(moved[features.EYE_POINTS[1]] - MEAN[features.EYE_POINTS[1]]).max() < 1e-6

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 
 from vidswap.face import geometry
-from vidswap.models.registry import path_to
+from vidswap.face.landmarks import mean_face
 from vidswap.read import follow as watching
 from vidswap.read.faces import LYING
 from vidswap.read.follow import follow_faces
 from vidswap.types import Array, Face
 
-MEAN = np.load(path_to("face"))["mean"]
+MEAN = mean_face()
 
 
 class Scripted:

@@ -10,14 +10,15 @@ import numpy as np
 import pytest
 
 from vidswap.errors import IdentityError
-from vidswap.face import geometry
+from vidswap.face import geometry, landmarks
+from vidswap.face.landmarks import mean_face
 from vidswap.read import identity
 from vidswap.read.identity import load_identity, median_mesh, quality
 from vidswap.types import Array, Consent, Face
 
 CONSENT = Consent("self")
 ROOT = Path(identity.__file__).parent.parent
-MEAN = np.load(ROOT / "models" / "embedded" / "face.npz")["mean"]
+MEAN = mean_face()
 
 
 @pytest.fixture(autouse=True)
@@ -88,7 +89,7 @@ def test_a_large_photo_is_kept_smaller_and_the_mesh_still_fits(tmp_path: Path) -
     (cut,), (mesh,) = made.photos, made.meshes
     assert max(cut.shape) == 1024
     red = np.argwhere((cut[..., 0] > 200) & (cut[..., 1] < 60))[:, ::-1]
-    middle = geometry.apply(np.array([[1, 0, 0], [0, 1, 0]], float), mesh)[geometry.RIGID].mean(0)[:2]
+    middle = geometry.apply(np.array([[1, 0, 0], [0, 1, 0]], float), mesh)[landmarks.RIGID].mean(0)[:2]
     np.testing.assert_allclose(middle, red.mean(0), atol=1.5)
     assert np.ptp(red[:, 0]) + 1 == pytest.approx(2 * np.linalg.norm(mesh[33] - mesh[263]), rel=0.02)
 

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 
 from vidswap.errors import IdentityError
-from vidswap.face import geometry
+from vidswap.face import geometry, landmarks
 from vidswap.read import identity
 from vidswap.read.faces import FaceReader, open_faces
-from vidswap.read.features import EYES, MOUTH
+from vidswap.read.features import EYE_POINTS, MOUTH_POINTS
 from vidswap.read.identity import load_identity
 from vidswap.read.portrait import portrait, refuse_cut, seen
 from vidswap.types import Array, Consent, Face, Identity
@@ -53,7 +53,7 @@ def drawn(rgb: Array, points: Array, colour: tuple[int, int, int], wider: float 
 
 def with_sunglasses(rgb: Array, mesh: Array) -> Array:
     rgb = np.ascontiguousarray(rgb)
-    for eye in EYES:
+    for eye in EYE_POINTS:
         contour = mesh[eye[:16], :2]
         wide, (x, y) = np.ptp(contour[:, 0]), contour.mean(0)
         axes = (int(0.85 * wide), int(0.65 * wide))
@@ -112,7 +112,7 @@ def test_a_mouth_and_nostrils_are_no_face(face, larger):
 
         def follow(self, rgb: Array, mesh: Array) -> Face | None:
             room = (rgb.shape[0] - SHAPE[0]) / 2
-            return at(face, room, room - larger * face.mesh[geometry.LEFT_EYE, 1].max(), larger, 205)
+            return at(face, room, room - larger * face.mesh[landmarks.LEFT_EYE, 1].max(), larger, 205)
 
     with pytest.raises(IdentityError, match="cut off at the top") if larger == 1 else nullcontext():
         portrait(RGB, "a.jpg", Misled(at(face, 120, 100, 0.5, 205)))
@@ -143,13 +143,13 @@ def test_a_face_near_the_edge_is_whole(tmp_path, reader, face):
 
 def test_what_lies_outside_is_counted_by_eyes_mouth_and_share(face):
     for beyond, said in (("eye", "left: an eye, "), ("mouth", "bottom: the mouth, ")):
-        part = geometry.LEFT_EYE if beyond == "eye" else MOUTH
+        part = landmarks.LEFT_EYE if beyond == "eye" else MOUTH_POINTS
         mesh = np.full((478, 3), 50, np.float32)
         mesh[part[0], 0 if beyond == "eye" else 1] = -1 if beyond == "eye" else 100
         with pytest.raises(IdentityError, match=said):
             refuse_cut(mesh, (100, 100), "a.png")
     chin = np.full((478, 3), 50, np.float32)
-    cheeks = np.setdiff1d(np.arange(468), np.concatenate([geometry.LEFT_EYE, geometry.RIGHT_EYE, MOUTH]))
+    cheeks = np.setdiff1d(np.arange(468), np.concatenate([landmarks.LEFT_EYE, landmarks.RIGHT_EYE, MOUTH_POINTS]))
     chin[cheeks[:46], 0] = 200
     refuse_cut(chin, (100, 100), "a.png")
     chin[cheeks[:48], 0] = 200

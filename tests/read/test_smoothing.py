@@ -1,21 +1,20 @@
 """Steadying takes the jitter and leaves the performance, without lag."""
 
-from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import vidswap
-from vidswap.face import geometry
+from vidswap.face import landmarks
+from vidswap.face.landmarks import mean_face
 from vidswap.read import smoothing
 
-MEAN = np.load(Path(vidswap.__file__).parent / "models" / "embedded" / "face.npz")["mean"].astype(np.float64)
+MEAN = mean_face().astype(np.float64)
 EYE = 100.0  # distance of the outer eye corners in these tests, pixels
 NOISE = 0.4
 LIDS = [159, 386, 158, 385, 160, 387]
-JAW = geometry.OVAL[12:25]
+JAW = landmarks.OVAL[12:25]
 
 
 def turned(yaw, roll):
@@ -104,7 +103,7 @@ def test_no_lag_reversed_time_gives_the_reversed_result():
 
 def test_a_step_is_not_shifted():
     t = np.arange(41)
-    got = whole(shaken(performance(41, x=60.0 * (t > 20))))[:, geometry.RIGID, 0].mean(1)
+    got = whole(shaken(performance(41, x=60.0 * (t > 20))))[:, landmarks.RIGID, 0].mean(1)
     assert np.all(np.abs(got[:21] - got[0]) < 6)
     assert np.all(np.abs(got[21:] - got[0] - 60) < 6)
 

@@ -3,21 +3,20 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import pairwise
-from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import vidswap
-from vidswap.face import geometry
+from vidswap.face import geometry, landmarks
+from vidswap.face.landmarks import mean_face
 from vidswap.plan.persons import embeddings_of, persons_of
 from vidswap.read.dissolves import Dissolve
 from vidswap.read.tracks import GAP, tracks_in
 from vidswap.types import Face, Shot, TrackPart
 
-MEAN = np.load(Path(vidswap.__file__).parent / "models" / "embedded" / "face.npz")["mean"]
+MEAN = mean_face()
 GRID = 16
 
 
@@ -54,7 +53,7 @@ def across(count, start, speed, **looks):
 
 
 def places(track):
-    return track.mesh[:, geometry.RIGID, 0].mean(1)
+    return track.mesh[:, landmarks.RIGID, 0].mean(1)
 
 
 def test_one_face_is_one_track():

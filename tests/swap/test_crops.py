@@ -1,7 +1,6 @@
 """Crops: where they are cut, how they shrink, what their masks leave alone."""
 
 from dataclasses import replace
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -9,14 +8,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import vidswap
 from vidswap.face import geometry
+from vidswap.face.landmarks import mean_face
 from vidswap.swap.crops import cut_crops, neutral_shape
 from vidswap.swap.engine import Needs
 from vidswap.swap.windows import Window
 from vidswap.types import Frame, TrackPart
 
-MEAN = np.load(Path(vidswap.__file__).parent / "models" / "embedded" / "face.npz")["mean"]
+MEAN = mean_face()
 GRID = 32
 HEIGHT, WIDTH = 360, 480
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from vidswap.face import geometry
+from vidswap.face import geometry, landmarks
 from vidswap.swap.engines import warp
 from vidswap.types import Crops, Identity
 
@@ -61,7 +61,7 @@ def test_a_face_of_another_width_has_one_cheek_on_each_side(engine, window, pain
         is_skin = np.abs(row - skin).max(-1) < np.abs(row - ground).max(-1)
         return np.flatnonzero(np.diff(is_skin.astype(int)))
 
-    outline = drawn.mesh[geometry.OVAL]
+    outline = drawn.mesh[landmarks.OVAL]
     beside = np.sort(outline[np.abs(outline[:, 1] - line) < 25, 0])[[0, -1]]
     before, after = edges(crops.rgb[0]), edges(shown)
     assert len(after) == 2, "one cheek on each side"

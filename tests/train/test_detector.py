@@ -12,12 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from insightface.model_zoo.scrfd import SCRFD
 
-from vidswap.face import geometry
-from vidswap.models import registry as weights
+from vidswap.face import geometry, landmarks
+from vidswap.face.landmarks import mean_face
 from vidswap.train import detector, scenes
 from vidswap.types import Array
 
-MEAN = np.load(weights.ROOT / "embedded" / "face.npz")["mean"]
+MEAN = mean_face()
 SIDE = 256
 SHIFTS = geometry.five_points(MEAN) / np.ptp(MEAN[:, 1])
 
@@ -181,7 +181,7 @@ def test_prints_are_no_faces(data: Path) -> None:
 def test_a_turned_head_turns(data: Path) -> None:
     rgb, mesh = scenes.Tiles(data).read(0, 100)
     turned, moved = scenes.turned(rgb, mesh, 0.5, 0.0)
-    assert np.ptp(moved[geometry.OVAL, 0]) < np.ptp(mesh[geometry.OVAL, 0])
+    assert np.ptp(moved[landmarks.OVAL, 0]) < np.ptp(mesh[landmarks.OVAL, 0])
     assert np.abs(moved[:, 1] - mesh[:, 1]).max() < 1e-3
     assert not np.array_equal(turned[60:100, 60:100], rgb[60:100, 60:100])
 

@@ -9,9 +9,9 @@ import onnxruntime
 import pytest
 import torch
 
-from vidswap.face import geometry
+from vidswap.face import geometry, landmarks
 from vidswap.models import registry as weights
-from vidswap.read.features import EYE_WIDE, EYES, MOUTH, patch_transform, pull
+from vidswap.read.features import EYE_POINTS, EYE_WIDE, MOUTH_POINTS, patch_transform, pull
 from vidswap.train import faces, features
 
 WIDE = {"eye": 31, "mouth": 40}
@@ -25,18 +25,18 @@ def coded(height: int, width: int) -> geometry.Array:
 
 @pytest.fixture(scope="module")
 def people() -> faces.Faces:
-    face = np.load(weights.ROOT / "embedded" / "face.npz")
-    mesh = geometry.posed(face["mean"], (80.0, np.eye(3), np.array([115.0, 95.0, 0.0])))
+    mean = landmarks.mean_face()
+    mesh = geometry.posed(mean, (80.0, np.eye(3), np.array([115.0, 95.0, 0.0])))
     return faces.Faces(
-        pictures=(coded(230, 230),), meshes=mesh[None], mean=face["mean"], scenes=(),
-        triangles=faces.closed(face["triangles"]), mirror=faces.mirrored(face["mean"]),
+        pictures=(coded(230, 230),), meshes=mesh[None], mean=mean, scenes=(),
+        triangles=faces.closed(landmarks.triangles()), mirror=landmarks.opposite(mean),
     )  # fmt: skip
 
 
 def test_patch_moves_with_its_mesh(people: faces.Faces) -> None:
     rng = np.random.default_rng(0)
     target = features.squinted(people.meshes[0], people.mean, rng)
-    for k, part in enumerate(EYES):
+    for k, part in enumerate(EYE_POINTS):
         to_patch = features.erred(patch_transform(target, people.mean, part, EYE_WIDE, k == 1), EYE_WIDE, rng)
         points = geometry.apply(to_patch, target)
         rgb = features.patch(people, 0, points, to_patch, rng)
@@ -124,9 +124,9 @@ def test_mouth_in_the_mirror_is_the_mirrored_mouth() -> None:
 
 
 def test_gaps_are_between_points_above_one_another(people: faces.Faces) -> None:
-    other = faces.mirrored(people.mean)
-    assert (other[MOUTH] == MOUTH[features.Twice(torch.nn.Identity()).other]).all()
-    for pairs, part in ((features.EYE_GAPS[:7], EYES[0]), (features.MOUTH_GAPS[:18], MOUTH)):
+    other = landmarks.opposite(people.mean)
+    assert (other[MOUTH_POINTS] == MOUTH_POINTS[features.Twice(torch.nn.Identity()).other]).all()
+    for pairs, part in ((features.EYE_GAPS[:7], EYE_POINTS[0]), (features.MOUTH_GAPS[:18], MOUTH_POINTS)):
         upper, lower = (people.mean[part[pairs[:, k]]] for k in (0, 1))
         assert (lower[:, 1] > upper[:, 1]).all()
         assert np.abs(lower[:, 0] - upper[:, 0]).max() < 0.04

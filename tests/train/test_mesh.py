@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import vidswap
-from vidswap.face import geometry
+from vidswap.face import geometry, landmarks
 from vidswap.train import damage, faces, mesh, redraw
 
 MODELS = Path(vidswap.__file__).parent / "models" / "embedded"
@@ -28,13 +28,13 @@ def coded(height: int, width: int) -> geometry.Array:
 
 @pytest.fixture(scope="module")
 def people() -> faces.Faces:
-    face = np.load(MODELS / "face.npz")
+    mean = landmarks.mean_face()
     turns = [faces.rotated(yaw, pitch) for yaw, pitch in ((0, 0), (20, 5), (-25, -8))]
-    meshes = np.stack([geometry.posed(face["mean"], (70.0, turn, np.array([115.0, 95.0, 0.0]))) for turn in turns])
+    meshes = np.stack([geometry.posed(mean, (70.0, turn, np.array([115.0, 95.0, 0.0]))) for turn in turns])
     scenes = (np.full((80, 90, 3), 250, np.uint8), np.full((90, 80, 3), 200, np.uint8))
     return faces.Faces(
-        pictures=(coded(230, 230),) * 3, meshes=meshes, mean=face["mean"], scenes=scenes,
-        triangles=faces.closed(face["triangles"]), mirror=faces.mirrored(face["mean"]),
+        pictures=(coded(230, 230),) * 3, meshes=meshes, mean=mean, scenes=scenes,
+        triangles=faces.closed(landmarks.triangles()), mirror=landmarks.opposite(mean),
     )  # fmt: skip
 
 
@@ -111,7 +111,7 @@ def test_mirroring_swaps_the_sides(people: faces.Faces) -> None:
 @settings(max_examples=10, deadline=None)
 def test_lids_close_and_brows_stay(people: faces.Faces, shut: float) -> None:
     mean = people.mean
-    after = mean + faces.lids(mean, mean, geometry.LEFT_EYE, shut)
+    after = mean + faces.lids(mean, mean, 0, shut)
     before_gap, gap = float(mean[145, 1] - mean[159, 1]), float(after[145, 1] - after[159, 1])
     assert gap == pytest.approx((1 - 0.97 * shut) * before_gap, abs=0.05 * before_gap)
     assert np.abs(after[[105, 145, 263, 13]] - mean[[105, 145, 263, 13]]).max() < 0.01

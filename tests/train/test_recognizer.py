@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 from torch.nn import functional
 
 from vidswap.face import geometry
+from vidswap.face.landmarks import mean_face, triangles
 from vidswap.train import people, recognizer
 from vidswap.types import Array
 
 ROOT = Path(recognizer.__file__).parent.parent
-SHARED = np.load(ROOT / "models" / "embedded" / "face.npz")
-MEAN, TRIANGLES = SHARED["mean"], SHARED["triangles"]
+MEAN, TRIANGLES = mean_face(), triangles()
 
 
 def made_up(seed: int) -> people.Person:

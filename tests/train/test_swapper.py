@@ -8,10 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from vidswap.face import geometry
+from vidswap.face import geometry, landmarks
 from vidswap.face import raster as surface
 from vidswap.face.expression import Blend, likeness
-from vidswap.models.registry import path_to
 from vidswap.swap.engines import embedded, warp
 from vidswap.train import swapper
 from vidswap.train.faces import load_faces
@@ -21,19 +20,19 @@ from vidswap.train.faces import load_faces
 def data(tmp_path_factory) -> Path:
     """Three painted faces with their meshes, laid out as the training data are."""
     folder = tmp_path_factory.mktemp("faces")
-    face = np.load(path_to("face"))
+    mean = landmarks.mean_face()
     rng, meshes = np.random.default_rng(5), []
     for k in range(3):
-        shape = face["mean"] * rng.uniform(0.9, 1.1, 3)
+        shape = mean * rng.uniform(0.9, 1.1, 3)
         mesh = geometry.posed(shape, (70.0 + 10 * k, np.eye(3), np.array([128.0, 110.0, 0.0])))
         picture = cv2.GaussianBlur(rng.integers(60, 120, (256, 256, 3)).astype(np.uint8), (0, 0), 2)
-        cv2.fillPoly(picture, [np.round(mesh[geometry.OVAL, :2]).astype(np.int32)], (110 + 20 * k, 140, 200))
-        for eye in (geometry.LEFT_EYE, geometry.RIGHT_EYE):
+        cv2.fillPoly(picture, [np.round(mesh[landmarks.OVAL, :2]).astype(np.int32)], (110 + 20 * k, 140, 200))
+        for eye in landmarks.EYES:
             cv2.fillPoly(picture, [np.round(mesh[eye, :2]).astype(np.int32)], (30, 30, 30))
         cv2.imwrite(str(folder / f"{k}.jpg"), picture)
         meshes.append(mesh)
     np.savez(folder / "labels.npz", name=np.array(["0.jpg", "1.jpg", "2.jpg"]), mesh=np.stack(meshes))
-    np.savez(folder / "topology.npz", tri=face["triangles"].astype(np.int64))
+    np.savez(folder / "topology.npz", tri=landmarks.triangles().astype(np.int64))
     return folder
 
 

@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 
 from vidswap.face.geometry import apply, crop_transform, posed
-from vidswap.pipeline import mean_face
+from vidswap.face.landmarks import mean_face
 from vidswap.write.cast import SIDE, Row, cast_sheet, portrait
 
 MEAN = mean_face()

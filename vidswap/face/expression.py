@@ -11,16 +11,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from vidswap.face import geometry
-from vidswap.face.geometry import Array
+from vidswap.face import landmarks
+from vidswap.face.landmarks import LIDS, LIPS
+from vidswap.types import Array
 
-LIDS = ((np.array([246, 161, 160, 159, 158, 157, 173]), np.array([7, 163, 144, 145, 153, 154, 155])),
-        (np.array([398, 384, 385, 386, 387, 388, 466]), np.array([382, 381, 380, 374, 373, 390, 249])))  # fmt: skip
-EYE_CORNERS = ((33, 133), (362, 263))
-LIPS = (np.array([191, 80, 81, 82, 13, 312, 311, 310, 415]), np.array([95, 88, 178, 87, 14, 317, 402, 318, 324]))
 MOUTH = np.array([61, 291, 0, 17, 39, 269, 181, 405, 13, 14, 78, 308])
-BROWS = np.array([70, 63, 105, 66, 107, 336, 296, 334, 293, 300])
-MOUTH_CORNERS = (61, 291)
 SMILING = 0.6  # share of the mouth's own shape that a laughing selfie loses
 
 
@@ -54,12 +49,12 @@ def likeness(mean: Array, blend: Blend) -> Likeness:
 
 
 def _own_shape(mean: Array, blend: Blend) -> Array:
-    eyes = np.concatenate([*(np.concatenate(pair) for pair in LIDS), *geometry.IRISES])
+    eyes = np.concatenate([*(np.concatenate(pair) for pair in LIDS), *landmarks.IRISES])
     parts = (
         (MOUTH, blend.mouth, 0.16),
         (eyes, blend.eyes, 0.10),
-        (BROWS, blend.brows, 0.10),
-        (geometry.OVAL, blend.outline, 0.15),
+        (np.concatenate([brow[:5] for brow in landmarks.BROWS]), blend.brows, 0.10),
+        (landmarks.OVAL, blend.outline, 0.15),
     )
     total, weight = np.full(478, blend.rest * 0.15), np.full(478, 0.15)
     for points, share, reach in parts:
@@ -71,7 +66,7 @@ def _own_shape(mean: Array, blend: Blend) -> Array:
 
 def _lip_spread(mean: Array) -> Array:
     upper, lower = LIPS
-    middle = mean[[*MOUTH_CORNERS, 78, 308], 1].mean()
+    middle = mean[[*landmarks.MOUTH_CORNERS, 78, 308], 1].mean()
     columns = np.concatenate([upper, lower])
     across = np.abs(mean[:, None, 0] - mean[None, columns, 0])
     along = np.abs(mean[:, None, 1] - mean[None, columns, 1])
@@ -129,7 +124,7 @@ def _part_lips(face: Array, spread: Array, actor: Array) -> Array:
 def _look(face: Array, shape: Array, actor: Array) -> Array:
     """Irises where the actor looks: the same offset, in eye widths, from the middle of the eye's corners."""
     face = face.copy()
-    for iris, corners in zip(geometry.IRISES, EYE_CORNERS, strict=True):
+    for iris, corners in zip(landmarks.IRISES, landmarks.EYE_CORNERS, strict=True):
         middle, actors = face[list(corners)].mean(0), actor[list(corners)].mean(0)
         zoom = np.linalg.norm(np.ptp(face[list(corners)], 0)) / np.linalg.norm(np.ptp(actor[list(corners)], 0))
         centre = middle + (actor[iris[0]] - actors) * zoom

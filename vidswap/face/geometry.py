@@ -8,31 +8,21 @@ corners.
 
 from __future__ import annotations
 
-from typing import Any
-
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
-Array = NDArray[Any]
+from vidswap.face import landmarks
+from vidswap.types import Array
+
 Pose = tuple[float, Array, Array]
 
-# Points of MediaPipe's Face Mesh that hardly move with expression: nose bridge, eye corners, forehead, temples.
-RIGID = np.array([1, 4, 5, 6, 168, 33, 133, 362, 263, 10, 151, 9, 8, 234, 454, 127, 356])
-EYES = (np.array([33, 133, 159, 145]), np.array([362, 263, 386, 374]))  # the picture's left eye first
-OVAL = np.array([10, 338, 297, 332, 284, 251, 389, 356, 454, 323, 361, 288, 397, 365, 379, 378, 400, 377, 152, 148, 176,
-                 149, 150, 136, 172, 58, 132, 93, 234, 127, 162, 21, 54, 103, 67, 109])  # fmt: skip
-INNER_LIPS = np.array([78, 191, 80, 81, 82, 13, 312, 311, 310, 415, 308, 324, 318, 402, 317, 14, 87, 178, 88, 95])
-LEFT_EYE = np.array([33, 246, 161, 160, 159, 158, 157, 173, 133, 155, 154, 153, 145, 144, 163, 7])
-RIGHT_EYE = np.array([362, 398, 384, 385, 386, 387, 388, 466, 263, 249, 390, 373, 374, 380, 381, 382])
-IRISES = (np.array([468, 469, 470, 471, 472]), np.array([473, 474, 475, 476, 477]))
 FACE_IN_CROP = 0.34  # outer eye corners over the side of an aligned crop: the face fills three fifths of its height
 
 
 def five_points(mesh: Array) -> Array:
     """Eyes, nose tip, mouth corners of a (478, 2 or 3) mesh: (5, 2) float32, the order that face recognisers expect."""
-    eyes = [mesh[eye, :2].mean(0) for eye in EYES]
-    return np.stack([*eyes, mesh[1, :2], mesh[61, :2], mesh[291, :2]]).astype(np.float32)
+    eyes = [mesh[[*corners, *lids], :2].mean(0) for corners, lids in zip(landmarks.EYE_CORNERS, landmarks.LID_MIDDLES)]
+    return np.stack([*eyes, *mesh[[landmarks.NOSE_TIP, *landmarks.MOUTH_CORNERS], :2]]).astype(np.float32)
 
 
 def bounds(mesh: Array) -> Array:
@@ -69,7 +59,7 @@ def fit_pose(source: Array, target: Array) -> tuple[float, Array, Array]:
 
 def face_pose(mesh: Array, mean: Array) -> Pose:
     """The pose of a (478, 3) mesh: what takes the mean face to it, by the points that expression does not move."""
-    return fit_pose(mean[RIGID], mesh[RIGID])
+    return fit_pose(mean[landmarks.RIGID], mesh[landmarks.RIGID])
 
 
 def normalised(mesh: Array, pose: Pose) -> Array:

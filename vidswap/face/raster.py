@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from vidswap.face import geometry
-from vidswap.face.geometry import Array
+from vidswap.face import geometry, landmarks
+from vidswap.types import Array
 
 RING = 1.45  # the circle where the surroundings stand still, in radii of the face's outline
 TEAR = 4.0  # a step this many times the usual one is no stretched skin but a gap
@@ -26,13 +26,13 @@ class Surface:
 
 def surface(mean: Array, skin: Array) -> Surface:
     """Close eyes and mouth of the `skin` triangles (K, 3) and put the ring of surroundings around them."""
-    oval, count = geometry.OVAL, len(geometry.OVAL)
+    oval, count = landmarks.OVAL, len(landmarks.OVAL)
     after = np.roll(np.arange(count), -1)
     outer = 478 + np.arange(count)
     ring = np.concatenate([np.stack([oval, oval[after], outer], 1), np.stack([oval[after], outer[after], outer], 1)])
     eyes = [_fill(mean, np.concatenate([lids, iris]), lids) for lids, iris in
-            zip((geometry.LEFT_EYE, geometry.RIGHT_EYE), geometry.IRISES, strict=True)]  # fmt: skip
-    mouth = _strip(geometry.INNER_LIPS)
+            zip(landmarks.EYES, landmarks.IRISES, strict=True)]  # fmt: skip
+    mouth = _strip(landmarks.INNER_LIPS)
     parts = [np.asarray(skin, np.int32), np.concatenate(eyes), mouth, ring]
     return Surface(mean, np.concatenate(parts).astype(np.int32), np.repeat(np.arange(4), [len(p) for p in parts]))
 
@@ -61,7 +61,7 @@ def _strip(lips: Array) -> Array:
 
 def with_ring(mesh: Array, outline: Array) -> Array:
     """A mesh (478, 3) with the 36 points of the ring around `outline` (478, 3) after it: (514, 3)."""
-    rim = outline[geometry.OVAL]
+    rim = outline[landmarks.OVAL]
     middle = (rim.min(0) + rim.max(0)) / 2
     ring = middle + (rim - middle) * RING
     ring[:, 2] = rim[:, 2].max()

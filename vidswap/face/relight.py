@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from vidswap.face.geometry import Array
 from vidswap.face.raster import Drawing
+from vidswap.types import Array
 
 CHEEKS = np.array([50, 280, 205, 425, 117, 346, 101, 330, 36, 266])
 NOSE = np.array([6, 197, 195, 5, 4, 45, 275, 198, 420])

@@ -14,13 +14,13 @@ from time import perf_counter, process_time
 from typing import Any
 
 from vidswap.errors import ConsentError, EngineError, NoFaceError, UsageError, VidswapError
+from vidswap.face.landmarks import mean_face
 from vidswap.media.native import film_maker, planar, sized
 from vidswap.pipeline import Result, plan_clip, span_of, swap_clip
 from vidswap.processor import processor
 from vidswap.progress import Report, Stage, peak
 from vidswap.read.clip import frames, open_clip
 from vidswap.read.faces import open_faces
-from vidswap.render import mean_face
 from vidswap.settings import ReadSettings, Settings, WriteSettings
 from vidswap.swap.engine import Needs
 from vidswap.swap.network import tried

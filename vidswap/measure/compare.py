@@ -17,10 +17,10 @@ import numpy as np
 from vidswap.errors import InputError, NoFaceError
 from vidswap.face import geometry
 from vidswap.face.boxes import area
+from vidswap.face.landmarks import mean_face
 from vidswap.measure import measures
 from vidswap.measure.align import compare_sound, part_of, seconds_of, timing
 from vidswap.media.sound import sounds
-from vidswap.models.registry import path_to
 from vidswap.progress import Report, quiet
 from vidswap.read.clip import frames, open_clip
 from vidswap.read.identity import load_identity
@@ -116,7 +116,7 @@ class _Watch:
         self.faces, self.lost = 0, 0
         self.moments: list[FacePair] = []
         self._reader, self._wanted, self._clip, self._keep = reader, wanted, clip, keep
-        self._mean = np.asarray(np.load(path_to("face"))["mean"])
+        self._mean = mean_face()
         self._tone = measures.skin_tone(wanted.photos[0], wanted.meshes[0])
         self._is_cut = CutDetector()
         self._mesh: Array | None = None

@@ -8,14 +8,12 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from vidswap.face import geometry
+from vidswap.face import geometry, landmarks
 from vidswap.types import Array
 
 MOVING = np.array([61, 291, 13, 14, 78, 308, 0, 17, 37, 267, 84, 314,  # lips
                    33, 133, 159, 145, 263, 362, 386, 374,  # eyes
                    70, 63, 105, 66, 107, 336, 296, 334, 293, 300])  # brows  # fmt: skip
-CHEEKS = (np.array([117, 118, 101, 36, 205, 187, 123]), np.array([346, 347, 330, 266, 425, 411, 352]))
-CORNERS = ((33, 133), (263, 362))  # of the eyes, outer and inner
 SHUT = 0.12  # opening of an eye over its width, below which nobody sees where it looks
 LEAST_SKIN = 30  # pixels of cheek that have a colour worth telling
 SIDE = 128  # of the crop in which flicker is seen
@@ -27,7 +25,7 @@ BEST_DB = 99.0  # what identical pictures get
 
 def eye_distance(mesh: Array) -> float:
     """Between the outer corners of the eyes, pixels in the picture."""
-    return float(np.linalg.norm(mesh[33, :2] - mesh[263, :2])) + 1e-6
+    return float(np.linalg.norm(np.subtract(*mesh[[*landmarks.OUTER_CORNERS], :2]))) + 1e-6
 
 
 def pose_angle(before: Array, after: Array, mean: Array) -> float:
@@ -38,29 +36,29 @@ def pose_angle(before: Array, after: Array, mean: Array) -> float:
 
 def expression_error(before: Array, after: Array) -> float:
     """Mean distance of lips, eyes and brows once the rigid points lie on one another, over the eye distance."""
-    scale, rotation, shift = geometry.fit_pose(before[geometry.RIGID], after[geometry.RIGID])
+    scale, rotation, shift = geometry.fit_pose(before[landmarks.RIGID], after[landmarks.RIGID])
     moved = scale * before[MOVING] @ rotation.T + shift
     return float(np.linalg.norm(moved[:, :2] - after[MOVING, :2], axis=1).mean() / eye_distance(after))
 
 
 def openings(mesh: Array) -> tuple[float, float]:
     """How far the mouth and the eyes (their mean) are open, over the eye distance."""
-    mouth = float(np.linalg.norm(mesh[13] - mesh[14]))
-    eyes = float(np.linalg.norm(mesh[159] - mesh[145]) + np.linalg.norm(mesh[386] - mesh[374])) / 2
-    return mouth / eye_distance(mesh), eyes / eye_distance(mesh)
+    pairs = (landmarks.LIP_MIDDLES, *landmarks.LID_MIDDLES)
+    mouth, left, right = (np.linalg.norm(mesh[upper] - mesh[lower]) for upper, lower in pairs)
+    return float(mouth) / eye_distance(mesh), float(left + right) / 2 / eye_distance(mesh)
 
 
 def gaze(mesh: Array) -> Array | None:
     """(2,) where the irises are between the corners of the eyes, along and across the line between these, over the
     width of an eye, both eyes' mean: (0, 0) is straight ahead. None where they are shut."""
     found = []
-    for iris, (outer, inner), (upper, lower) in zip(geometry.IRISES, CORNERS, ((159, 145), (386, 374))):
-        across = mesh[CORNERS[0][0], :2] - mesh[CORNERS[1][0], :2]
+    for iris, (left, right), (upper, lower) in zip(landmarks.IRISES, landmarks.EYE_CORNERS, landmarks.LID_MIDDLES):
+        across = np.subtract(*mesh[[*landmarks.OUTER_CORNERS], :2])
         along = -across / max(float(np.linalg.norm(across)), 1e-6)
-        wide = max(float(np.linalg.norm(mesh[outer, :2] - mesh[inner, :2])), 1e-6)
+        wide = max(float(np.linalg.norm(mesh[left, :2] - mesh[right, :2])), 1e-6)
         if np.linalg.norm(mesh[upper, :2] - mesh[lower, :2]) < SHUT * wide:
             continue
-        away = mesh[iris, :2].mean(0) - (mesh[outer, :2] + mesh[inner, :2]) / 2
+        away = mesh[iris, :2].mean(0) - (mesh[left, :2] + mesh[right, :2]) / 2
         found.append([away @ along / wide, away @ np.array([-along[1], along[0]]) / wide])
     return np.mean(found, axis=0) if found else None
 
@@ -68,7 +66,7 @@ def gaze(mesh: Array) -> Array | None:
 def skin_tone(rgb: Array, mesh: Array) -> Array | None:
     """(3,) the median colour of the cheeks, L* a* b* (CIE 1976); None where too little of them is in the picture."""
     area = np.zeros(rgb.shape[:2], np.uint8)
-    for cheek in CHEEKS:
+    for cheek in landmarks.CHEEKS:
         cv2.fillConvexPoly(area, cv2.convexHull(np.round(mesh[cheek, :2]).astype(np.int32)), 1)
     skin = rgb[area > 0]
     if len(skin) < LEAST_SKIN:

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from vidswap.face import geometry
-from vidswap.read.features import EYES, MOUTH, sample_patch
+from vidswap.face import geometry, landmarks
+from vidswap.read.features import EYE_POINTS, MOUTH_POINTS, sample_patch
 from vidswap.types import Array
 
 NOSE = np.array([1, 2, 98, 327, 4, 5, 195, 48, 278])
@@ -56,7 +56,7 @@ def _covered(grey: Array, mesh: Array, points: Array) -> list[Trouble]:
     if points[:468].mean() < MOST_HIDDEN:
         return [Trouble("most of the face is covered, or turned out of sight", useless=True)]
     eyes = hidden_eyes(grey, mesh, points)
-    mouth, nose = points[MOUTH].mean() < HIDDEN, points[NOSE].mean() < HIDDEN
+    mouth, nose = points[MOUTH_POINTS].mean() < HIDDEN, points[NOSE].mean() < HIDDEN
     if mouth and (nose or eyes == 2):
         what = "mouth and nose are covered, by a mask perhaps" if nose else "eyes and mouth are covered"
         return [Trouble(what, useless=True)]
@@ -70,8 +70,8 @@ def _covered(grey: Array, mesh: Array, points: Array) -> list[Trouble]:
 def hidden_eyes(grey: Array, mesh: Array, points: Array) -> int:
     """How many eyes are hidden; both where one is and the other nearly so, as behind glasses."""
     sharp = sharpness(grey, mesh) >= 0.7 * SOFT  # a blurred eye has little contrast too
-    seen = [points[eye[:16]].mean() / EYE_HIDDEN for eye in EYES]
-    flat = [contrast(grey, mesh, eye) / EYE_FLAT if sharp else np.inf for eye in EYES]
+    seen = [points[eye[:16]].mean() / EYE_HIDDEN for eye in EYE_POINTS]
+    flat = [contrast(grey, mesh, eye) / EYE_FLAT if sharp else np.inf for eye in EYE_POINTS]
     shown = [min(pair) for pair in zip(seen, flat)]
     return 0 if min(shown) >= 1 else 2 if max(shown) < NEARLY else 1
 
@@ -86,7 +86,7 @@ def _blurred(grey: Array, mesh: Array) -> list[Trouble]:
 
 
 def _lit(crop: Array, mesh: Array) -> list[Trouble]:
-    inside = _inside(mesh[geometry.OVAL])
+    inside = _inside(mesh[landmarks.OVAL])
     skin = crop[inside]
     if not len(skin):
         return []
@@ -105,7 +105,7 @@ def _posed(mesh: Array, mean: Array) -> list[Trouble]:
     rotation = geometry.face_pose(mesh, mean)[1]
     if np.degrees(np.arccos(np.clip(rotation[2, 2], -1, 1))) > AWAY:
         found.append(Trouble("the face looks far away from the camera", hides=False))
-    elif max(opening(mesh, eye) for eye in geometry.EYES) < SHUT:
+    elif max(opening(mesh, *eye) for eye in zip(landmarks.EYE_CORNERS, landmarks.LID_MIDDLES)) < SHUT:
         found.append(Trouble("the eyes are shut", hides=False))
     return found
 
@@ -148,15 +148,15 @@ def streak(grey: Array, mesh: Array) -> float:
     return min(change(*(1.5 * way)) / (change(*(6 * way)) + 0.5) for way in ways)
 
 
-def opening(mesh: Array, eye: Array) -> float:
-    """Height over width of an eye: its corners, then its lids."""
-    outer, inner, upper, lower = mesh[eye, :2]
-    return float(np.linalg.norm(upper - lower) / max(float(np.linalg.norm(outer - inner)), 1e-6))
+def opening(mesh: Array, corners: tuple[int, int], lids: tuple[int, int]) -> float:
+    """Height over width of an eye, by its corners and the middles of its lids."""
+    left, right, upper, lower = mesh[[*corners, *lids], :2]
+    return float(np.linalg.norm(upper - lower) / max(float(np.linalg.norm(left - right)), 1e-6))
 
 
 def _features(mesh: Array) -> Array:
     place = np.zeros((SIZE, SIZE), bool)
-    for part in (EYES[0][:16], EYES[1][:16], MOUTH):
+    for part in (EYE_POINTS[0][:16], EYE_POINTS[1][:16], MOUTH_POINTS):
         middle = mesh[part].mean(0)
         place |= _inside(middle + 1.5 * (mesh[part] - middle))
     return place

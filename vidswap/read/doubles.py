@@ -11,7 +11,7 @@ from itertools import combinations
 
 import numpy as np
 
-from vidswap.face import geometry
+from vidswap.face import geometry, landmarks
 from vidswap.plan.persons import SAME, TrackSummary, likeness
 from vidswap.read.course import Course
 from vidswap.types import Array
@@ -54,9 +54,7 @@ def _move_as_one(some: Array, others: Array, mean: Array) -> bool:
 
 def mirror_image(meshes: Array, mean: Array) -> Array:
     """(T, 478, 3) meshes as a mirror in the plane x = 0 shows them: the left eye's points are the right eye's then."""
-    flip = np.array([-1, 1, 1], np.float32)
-    opposite = np.linalg.norm((mean * flip)[:, None] - mean, axis=2).argmin(1)
-    return np.asarray(meshes[:, opposite] * flip)
+    return np.asarray(meshes[:, landmarks.opposite(mean)] * np.array([-1, 1, 1], np.float32))
 
 
 def _motion(meshes: Array, mean: Array) -> tuple[Array, Array]:

@@ -23,7 +23,7 @@ from onnxruntime.capi import onnxruntime_pybind11_state as onnx_errors
 from skimage.transform import estimate_transform
 
 from vidswap.errors import ModelError
-from vidswap.face import geometry
+from vidswap.face import geometry, landmarks
 from vidswap.face.boxes import SAME, area, distinct, inside, meets, overlap, within
 from vidswap.models import registry as weights
 from vidswap.models.packs import find_pack, licence_of
@@ -257,7 +257,7 @@ def upright(bgr: Array, five: Array, size: int) -> Array:
 def open_mesh(options: onnxruntime.SessionOptions) -> MeshModel:
     """The mesh model that ships, with the nets for eyes and mouth. Raises ModelError."""
     with translated("the mesh model cannot be used"):
-        mean = np.load(weights.path_to("face"))["mean"]
+        mean = landmarks.mean_face()
         eye, mouth = (net(weights.path_to("features") / f"{name}.onnx", options) for name in ("eye", "mouth"))
         session = onnxruntime.InferenceSession(weights.path_to("mesh"), options, providers=PROVIDERS)
         return MeshModel(session, mean, refiner(eye, mouth, mean))

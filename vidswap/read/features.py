@@ -13,28 +13,26 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from vidswap.face import geometry
+from vidswap.face import geometry, landmarks
 from vidswap.types import Array, Face
 
 Net = Callable[[Array], Array]  # (B, 3, S, S) float32 in [0, 1] -> (B, K, 2) pixels of the patch
 SIZE = 64  # side of a patch, pixels
 EYE_WIDE, MOUTH_WIDE = 0.75, 0.95  # side of a patch, eye distances
-OUTER_LIPS = np.array([61, 185, 40, 39, 37, 0, 267, 269, 270, 409, 291, 375, 321, 405, 314, 17, 84, 181, 91, 146])
-BROW = np.array([70, 63, 105, 66, 107, 46, 53, 52, 65, 55])
-OTHER_BROW = np.array([300, 293, 334, 296, 336, 276, 283, 282, 295, 285])
-# The picture's left eye, then the right one in the order of its mirror image: contour (16), brow (10), iris (5).
-EYES = (np.concatenate([geometry.LEFT_EYE, BROW, geometry.IRISES[0]]),
-        np.concatenate([np.roll(geometry.RIGHT_EYE[::-1], -7), OTHER_BROW, [473, 476, 475, 474, 477]]))  # fmt: skip
-MOUTH = np.concatenate([geometry.INNER_LIPS, OUTER_LIPS])
-SKIN = np.concatenate([EYES[0][:26], EYES[1][:26], MOUTH])  # what draws its neighbours along: all but the irises
+# What the nets find: contour (16), brow (10) and iris (5) of the left eye, of the right one in the order of its mirror
+# image; inner and outer lips (40).
+EYE_POINTS = (np.concatenate([landmarks.LEFT_EYE, landmarks.BROWS[0], landmarks.IRISES[0]]),
+              np.concatenate([np.roll(landmarks.RIGHT_EYE[::-1], -7), landmarks.BROWS[1], [473, 476, 475, 474, 477]]))
+MOUTH_POINTS = np.concatenate([landmarks.INNER_LIPS, landmarks.OUTER_LIPS])
+SKIN = np.concatenate([EYE_POINTS[0][:26], EYE_POINTS[1][:26], MOUTH_POINTS])  # what draws its neighbours along
 REACH = 0.1  # eye distances over which the pull of a feature falls to a third
 COVERED, SEEN = 0.35, 0.75  # a feature less visible than this stays as the mesh model has it; from that on it is moved
 
 
 @dataclass(frozen=True, eq=False)
 class Refiner:
-    """`eye` (31 points of EYES) and `mouth` (40 points of MOUTH) find a feature's points in its patch; `mean` is the
-    mean face (478, 3), `spread` how its features draw all points along."""
+    """`eye` (31 points) and `mouth` (40 points) find a feature's points in its patch; `mean` is the mean face (478, 3),
+    `spread` how its features draw all points along."""
 
     eye: Net
     mouth: Net
@@ -45,8 +43,8 @@ class Refiner:
         """The face's mesh (478, 3) with its features where `rgb` (H, W, 3) shows them. A covered feature keeps what the
         mesh model made of the whole face."""
         mesh, goal, seen = face.mesh, face.mesh.copy(), visibility(face)
-        places = [(part, patch_transform(mesh, self.mean, part, EYE_WIDE, k == 1)) for k, part in enumerate(EYES)]
-        places.append((MOUTH, patch_transform(mesh, self.mean, MOUTH, MOUTH_WIDE)))
+        places = [(part, patch_transform(mesh, self.mean, part, EYE_WIDE, k == 1)) for k, part in enumerate(EYE_POINTS)]
+        places.append((MOUTH_POINTS, patch_transform(mesh, self.mean, MOUTH_POINTS, MOUTH_WIDE)))
         eyes, mouth = np.split(np.concatenate([picture(rgb, to_patch) for _, to_patch in places]), [2])
         for (part, to_patch), points in zip(places, [*self.eye(eyes), *self.mouth(mouth)], strict=True):
             trust = np.clip((seen[part].mean() - COVERED) / (SEEN - COVERED), 0, 1)
@@ -93,7 +91,7 @@ def pull(mean: Array) -> Array:
 def drawn_along(mesh: Array, goal: Array, spread: Array) -> Array:
     """`mesh` (478, 3) with the points of its features as in `goal` and their neighbours drawn along."""
     moved = mesh + spread @ (goal - mesh)[SKIN]
-    for part in EYES:
+    for part in EYE_POINTS:
         moved[part[26:]] = goal[part[26:]]
     return np.asarray(moved, np.float32)
 

@@ -12,8 +12,7 @@ import cv2
 import numpy as np
 
 from vidswap.errors import IdentityError
-from vidswap.face import geometry
-from vidswap.models.registry import path_to
+from vidswap.face import geometry, landmarks
 from vidswap.read.cover import Trouble, troubles
 from vidswap.read.features import visibility
 from vidswap.read.photo import SUFFIXES, read_photo, shrunk
@@ -114,7 +113,7 @@ def _take(path: Path, reader: Reader) -> _Photo:
         raise IdentityError(f"the face in {path.name} is only {side:.0f} pixels", "use a closer photo")
     mesh = median_mesh(rgb, face.mesh, reader)
     refuse_cut(mesh, rgb.shape, path.name)
-    wrong = troubles(rgb, mesh, visibility(face), np.load(path_to("face"))["mean"])
+    wrong = troubles(rgb, mesh, visibility(face), landmarks.mean_face())
     if wrong and wrong[0].useless:
         raise IdentityError(f"{path.name}: {wrong[0].words}", "use a sharp photo that shows the whole face")
     cut, placed = _cut(rgb, mesh)
@@ -126,7 +125,7 @@ def median_mesh(rgb: Array, mesh: Array, reader: Reader) -> Array:
     """The median mesh (478, 3) of LOOKS looks from slightly other crops: a photo is seen once and worn in every frame,
     so its mesh is worth the second that this takes."""
     chance, middle = np.random.default_rng(0), mesh[:468].mean(0)
-    apart = float(np.linalg.norm(mesh[33] - mesh[263]))
+    apart = float(np.linalg.norm(np.subtract(*mesh[[*landmarks.OUTER_CORNERS]])))
     guesses = []
     for _ in range(LOOKS):
         roll, zoom = chance.normal(0, 0.08), np.exp(chance.normal(0, 0.06))
@@ -154,7 +153,8 @@ def _cut(rgb: Array, mesh: Array) -> tuple[Array, Array]:
 
 def quality(rgb: Array, mesh: Array) -> float:
     """How good a likeness a photo gives, 0 to 1: the face turned to the camera, sharp, large, well lit."""
-    normal = np.cross(mesh[263] - mesh[33], mesh[152] - mesh[10])
+    left, right = landmarks.OUTER_CORNERS
+    normal = np.cross(mesh[right] - mesh[left], mesh[landmarks.CHIN] - mesh[landmarks.FOREHEAD])
     frontal = abs(float(normal[2])) / (float(np.linalg.norm(normal)) + 1e-9)
     x0, y0, x1, y1 = np.clip(np.round(geometry.bounds(mesh)).astype(int), 0, [*rgb.shape[1::-1]] * 2)
     if x1 - x0 < 2 or y1 - y0 < 2:

@@ -10,9 +10,9 @@ import cv2
 import numpy as np
 
 from vidswap.errors import IdentityError
-from vidswap.face import geometry
+from vidswap.face import geometry, landmarks
 from vidswap.face.boxes import area
-from vidswap.read.features import MOUTH, visibility
+from vidswap.read.features import MOUTH_POINTS, visibility
 from vidswap.types import Array, Face
 
 CLEAR = 0.84  # of a face that is seen; where it is less, parts of a larger one may have been taken for a face
@@ -72,11 +72,12 @@ def refuse_cut(mesh: Array, shape: tuple[int, ...], name: str) -> None:
     beyond = {"left": x < -0.5, "right": x > shape[1] - 0.5, "top": y < -0.5, "bottom": y > shape[0] - 0.5}
     outside = np.any(list(beyond.values()), axis=0)
     share = float(outside.mean())
-    eyes = sum(bool(outside[eye].any()) for eye in (geometry.LEFT_EYE, geometry.RIGHT_EYE))
-    if share <= MOST_OUTSIDE and not eyes and not outside[MOUTH].any():
+    eyes = sum(bool(outside[eye].any()) for eye in landmarks.EYES)
+    if share <= MOST_OUTSIDE and not eyes and not outside[MOUTH_POINTS].any():
         return
     sides = [side for side, points in beyond.items() if points.sum() >= outside.sum() / 5]
-    lost = [*([], ["an eye"], ["both eyes"])[eyes], *["the mouth"] * bool(outside[MOUTH].any()), f"{share:.0%} of it"]
+    mouth = ["the mouth"] * bool(outside[MOUTH_POINTS].any())
+    lost = [*([], ["an eye"], ["both eyes"])[eyes], *mouth, f"{share:.0%} of it"]
     raise IdentityError(f"the face is cut off at the {' and the '.join(sides)}: {', '.join(lost)} lie outside {name}",
                         WHOLE)  # fmt: skip
 

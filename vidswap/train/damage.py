@@ -8,9 +8,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from vidswap.face import geometry
-
-Array = geometry.Array
+from vidswap.types import Array
 
 
 def patch(scenes: tuple[Array, ...], size: int, rng: np.random.Generator) -> Array:

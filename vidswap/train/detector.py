@@ -23,8 +23,8 @@ from torch import nn
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, IterableDataset
 
-from vidswap.face.geometry import Array
 from vidswap.train.scenes import Scene, Scenes, mirrored
+from vidswap.types import Array
 
 NAME = "det_plain.onnx"
 STRIDES = (8, 16, 32)

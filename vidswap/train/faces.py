@@ -15,12 +15,12 @@ import cv2
 import numpy as np
 
 from vidswap.errors import InputError
-from vidswap.face import geometry
+from vidswap.face import geometry, landmarks
 from vidswap.train import damage, redraw
 from vidswap.train.shape import mean_face
+from vidswap.types import Array
 
-Array = geometry.Array
-HOLES = (geometry.LEFT_EYE, geometry.RIGHT_EYE, geometry.INNER_LIPS)
+HOLES = (*landmarks.EYES, landmarks.INNER_LIPS)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -77,7 +77,7 @@ def load_faces(data: Path, scenes: Path | None = None, detail: float = 72.0) -> 
         meshes=np.stack([mesh for _, mesh in shrunk]),
         mean=mean,
         triangles=closed(topology["tri"]),
-        mirror=mirrored(mean),
+        mirror=landmarks.opposite(mean),
         scenes=tuple(read(place) for place in places),
     )
 
@@ -111,12 +111,6 @@ def closed(triangles: Array) -> Array:
     return np.concatenate([triangles.astype(np.int64), np.array(strips, np.int64)])
 
 
-def mirrored(mean: Array) -> Array:
-    """(478,) the nearest point to each one's mirror image."""
-    other = mean * np.array([-1, 1, 1], np.float32)
-    return np.asarray(np.linalg.norm(other[:, None] - mean[None], axis=2).argmin(1))
-
-
 def sample(faces: Faces, index: int, augmentation: Augmentation, rng: np.random.Generator) -> Sample:
     """One training sample from face `index`."""
     size, mesh = augmentation.size, faces.meshes[index]
@@ -126,7 +120,7 @@ def sample(faces: Faces, index: int, augmentation: Augmentation, rng: np.random.
     fetch, face = redraw.fetch_map(mesh, points, faces.triangles, geometry.invert(crop), size)
     rgb = redraw.fetched(faces.pictures[index], fetch, damage.patch(faces.scenes, size, rng))
     if opened:
-        rgb = damage.mouth(rgb, points[geometry.INNER_LIPS, :2], rng)
+        rgb = damage.mouth(rgb, points[landmarks.INNER_LIPS, :2], rng)
     return finished(Sample(rgb, points, face.astype(np.float32)), faces, augmentation, rng)
 
 
@@ -202,9 +196,9 @@ def expressed(face: Array, mean: Array, rng: np.random.Generator) -> tuple[Array
         face += near(mean, mean[brow].mean(0), 0.17) * [rng.normal(0, 0.012), rng.normal(-0.01, 0.03), 0]
     face += lips(mean, rng)
     shut = rng.choice([rng.uniform(-0.35, 0.35), rng.uniform(0.5, 1.0)], p=[0.65, 0.35])
-    for eye in (geometry.LEFT_EYE, geometry.RIGHT_EYE):
+    for side in (0, 1):
         wink = rng.uniform(0, 0.8) * (rng.random() < 0.08)
-        face += lids(face, mean, eye, float(np.clip(shut + wink + rng.normal(0, 0.05), -0.4, 1.0)))
+        face += lids(face, mean, side, float(np.clip(shut + wink + rng.normal(0, 0.05), -0.4, 1.0)))
     face += jaw_drop(mean, jaw)
     return face.astype(np.float32), bool(jaw > 0.03)
 
@@ -219,7 +213,7 @@ def lips(mean: Array, rng: np.random.Generator) -> Array:
     upper lip raised, the lips pressed together or out."""
     moved = np.zeros((478, 3))
     width, height = rng.normal(0, 0.03) - rng.uniform(0, 0.08) * (rng.random() < 0.12), rng.normal(0, 0.03)
-    for corner, side in ((61, -1), (291, 1)):
+    for corner, side in zip(landmarks.MOUTH_CORNERS, (-1, 1)):
         out, rise = width + rng.normal(0, 0.015), height + rng.normal(0, 0.018)
         moved += near(mean, mean[corner], 0.16) * [side * out, rise, 0.3 * out]
     middle = mean[[13, 14]].mean(0)
@@ -242,12 +236,12 @@ def jaw_drop(mean: Array, amount: float) -> Array:
     return np.asarray(amount * share[:, None] * np.array([0, 1, 0.35]))
 
 
-def lids(face: Array, mean: Array, eye: Array, shut: float) -> Array:
-    """(478, 3) displacement that closes an eye by the share `shut` (less than 0 opens it further): the upper lid goes
-    to the lower one, the skin above follows, lower lid, corners and brow stay (radial basis interpolation)."""
-    upper, lower = eye[1:8], eye[:8:-1]
-    brow = np.array([70, 63, 105, 66, 107] if eye[0] == 33 else [300, 293, 334, 296, 336])
-    held = np.concatenate([upper, lower, eye[[0, 8]], brow])
+def lids(face: Array, mean: Array, side: int, shut: float) -> Array:
+    """(478, 3) displacement that closes the left (0) or right (1) eye by the share `shut`, or opens it further (below
+    0): the upper lid goes to the lower one, the skin above follows, lower lid, corners and brow stay (radial basis
+    interpolation)."""
+    upper, lower = landmarks.LIDS[side]
+    held = np.concatenate([upper, lower, landmarks.EYE_CORNERS[side], landmarks.BROWS[side][:5]])
     wish = np.zeros((len(held), 3))
     wish[:7] = shut * 0.97 * (face[lower] - face[upper])
     gap = mean[:, None] - mean[held]

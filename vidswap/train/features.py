@@ -22,15 +22,25 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import IterableDataset
 
-from vidswap.face import geometry
-from vidswap.read.features import EYE_WIDE, EYES, MOUTH, MOUTH_WIDE, SIZE, drawn_along, patch_transform, pull
+from vidswap.face import geometry, landmarks
+from vidswap.read.features import (
+    EYE_POINTS,
+    EYE_WIDE,
+    MOUTH_POINTS,
+    MOUTH_WIDE,
+    SIZE,
+    drawn_along,
+    patch_transform,
+    pull,
+)
 from vidswap.train import damage, redraw
-from vidswap.train.faces import Array, Augmentation, Faces, load_faces, moved, near, rounds
+from vidswap.train.faces import Augmentation, Faces, load_faces, moved, near, rounds
 from vidswap.train.mesh import Residual, batches, wing
 from vidswap.train.mesh import Schedule as MeshPlan
+from vidswap.types import Array
 
 DETAIL = 110.0  # pixels between the eyes of the pictures kept: a patch is at most a little finer
-# Places in EYES[0]: lids above one another, corners, brow over lid; in MOUTH: lips above one another, corners.
+# Places in EYE_POINTS[0]: lids above one another, corners, brow over lid; in MOUTH_POINTS: lips, corners.
 EYE_GAPS = np.array([*((k, 16 - k) for k in range(1, 8)), (0, 8), (18, 4), (17, 2), (19, 6), (23, 4), (16, 0), (20, 8)])
 MOUTH_GAPS = np.array([*((k, 20 - k) for k in range(1, 10)), *((20 + k, 40 - k) for k in range(1, 10)), (0, 10),
                        (20, 30), (5, 25), (15, 35)])  # fmt: skip
@@ -100,16 +110,17 @@ class Stream(IterableDataset[tuple[Tensor, ...]]):
         target, _ = moved(other, mean, self.augmentation, rng)
         opened = lip_gap(target, mean) - lip_gap(mesh, mean) > 0.01
         views = []
-        for part, wide, flip in ((EYES[0], EYE_WIDE, False), (EYES[1], EYE_WIDE, True), (MOUTH, MOUTH_WIDE, None)):
+        left, right = EYE_POINTS
+        for part, wide, flip in ((left, EYE_WIDE, False), (right, EYE_WIDE, True), (MOUTH_POINTS, MOUTH_WIDE, None)):
             mirror = bool(rng.random() < 0.5) if flip is None else flip
             plain = patch_transform(target, mean, part, wide, mirror)
             to_patch = erred(plain, wide, rng)
             points = geometry.apply(to_patch, target)
             rgb = patch(self.faces, index, points, to_patch, rng)
             if opened and flip is None:
-                rgb = (dim_mouth if rng.random() < 0.5 else damage.mouth)(rgb, points[geometry.INNER_LIPS, :2], rng)
+                rgb = (dim_mouth if rng.random() < 0.5 else damage.mouth)(rgb, points[landmarks.INNER_LIPS, :2], rng)
             rgb, points = shown(rgb, points, self.faces, rng), points[:, :2]
-            views.append((rgb, points[self.faces.mirror][MOUTH] if mirror and flip is None else points[part]))
+            views.append((rgb, points[self.faces.mirror][MOUTH_POINTS] if mirror and flip is None else points[part]))
         eyes, spots = (np.stack(parts) for parts in zip(*views[:2]))
         whole = (eyes.transpose(0, 3, 1, 2), spots, views[2][0].transpose(2, 0, 1), views[2][1])
         return tuple(torch.from_numpy(np.ascontiguousarray(part)) for part in whole)
@@ -130,7 +141,7 @@ def parted(mesh: Array, mean: Array, spread: Array, rng: np.random.Generator) ->
     goal, power = face.copy(), rng.uniform(2, 7)
     for first, amount in ((0, -rng.uniform(0, 0.035)), (10, rng.uniform(0, 0.07))):
         for start in (0, 20):
-            row = MOUTH[start + np.arange(first, first + 11) % 20]
+            row = MOUTH_POINTS[start + np.arange(first, first + 11) % 20]
             along = np.linspace(-1, 1, 11)
             goal[row, 1] += amount * (1 - np.abs(along) ** power)
     return geometry.posed(drawn_along(face, goal, spread), pose)
@@ -158,10 +169,9 @@ def squinted(mesh: Array, mean: Array, rng: np.random.Generator) -> Array:
     pose = geometry.face_pose(mesh, mean)
     face = geometry.normalised(mesh, pose)
     share = rng.uniform(-0.1, 0.5)
-    for eye in (geometry.LEFT_EYE, geometry.RIGHT_EYE):
-        upper, lower = eye[1:8], eye[:8:-1]
+    for corners, (upper, lower) in zip(landmarks.EYE_CORNERS, landmarks.LIDS):
         lift = share * np.linalg.norm(face[upper] - face[lower], axis=1).mean()
-        below = np.where(mean[:, 1] > mean[eye[[0, 8]], 1].mean(), near(mean, mean[lower].mean(0), 0.1)[:, 0], 0)
+        below = np.where(mean[:, 1] > mean[[*corners], 1].mean(), near(mean, mean[lower].mean(0), 0.1)[:, 0], 0)
         face[:, 1] -= lift * below
     return geometry.posed(face, pose)
 
@@ -202,11 +212,11 @@ def shown(rgb: Array, points: Array, faces: Faces, rng: np.random.Generator) -> 
 def glasses(rgb: Array, points: Array, rng: np.random.Generator) -> Array:
     """Rims around both eyes, (S, S, 3) uint8, and at times a tint or a reflection in the glass."""
     rim, glass = np.zeros((2, SIZE, SIZE), np.uint8)
-    unit = float(np.linalg.norm(points[33, :2] - points[263, :2]))
+    unit = float(np.linalg.norm(np.subtract(*points[[*landmarks.OUTER_CORNERS], :2])))
     axes = unit * np.array([rng.uniform(0.22, 0.32), rng.uniform(0.13, 0.25)])
     drop = unit * np.array([0, rng.uniform(-0.02, 0.08)])
     thick = max(1, round(unit * rng.uniform(0.01, 0.06)))
-    for eye in (geometry.LEFT_EYE, geometry.RIGHT_EYE):
+    for eye in landmarks.EYES:
         middle = points[eye, :2].mean(0) + drop
         box = (tuple(map(float, middle)), tuple(map(float, 2 * axes)), 0.0)
         cv2.ellipse(glass, box, 255, -1, cv2.LINE_AA)

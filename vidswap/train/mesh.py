@@ -23,12 +23,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, IterableDataset
 
-from vidswap.face import geometry
-from vidswap.read.features import OUTER_LIPS
+from vidswap.face import landmarks
 from vidswap.train.faces import Augmentation, Faces, load_faces, nothing, rounds, sample
 
 SIZE, GRID = 128, 32
-BROWS = np.array([70, 63, 105, 66, 107, 46, 53, 52, 65, 55, 300, 293, 334, 296, 336, 276, 283, 282, 295, 285])
 # Pairs whose distance is an expression: lips, lids, mouth corners, brows over eyes.
 PAIRS = np.array([(13, 14), (82, 87), (312, 317), (78, 308), (61, 291), (0, 17), (159, 145), (160, 144), (158, 153),
                   (386, 374), (387, 373), (385, 380), (105, 159), (334, 386), (66, 158), (296, 385)])  # fmt: skip
@@ -158,11 +156,11 @@ def shapes(faces: Faces, augmentation: Augmentation, rank: int, rng: np.random.G
 def importance() -> Tensor:
     """(478, 3): how much each coordinate counts; what carries expression counts more, depth less."""
     weight = np.ones((478, 3), np.float32)
-    weight[geometry.OVAL] = 1.3
-    weight[BROWS] = 2.0
-    for lips in (geometry.INNER_LIPS, OUTER_LIPS):
+    weight[landmarks.OVAL] = 1.3
+    weight[np.concatenate(landmarks.BROWS)] = 2.0
+    for lips in (landmarks.INNER_LIPS, landmarks.OUTER_LIPS):
         weight[lips] = 3.0
-    for eye in (geometry.LEFT_EYE, geometry.RIGHT_EYE, *geometry.IRISES):
+    for eye in (*landmarks.EYES, *landmarks.IRISES):
         weight[eye] = 3.0
     weight[:, 2] *= 0.25
     return torch.from_numpy(weight / weight.mean())

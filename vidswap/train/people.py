@@ -14,7 +14,7 @@ from itertools import pairwise
 import cv2
 import numpy as np
 
-from vidswap.face import geometry
+from vidswap.face import geometry, landmarks
 from vidswap.train.faces import closed
 from vidswap.types import Array
 
@@ -27,7 +27,7 @@ FIVE = np.array(
 RINGS = ((1.25, 0.15), (1.7, 0.4), (2.4, 0.7))  # around the face: times the oval, pushed back (eye distances)
 MOUTH = np.array([61, 291, 13, 14, 0, 17, 78, 308, 84, 314, 37, 267, 152, 148, 377, 18, 200, 57, 287])
 EYELIDS = np.array([159, 145, 386, 374, 160, 158, 144, 153, 385, 387, 380, 373])
-BROWS = np.array([70, 63, 105, 66, 107, 336, 296, 334, 293, 300])
+BROWS = np.concatenate([brow[:5] for brow in landmarks.BROWS])
 REACH = ((MOUTH, 0.22), (EYELIDS, 0.08), (BROWS, 0.15))  # a region's points and how far its motion pulls the skin
 
 
@@ -61,8 +61,8 @@ def anatomy(mean: Array, triangles: Array, shapes: Array) -> Anatomy:
 
 
 def _ring_triangles() -> Array:
-    count = len(geometry.OVAL)
-    rows = [geometry.OVAL, *(478 + r * count + np.arange(count) for r in range(len(RINGS)))]
+    count = len(landmarks.OVAL)
+    rows = [landmarks.OVAL, *(478 + r * count + np.arange(count) for r in range(len(RINGS)))]
     strips = []
     for near, far in pairwise(rows):
         near_next, far_next = np.roll(near, -1), np.roll(far, -1)
@@ -86,7 +86,7 @@ def _motion(shapes: Array, points: Array, reach: float) -> tuple[Array, Array]:
 
 def ringed(shape: Array) -> Array:
     """(478, 3) -> (P, 3): the face with rings of hair and surroundings around its oval."""
-    oval = shape[geometry.OVAL]
+    oval = shape[landmarks.OVAL]
     middle = oval.mean(0)
     back = np.array([0, 0, 1], np.float32)
     rings = [middle + grow * (oval - middle) + push * back for grow, push in RINGS]

@@ -7,7 +7,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from vidswap.face.geometry import Array
+from vidswap.types import Array
 
 Random = np.random.Generator
 

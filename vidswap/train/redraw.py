@@ -5,9 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from vidswap.face import geometry
-
-Array = geometry.Array
+from vidswap.types import Array
 
 
 def fetch_map(source: Array, target: Array, triangles: Array, back: Array, size: int) -> tuple[Array, Array]:

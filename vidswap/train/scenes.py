@@ -15,8 +15,7 @@ import cv2
 import numpy as np
 from scipy.interpolate import LinearNDInterpolator
 
-from vidswap.face import geometry
-from vidswap.face.geometry import Array
+from vidswap.face import geometry, landmarks
 from vidswap.train.props import (
     Random,
     blob,
@@ -31,6 +30,7 @@ from vidswap.train.props import (
     soften,
     stencil,
 )  # fmt: skip
+from vidswap.types import Array
 
 # Tiles with further people in them or a label beside the face, as a second detector (YuNet) told.
 CROWDED = frozenset([37, 48, 97, 100, 210, 231, 275, 299, 316, 341, 346, 403, 422, 440, 447, 496, 499, 512, 526, 640,
@@ -93,11 +93,11 @@ def turned(rgb: Array, mesh: Array, yaw: float, pitch: float) -> tuple[Array, Ar
     """The head turned in space by two angles (radians): mesh warp of the picture, the surroundings held in place."""
     middle = mesh.mean(0)
     flat = mesh - middle
-    flat[:, 2] -= flat[geometry.OVAL, 2].mean()
+    flat[:, 2] -= flat[landmarks.OVAL, 2].mean()
     cy, sy, cp, sp = np.cos(yaw), np.sin(yaw), np.cos(pitch), np.sin(pitch)
     spin = np.array([[cy, 0, sy], [0, 1, 0], [-sy, 0, cy]]) @ np.array([[1, 0, 0], [0, cp, -sp], [0, sp, cp]])
     after = (flat @ spin.T + mesh.mean(0)).astype(np.float32)
-    oval = geometry.OVAL[::3]
+    oval = landmarks.OVAL[::3]
     held = [mesh[oval, :2] + (mesh[oval, :2] - middle[:2]) * far for far in (1.2, 4.0, 12.0)]
     half = (mesh[oval, :2] + after[oval, :2]) / 2 + (mesh[oval, :2] - middle[:2]) * 0.5
     source = np.concatenate([mesh[:468:3, :2], mesh[oval, :2] * 1.5 - middle[:2] * 0.5, *held])

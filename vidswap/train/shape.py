@@ -6,23 +6,25 @@ from pathlib import Path
 
 import numpy as np
 
-from vidswap.face import geometry
+from vidswap.face import geometry, landmarks
+from vidswap.types import Array
 
 
-def mean_face(meshes: geometry.Array, rounds: int = 4) -> geometry.Array:
+def mean_face(meshes: Array, rounds: int = 4) -> Array:
     """Generalised Procrustes mean (Gower 1975) of (N, 478, 3) meshes, symmetric, outer eye corners one unit apart."""
     mean = meshes[0].astype(np.float64)
     for _ in range(rounds):
         mean = np.median([geometry.normalised(m, geometry.face_pose(m, mean)) for m in meshes], axis=0)
-        mean = mean - mean[geometry.RIGID].mean(0)
-        mean /= np.linalg.norm(mean[33] - mean[263])
+        mean = mean - mean[landmarks.RIGID].mean(0)
+        mean /= np.linalg.norm(np.subtract(*mean[[*landmarks.OUTER_CORNERS]]))
     return upright(mean)
 
 
-def upright(mean: geometry.Array) -> geometry.Array:
+def upright(mean: Array) -> Array:
     """The mean face turned so that the eye corners lie on x and the forehead stands above the chin."""
-    x = mean[263] - mean[33]
-    y = mean[152] - mean[10]
+    left, right = mean[[*landmarks.OUTER_CORNERS]]
+    x = right - left
+    y = mean[landmarks.CHIN] - mean[landmarks.FOREHEAD]
     x = x / np.linalg.norm(x)
     y = y - x * (x @ y)
     y = y / np.linalg.norm(y)

@@ -26,11 +26,11 @@ from vidswap.face import geometry
 from vidswap.face import raster as surface
 from vidswap.face import relight as match
 from vidswap.face.expression import Blend, likeness
-from vidswap.face.geometry import Array
 from vidswap.swap.engines import embedded, warp
 from vidswap.train import damage
 from vidswap.train.detector import Say, quiet
 from vidswap.train.faces import Faces, load_faces, rotated
+from vidswap.types import Array
 
 SIGMA_MIN, SIGMA_MAX = 0.03, 0.4
 CHANNELS = (64, 128, 192)

@@ -18,7 +18,6 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pixel_shuffle, pixel_unshuffle
 
-from vidswap.face.geometry import Array
 from vidswap.face.raster import Surface
 from vidswap.face.relight import LUMA
 from vidswap.keys import key_of, packages
@@ -28,7 +27,7 @@ from vidswap.swap.engine import Needs
 from vidswap.swap.engines import warp
 from vidswap.swap.network import network_in, tried, unusable
 from vidswap.swap.sampler import Denoise, low_band, noise, sample, schedule, smooth_latents
-from vidswap.types import Crops, Identity, Swapped
+from vidswap.types import Array, Crops, Identity, Swapped
 
 NEEDS = Needs(size=512, framing="aligned", window=16, overlap=4)
 SIDE = NEEDS.size // 2

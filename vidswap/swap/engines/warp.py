@@ -15,16 +15,15 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from vidswap.face import geometry
+from vidswap.face import geometry, landmarks
 from vidswap.face import relight as match
 from vidswap.face.expression import Blend, Likeness, likeness, perform
-from vidswap.face.geometry import Array
 from vidswap.face.raster import Drawing, Surface, draw, surface, texture, with_ring
 from vidswap.keys import key_of, packages
-from vidswap.models.registry import digests, path_to
+from vidswap.models.registry import digests
 from vidswap.settings import SwapSettings
 from vidswap.swap.engine import Needs
-from vidswap.types import Crops, Identity, Swapped
+from vidswap.types import Array, Crops, Identity, Swapped
 
 LIGHT = match.LightSettings()
 NEEDS = Needs(size=512, framing="aligned", window=16, overlap=4)
@@ -170,7 +169,7 @@ def with_skin(photo: Array, alike: Array) -> Array:
 def covered(mask: Array, mesh: Array) -> Array:
     """(S, S) float32: 1 where the mask leaves a hole inside the outline of the face, soft at the edges."""
     outline = np.zeros(mask.shape, np.uint8)
-    cv2.fillPoly(outline, [np.round(mesh[geometry.OVAL, :2]).astype(np.int32)], 1)
+    cv2.fillPoly(outline, [np.round(mesh[landmarks.OVAL, :2]).astype(np.int32)], 1)
     inner = cv2.erode(outline, np.ones((len(mask) // 32 | 1,) * 2, np.uint8))
     hole = inner * (1 - mask)
     if hole.max() < 0.05:
@@ -181,5 +180,5 @@ def covered(mask: Array, mesh: Array) -> Array:
 
 def open(settings: SwapSettings, cache: Path | None = None) -> Warp:
     """The engine; `steps`, `seed`, `smooth` and a cache mean nothing to it. Raises ModelError."""
-    data = np.load(path_to("face"))
-    return Warp(surface(data["mean"], data["triangles"]), likeness(data["mean"], Blend()))
+    mean = landmarks.mean_face()
+    return Warp(surface(mean, landmarks.triangles()), likeness(mean, Blend()))
