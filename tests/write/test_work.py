@@ -243,6 +243,25 @@ def test_only_resumable_segments_are_left_behind(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize(("key", "resume"), [("one", True), ("two", True), ("one", False)])
+def test_what_was_paid_for_outlasts_an_error_and_another_key(tmp_path, key, resume):
+    out, paid = tmp_path / "out.mp4", folder_of(tmp_path / "out.mp4") / "tickets" / "paid.ticket"
+
+    def fail():
+        with open_work(out) as folder:
+            work = WorkFolder(folder, "one", 0, LENGTH)
+            work.tickets.mkdir()
+            paid.touch()
+            raise EngineError("the second shot was refused")
+
+    with pytest.raises(EngineError):
+        fail()
+    with open_work(out) as folder:
+        assert WorkFolder(folder, key, 0, LENGTH, resume=resume).tickets == paid.parent
+        assert paid.exists()
+    assert not folder_of(out).exists()
+
+
 def test_what_the_system_refuses_is_told_with_what_to_do(tmp_path):
     for error, said, hint in ((28, "No space left", "space"), (13, "Permission denied", "permissions")):
         with pytest.raises(OutputError, match=said) as caught, as_output_error(tmp_path / "out.mp4"):

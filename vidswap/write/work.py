@@ -36,6 +36,8 @@ from vidswap.write.answers import Answers
 Packet = tuple[bytes, int, bool]  # payload; pts in the clip's unit since its segment began; can decoding begin there
 MADE = "made"  # stem of the result, until it is whole
 MARK, LOCK = "vidswap", "lock"  # files by which a work folder is known, and held
+TICKETS = "tickets"  # the folder of what was paid for: another render of this output needs it too
+WORTH = ("*.json", "answers/sealed", f"{TICKETS}/*.ticket")  # what another render goes on from
 MARKED = b"A work folder of vidswap: it goes when the result is finished.\n"
 _LONG = 100  # bytes of a name from which on its digest stands for it: some drives take names of 143
 _NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL)  # of a drive that has none
@@ -93,7 +95,7 @@ def digest(content: bytes) -> str:
 class WorkFolder:
     """The folder of one render that begins at frame `start`: its finished segments, each of `length` frames but the
     last. Those that are there and follow one another from `start` on are adopted, if `key` is theirs and unless
-    `resume` is False; all else is removed."""
+    `resume` is False; all else is removed but tickets."""
 
     def __init__(self, folder: Path, key: str, start: int, length: int, *, resume: bool = True) -> None:
         self.folder, self.start, self.length = folder, start, length
@@ -103,6 +105,11 @@ class WorkFolder:
         self.segments = list(self._found())
         self.answers = Answers(folder, start + length)
         self.go_back(self.reached)  # what was half written
+
+    @property
+    def tickets(self) -> Path:
+        """The folder for the tickets of whole-shot engines, and their answers (swap.tickets)."""
+        return self.folder / TICKETS
 
     @property
     def reached(self) -> int:
@@ -191,8 +198,8 @@ def folder_of(out: Path) -> Path:
 @contextmanager
 def open_work(out: Path, kept: bool = True, report: Callable[[str], object] = lambda _: None) -> Iterator[Path]:
     """The work folder of `out`, for this process alone; where the drive has no locks, `report` is told so. It is
-    removed at the end unless something was raised, there are finished segments in it, and they are to be `kept`. Raises
-    OutputError where another render of `out` is under way, or the folder is not ours, or cannot be made."""
+    removed at the end unless something was raised, there are finished segments or tickets in it, and they are to be
+    `kept`. Raises OutputError where another render of `out` is under way, the folder is not ours, or cannot be made."""
     folder, gone = folder_of(out), True
     with as_output_error(out):
         lock = _locked(folder, out, report)
@@ -201,7 +208,7 @@ def open_work(out: Path, kept: bool = True, report: Callable[[str], object] = la
             write_whole(folder / MARK, MARKED)
         yield folder
     except BaseException:
-        gone = not kept or not any((*folder.glob("*.json"), *folder.glob("answers/sealed")))
+        gone = not kept or not any(any(folder.glob(left)) for left in WORTH)
         raise
     finally:
         if gone:
@@ -267,9 +274,11 @@ def _refuse_foreign(folder: Path) -> None:
 
 def _clear(folder: Path) -> None:
     for path in folder.iterdir():
+        if path.name in (LOCK, MARK, TICKETS):
+            continue
         if path.is_dir() and not path.is_symlink():  # pictures, half of which are there
             shutil.rmtree(path)
-        elif path.name not in (LOCK, MARK):
+        else:
             path.unlink()
 
 
