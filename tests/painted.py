@@ -1,12 +1,13 @@
 """A drawn person: the mean face with paint on it, in any pose, so that engines can be tested without a photo."""
 
+from collections.abc import Iterator
+
 import cv2
 import numpy as np
 import pytest
 
 from vidswap.face import geometry, landmarks
 from vidswap.face import raster as surface
-from vidswap.settings import SwapSettings
 from vidswap.swap.engines import warp
 from vidswap.types import Consent, Crops, Identity
 
@@ -18,8 +19,9 @@ def turn(yaw: float) -> np.ndarray:
 
 
 @pytest.fixture(scope="session")
-def engine() -> warp.Warp:
-    return warp.open(SwapSettings(engine="warp"))
+def engine() -> Iterator[warp.Warp]:
+    with warp.load(warp.Settings()) as opened:
+        yield opened
 
 
 @pytest.fixture(scope="session")

@@ -19,7 +19,7 @@ from vidswap.progress import Progress
 from vidswap.read.clip import frames, open_clip
 from vidswap.render import Job, Made, make
 from vidswap.settings import WriteSettings
-from vidswap.swap.engine import Needs
+from vidswap.swap.engine import Advance, Needs
 from vidswap.types import Consent, Crops, Identity, Shot, Swapped, TrackPart
 from vidswap.write.work import WorkFolder, open_work
 
@@ -39,14 +39,14 @@ def write_plan(path: Path, name: str, facts: Facts, shots: Sequence[Shot], track
 class Echo:
     """An engine whose answer is a grey that depends on all it was handed, and on all its answers before."""
 
-    key = "echo"
+    key, exact = "echo", True
 
     def __init__(self, window: int, overlap: int) -> None:
         self.needs = Needs(16, "aligned", window, overlap)
 
-    def swap(self, crops: Crops, identity: Identity, previous: Swapped | None) -> Swapped:
-        before = 17 if previous is None or previous.latents is None else int(previous.latents[0])
-        grey = (31 * before + int(crops.rgb.sum()) + crops.start) % 251
+    def swap(self, crops: Crops, identity: Identity, before: Swapped | None, progress: Advance) -> Swapped:
+        last = 17 if before is None or before.latents is None else int(before.latents[0])
+        grey = (31 * last + int(crops.rgb.sum()) + crops.start) % 251
         return Swapped(crops, np.full_like(crops.rgb, grey), crops.mask, np.array([grey]))
 
 

@@ -58,7 +58,7 @@ def test_the_face_becomes_the_selfies_and_all_else_stays(tmp_path, engine):
 
 def test_equal_seeds_give_equal_films(tmp_path):
     def pixels(name: str) -> np.ndarray:
-        choice = Settings(ReadSettings(end=time_point("0.2")), SwapSettings("embedded", steps=1, seed=3))
+        choice = Settings(ReadSettings(end=time_point("0.2")), SwapSettings("embedded", {"seed": 3}))
         swap_clip(CLIP, SELFIE, "self", tmp_path / name, settings=choice)
         return np.stack([frame.rgb for frame in frames(open_clip(tmp_path / name))])
 

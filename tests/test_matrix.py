@@ -27,7 +27,7 @@ from vidswap.progress import Progress
 from vidswap.read.clip import frames, open_clip
 from vidswap.render import Job, make
 from vidswap.settings import WriteSettings
-from vidswap.swap.engine import Needs
+from vidswap.swap.engine import Advance, Needs
 from vidswap.types import Consent, Crops, Identity, Shot, Swapped, TrackPart
 from vidswap.write.film import check_writable
 from vidswap.write.work import WorkFolder, open_work
@@ -72,10 +72,10 @@ class Case:
 class Paint:
     """An engine that lays one colour over the face."""
 
-    key = "matrix"
+    key, exact = "matrix", True
     needs = Needs(16, "aligned", 4, 1)
 
-    def swap(self, crops: Crops, identity: Identity, previous: Swapped | None) -> Swapped:
+    def swap(self, crops: Crops, identity: Identity, before: Swapped | None, progress: Advance) -> Swapped:
         return Swapped(crops, np.full_like(crops.rgb, (255, 0, 200)), (crops.mask > 0.5).astype(np.float32))
 
 

@@ -16,8 +16,9 @@ from vidswap.cli import main as cli
 from vidswap.errors import ConsentError, EngineError, ModelError, OutputError
 from vidswap.models.registry import ROOT
 from vidswap.settings import ReadSettings, Settings, SwapSettings, WriteSettings
-from vidswap.swap.engine import Needs, open_engine
+from vidswap.swap.engine import Needs, load_engine
 from vidswap.timepoint import time_point
+from vidswap.types import EngineChoice
 
 SAMPLES = Path(__file__).parents[1] / "samples"
 FACE = ["--face", "me.png", "--consent", "self", "--engine", "warp"]
@@ -152,8 +153,8 @@ def test_an_ending_that_is_added_is_said_and_so_is_a_folder(tmp_path):
     clip, face = SAMPLES / "clip.mp4", SAMPLES / "selfie.jpg"
     done = pipeline.swap_clip(clip, face, "self", tmp_path / "out", settings=Settings(read, SwapSettings("warp")))
     assert done.out == tmp_path / "out.mp4"
-    with av.open(str(done.out)) as made:
-        assert f"engine: warp {open_engine(SwapSettings('warp')).key};" in made.metadata["comment"]
+    with av.open(str(done.out)) as made, load_engine(EngineChoice("warp")) as engine:
+        assert f"engine: warp {engine.key};" in made.metadata["comment"]
     assert any("has no ending" in note and "out.mp4" in note for note in done.notes)
     (tmp_path / "folder").mkdir()
     with pytest.raises(OutputError, match="is a folder") as caught:
@@ -163,9 +164,9 @@ def test_an_ending_that_is_added_is_said_and_so_is_a_folder(tmp_path):
 
 def test_an_engine_that_is_handed_in_fails_in_words_too(tmp_path):
     class Mine:
-        key, needs = "mine", Needs(64, "aligned", 4, 1)
+        key, exact, needs = "mine", True, Needs(64, "aligned", 4, 1)
 
-        def swap(self, crops, identity, previous):
+        def swap(self, crops, identity, before, progress):
             raise KeyError("lora")
 
     read = ReadSettings(end=time_point("2f"))

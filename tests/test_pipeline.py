@@ -19,7 +19,7 @@ from vidswap.face.geometry import posed
 from vidswap.face.landmarks import mean_face
 from vidswap.progress import Progress
 from vidswap.settings import ReadSettings
-from vidswap.swap.engine import Needs
+from vidswap.swap.engine import Advance, Needs
 from vidswap.threads import Layer, relay
 from vidswap.timepoint import time_point
 from vidswap.types import Clip, Consent, Crops, Frame, Identity, Shot, Swapped, TrackPart
@@ -31,14 +31,14 @@ SOMEONE = Identity((np.zeros((8, 8, 3), np.uint8),), (MEAN,), np.ones(4, np.floa
 class Mirror:
     """An engine that hands the crops back, and remembers what it was handed."""
 
-    key = "mirror"
+    key, exact = "mirror", True
 
     def __init__(self, window: int, overlap: int) -> None:
         self.needs = Needs(16, "aligned", window, overlap)
         self.calls: list[tuple[Crops, Swapped | None]] = []
 
-    def swap(self, crops: Crops, identity: Identity, previous: Swapped | None) -> Swapped:
-        self.calls.append((crops, previous))
+    def swap(self, crops: Crops, identity: Identity, before: Swapped | None, progress: Advance) -> Swapped:
+        self.calls.append((crops, before))
         return Swapped(crops, crops.rgb, crops.mask)
 
 

@@ -61,7 +61,7 @@ def test_the_readmes_program_has_types_and_misuse_is_seen(tmp_path):
 
 def test_every_public_name_is_there_and_told():
     assert set(vidswap.__all__) <= set(dir(vidswap))
-    wanted = {"swap_clip", "plan_clip", "evaluate_clip", "Settings", "ReadSettings", "SwapSettings", "open_engine"}
+    wanted = {"swap_clip", "plan_clip", "evaluate_clip", "Settings", "ReadSettings", "SwapSettings", "load_engine"}
     assert wanted <= set(vidswap.__all__)
     for name in vidswap.__all__:
         assert getattr(vidswap, name) is not None
@@ -101,7 +101,7 @@ def test_a_command_without_a_desktops_libraries_says_one_line(tmp_path):
     ("torch", "OSError('libgomp.so.1: cannot open')", "cannot be loaded: libgomp.so.1: cannot open"),
 ])  # fmt: skip
 def test_any_library_that_is_missing_or_will_not_load_is_an_install_error(name, error, said):
-    run = "from vidswap import SwapSettings, open_engine, swap_clip; open_engine(SwapSettings())"
+    run = "from vidswap import EngineChoice, load_engine, swap_clip\nwith load_engine(EngineChoice('embedded')): pass"
     found = broken(name, error, run)
     assert "vidswap.errors.InstallError: " in found.stderr
     assert said in found.stderr.splitlines()[-1]

@@ -166,11 +166,11 @@ class Counting(Echo):
 
     asked, stops = 0, 3
 
-    def swap(self, crops, identity, previous):
+    def swap(self, crops, identity, before, progress):
         if self.asked == self.stops:
             raise self.error
         self.asked += 1
-        return super().swap(crops, identity, previous)
+        return super().swap(crops, identity, before, progress)
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), EngineError("no", "hint")], ids=["Ctrl-C", "failure"])

@@ -34,10 +34,10 @@ if TYPE_CHECKING:
     from vidswap.read.faces import open_faces
     from vidswap.read.identity import load_identity
     from vidswap.settings import ReadSettings, Settings, SwapSettings, WriteSettings
-    from vidswap.swap.engine import Engine, open_engine
+    from vidswap.swap.engine import Engine, load_engine
     from vidswap.timepoint import TimePoint
     from vidswap.trust.consent import load_consent
-    from vidswap.types import Consent
+    from vidswap.types import Consent, EngineChoice
     from vidswap.write.cast import Cast, Row
 
 __version__ = "0.1.0"
@@ -47,6 +47,7 @@ __all__ = [
     "Consent",
     "ConsentError",
     "Engine",
+    "EngineChoice",
     "EngineError",
     "Evaluation",
     "IdentityError",
@@ -70,8 +71,8 @@ __all__ = [
     "cast_clip",
     "evaluate_clip",
     "load_consent",
+    "load_engine",
     "load_identity",
-    "open_engine",
     "open_faces",
     "plan_clip",
     "swap_clip",
@@ -92,9 +93,9 @@ _HOMES = MappingProxyType({
     "vidswap.read.faces": ("open_faces",),
     "vidswap.read.identity": ("load_identity",),
     "vidswap.settings": ("Settings", "ReadSettings", "SwapSettings", "WriteSettings"),
-    "vidswap.swap.engine": ("Engine", "open_engine"),
+    "vidswap.swap.engine": ("Engine", "load_engine"),
     "vidswap.trust.consent": ("load_consent",),
-    "vidswap.types": ("Consent",),
+    "vidswap.types": ("Consent", "EngineChoice"),
     "vidswap.write.cast": ("Cast", "Row"),
 })  # fmt: skip
 

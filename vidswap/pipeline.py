@@ -7,6 +7,7 @@ kept is the first pass's facts and the frames of one window, so memory does not 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -31,7 +32,7 @@ from vidswap.read.faces import open_faces
 from vidswap.read.identity import load_identity
 from vidswap.render import Job, Made, make, make_pictures
 from vidswap.settings import Place, ReadSettings, Settings, WriteSettings, check_kind, path_of
-from vidswap.swap.engine import Engine, fenced, open_engine
+from vidswap.swap.engine import Engine, fenced, load_engine
 from vidswap.timepoint import TimePoint
 from vidswap.trust.consent import REMOTE, SELF, SWAP, load_consent, permit
 from vidswap.trust.disclosure import labels
@@ -96,6 +97,7 @@ def swap_clip(
     `engine` swaps in place of the one that `settings` name. Raises the errors of errors.py, and no others."""
     check_call(settings, report)
     progress = Progress(report)
+    chosen = nullcontext(engine) if engine else load_engine(settings.swap.choice, settings.read.cache)
     source, photos, out = path_of("source", source), path_of("photos", photos), path_of("out", out)
     consent = consent if isinstance(consent, str | Consent) else path_of("consent", consent).absolute()
     with progress.stage("open"):
@@ -109,17 +111,18 @@ def swap_clip(
         permit(agreed, use)
         reader = open_faces(settings.read.face_pack)
         identity = load_identity(photos, agreed, reader)
-    with progress.stage("engine"):  # torch and the weights are the engine's own cost
-        engine = fenced(engine) if engine else open_engine(settings.swap, settings.read.cache)
-        if engine.needs.uploads:
-            permit(agreed, REMOTE)
     notes = [] if out == asked else [f"{asked} has no ending; the result is {out}, as the clip is"]
     notes += encoding.notes if encoding else ()
-    with open_work(out, report=notes.append) as folder, \
-            find_plan(clip, span, settings.read, partial(analyse, reader), progress) as plan:
+    with ExitStack() as life:
+        with progress.stage("engine"):  # torch and the weights are the engine's own cost
+            used = fenced(life.enter_context(chosen))
+            if used.needs.uploads:
+                permit(agreed, REMOTE)
+        folder = life.enter_context(open_work(out, report=notes.append))
+        plan = life.enter_context(find_plan(clip, span, settings.read, partial(analyse, reader), progress))
         span, tracks = plan.span, choose(plan.tracks, settings.read.person)
-        tags = labels(identity, f"{engine.name} {engine.key}", __version__, settings.swap.seed)
-        job = Job(clip, span, tracks, engine, identity, facts_of(plan, settings), tags)
+        tags = labels(identity, f"{used.name} {used.key}", __version__)
+        job = Job(clip, span, tracks, used, identity, facts_of(plan), tags)
         work = begun(job, encoding, out, folder, settings.write)
         made = make(job, out, encoding, work, progress) if encoding else make_pictures(job, out, work, progress)
     if settings.write.sheet:
@@ -239,11 +242,11 @@ def plan_clip(source: Place, out: Place, *, settings: Settings = Settings(), rep
     return Planned(out, len(plan.span), len(plan.shots), len(tracks), persons, size, clip.notes)
 
 
-def facts_of(plan: Plan, settings: Settings) -> dict[str, object]:
-    """What a render depends on beside identity and encoding: the clip, what was found in it, versions, settings."""
+def facts_of(plan: Plan) -> dict[str, object]:
+    """What a render depends on beside identity, engine and encoding: the clip, what was found in it, versions."""
     models = {name: [file.sha256 for file in model.files] for name, model in registry().items()}
     code = code_of(*CODE), packages(*PACKAGES)
-    return {"plan": plan.facts, "version": __version__, "code": code, "models": models, "swap": settings.swap}
+    return {"plan": plan.facts, "version": __version__, "code": code, "models": models}
 
 
 def moments(clip: Clip, out: Path, span: Shot, indices: Sequence[int]) -> Iterator[tuple[int, float, Array, Array]]:

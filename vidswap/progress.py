@@ -19,7 +19,7 @@ Report = Callable[[str, int, int], None]  # stage, done, total
 Item = TypeVar("Item")
 
 
-def quiet(_stage: str, _done: int, _total: int) -> None:
+def quiet(*_told: object) -> None:
     """A report that nobody hears."""
 
 

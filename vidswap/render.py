@@ -22,10 +22,10 @@ from vidswap.face.landmarks import mean_face
 from vidswap.keys import key_of
 from vidswap.media.encoder import Encoding, Picture
 from vidswap.plan.file import Track, subsample
-from vidswap.progress import Progress
+from vidswap.progress import Progress, quiet
 from vidswap.read.clip import frames, to_rgb
 from vidswap.swap.crops import AROUND, cut_crops, neutral_shape
-from vidswap.swap.engine import Engine, Needs
+from vidswap.swap.engine import Advance, Engine, Needs, Wrapped
 from vidswap.swap.windows import Window, windows
 from vidswap.threads import Call, beside, prefetch, relay
 from vidswap.types import Clip, Crops, Frame, Identity, Shot, Swapped, TrackPart
@@ -71,26 +71,17 @@ class Job:
 
 
 @dataclass(frozen=True)
-class Recalling:
+class Recalling(Wrapped):
     """An engine that is not asked what it answered already, in a render that was stopped before its first segment was
     finished."""
 
-    engine: Engine
     answers: Answers
 
-    @property
-    def needs(self) -> Needs:
-        return self.engine.needs
-
-    @property
-    def key(self) -> str:
-        return self.engine.key
-
-    def swap(self, crops: Crops, identity: Identity, previous: Swapped | None) -> Swapped:
+    def swap(self, crops: Crops, identity: Identity, before: Swapped | None, progress: Advance) -> Swapped:
         """Its answer, known or new. Raises EngineError."""
         known = self.answers.recall(crops)
         if known is None:
-            known = self.engine.swap(crops, identity, previous)
+            known = self.engine.swap(crops, identity, before, progress)
             self.answers.keep(known)
         return known
 
@@ -188,7 +179,7 @@ def calls_of(
                 before = previous.crops if previous else None
                 crops = cut_crops(inside, near, window, needs, neutral(), before=before)
             with progress.stage("engine"):
-                previous = engine.swap(crops, identity, previous)
+                previous = engine.swap(crops, identity, previous, quiet)
             remember(previous, window.stop, stop)
             return previous
 

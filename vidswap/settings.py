@@ -8,21 +8,25 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from numbers import Integral, Real
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Generic, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 
 from vidswap.errors import UsageError, quoted
 from vidswap.timepoint import ALLOWED, Time, TimePoint, as_time_point
+
+if TYPE_CHECKING:  # numpy comes with it, and --help need not wait for that
+    from vidswap.types import EngineChoice
 
 CODECS = ("h264", "hevc", "av1", "vp9", "prores", "ffv1", "mpeg4")
 PRESETS = ("ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow", "placebo")
 PEOPLE = "largest, all, or numbers shown by `vidswap cast`, such as 0 or 0,2"
 Place = str | os.PathLike[str]
+Pairs = tuple[tuple[str, Any], ...]
 _WHOLE = re.compile(r"[+-]?\d{1,20}", re.ASCII)
 _NUMBERS = re.compile("[0-9]{1,9}( *, *[0-9]{1,9})*")
 _RATE = re.compile(r"\d{1,9}(\.\d{1,12})?(/\d{1,9})?", re.ASCII)
@@ -39,8 +43,8 @@ class Setting(Generic[Given, Kept]):
         self.name = self.key = ""
 
     def __set_name__(self, owner: type, name: str) -> None:
-        self.key = name
-        self.name = f"`{owner.__name__.removesuffix('Settings').lower()}.{name}`"
+        section = owner.__name__.removesuffix("Settings").lower() or owner.__module__.rpartition(".")[2]
+        self.key, self.name = name, f"`{section}.{name}`"
 
     @overload
     def __get__(self, section: None, owner: type) -> Kept: ...
@@ -59,7 +63,7 @@ class Setting(Generic[Given, Kept]):
         vars(section)[self.key] = kept
 
 
-def _whole(low: int, high: int) -> Callable[[Any], int]:
+def whole(low: int, high: int) -> Callable[[Any], int]:
     def read(value: Any) -> int:
         if isinstance(value, str) and _WHOLE.fullmatch(value.strip()):
             value = int(value)
@@ -71,7 +75,7 @@ def _whole(low: int, high: int) -> Callable[[Any], int]:
     return read
 
 
-def _number(low: float, high: float) -> Callable[[Any], float]:
+def number(low: float, high: float) -> Callable[[Any], float]:
     def read(value: Any) -> float:
         number = float(value) if isinstance(value, (str, Real)) and not isinstance(value, bool) else None
         if number is None or not low <= number <= high:
@@ -97,13 +101,13 @@ def _rate(value: Any) -> Fraction:
 
 
 def _person(value: Any) -> str:
-    words = value if isinstance(value, str) else str(_whole(0, 10**9)(value))
+    words = value if isinstance(value, str) else str(whole(0, 10**9)(value))
     if words not in ("largest", "all") and not _NUMBERS.fullmatch(words):
         raise ValueError
     return words
 
 
-def _one_of(names: Sequence[str]) -> Callable[[Any], str]:
+def one_of(names: Sequence[str]) -> Callable[[Any], str]:
     def read(value: Any) -> str:
         if value not in names:
             raise ValueError
@@ -112,16 +116,25 @@ def _one_of(names: Sequence[str]) -> Callable[[Any], str]:
     return read
 
 
-def _word(value: Any) -> str:
+def word(value: Any) -> str:
     if not isinstance(value, str):
         raise ValueError
     return value
 
 
-def _flag(value: Any) -> bool:
+def flag(value: Any) -> bool:
     if not isinstance(value, bool):
         raise ValueError
     return value
+
+
+def _options(value: Any) -> Pairs:
+    """A mapping, or the pairs of one, in the order of their names."""
+    pairs = dict(value)
+    if not all(isinstance(name, str) for name in pairs):
+        raise ValueError
+    hash(tuple(pairs.values()))
+    return tuple(sorted(pairs.items()))
 
 
 def _path(value: Any) -> Path:
@@ -169,12 +182,17 @@ class ReadSettings:
 
 @dataclass(frozen=True)
 class SwapSettings:
-    """`steps` of the sampler (None: the engine's own best), `smooth` 0 (each frame alone) to 1 (steadiest)."""
+    """`engine`: its name; `options`: what of its own settings is not left as it is, such as {"steps": 2}: the engine
+    checks them (swap.engine.settings_of)."""
 
-    engine: Setting[str, str] = Setting(_word, "embedded (diffusion) or warp (geometry)", "embedded")
-    steps: Setting[int | None, int | None] = Setting(_whole(1, 100), "1 to 100", None)
-    seed: Setting[int, int] = Setting(_whole(0, 2**32 - 1), f"0 to {2**32 - 1}", 0)
-    smooth: Setting[float, float] = Setting(_number(0, 1), "0 to 1", 0.5)
+    engine: Setting[str, str] = Setting(word, "the name of an engine", "embedded")
+    options: Setting[Mapping[str, object] | Pairs, Pairs] = Setting(_options, "names of settings, and values", ())
+
+    @property
+    def choice(self) -> EngineChoice:
+        from vidswap.types import EngineChoice
+
+        return EngineChoice(self.engine, self.options)
 
 
 @dataclass(frozen=True)
@@ -184,13 +202,13 @@ class WriteSettings:
     `sheet` is where a before/after picture goes, None for none. `resume`: go on from where an earlier render of the
     same stopped. `segment`: frames that are finished at once."""
 
-    codec: Setting[str | None, str | None] = Setting(_one_of(CODECS), ", ".join(CODECS), None)
-    crf: Setting[int | None, int | None] = Setting(_whole(0, 63), "0 to 63", None)
-    preset: Setting[str | None, str | None] = Setting(_one_of(PRESETS), ", ".join(PRESETS), None)
-    lossless: Setting[bool, bool] = Setting(_flag, "True or False", False)
+    codec: Setting[str | None, str | None] = Setting(one_of(CODECS), ", ".join(CODECS), None)
+    crf: Setting[int | None, int | None] = Setting(whole(0, 63), "0 to 63", None)
+    preset: Setting[str | None, str | None] = Setting(one_of(PRESETS), ", ".join(PRESETS), None)
+    lossless: Setting[bool, bool] = Setting(flag, "True or False", False)
     sheet: Setting[Place | None, Path | None] = Setting(_path, "a path", None)
-    resume: Setting[bool, bool] = Setting(_flag, "True or False", True)
-    segment: Setting[int, int] = Setting(_whole(1, 100_000), "1 to 100000", 240)  # x264's own: shorter costs bytes
+    resume: Setting[bool, bool] = Setting(flag, "True or False", True)
+    segment: Setting[int, int] = Setting(whole(1, 100_000), "1 to 100000", 240)  # x264's own: shorter costs bytes
 
     def __post_init__(self) -> None:
         if self.crf is not None and self.lossless:

@@ -14,11 +14,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vidswap.plan.store import Cache
-from vidswap.settings import SwapSettings
 from vidswap.swap import network
-from vidswap.swap.engine import Fenced, open_engine
+from vidswap.swap.engine import load_engine
 from vidswap.swap.engines import embedded
 from vidswap.swap.network import DECISIVE, Trial
+from vidswap.types import EngineChoice
 
 TIMES = st.floats(1e-4, 1e2)
 
@@ -92,13 +92,13 @@ def test_the_engine_computes_in_what_was_quicker_and_its_key_says_so(
     monkeypatch: pytest.MonkeyPatch, trial: Trial, dtype: str
 ) -> None:
     monkeypatch.setattr(embedded, "tried", lambda _cache: trial)
-    engine = open_engine(SwapSettings("embedded"))
-    assert isinstance(engine, Fenced)
-    assert isinstance(engine.engine, embedded.Embedded)
-    assert {each.dtype for each in engine.engine.network.parameters()} == {getattr(torch, dtype)}
-    assert engine.engine.dtype == dtype
+    with load_engine(EngineChoice("embedded")) as engine:
+        assert {each.dtype for each in engine.engine.network.parameters()} == {getattr(torch, dtype)}
+        assert engine.engine.dtype == dtype
+        key = engine.key
     monkeypatch.setattr(embedded, "tried", lambda _cache: Trial(9.0, 1.0) if dtype == "bfloat16" else Trial(1.0, 9.0))
-    assert open_engine(SwapSettings("embedded")).key != engine.key
+    with load_engine(EngineChoice("embedded")) as engine:
+        assert engine.key != key
 
 
 @pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="an x86 processor made to look plainer")

@@ -9,7 +9,7 @@ from vidswap.errors import ConsentError
 from vidswap.measure.compare import MEASURED
 from vidswap.pipeline import swap_clip
 from vidswap.settings import Settings, SwapSettings
-from vidswap.swap.engine import Needs
+from vidswap.swap.engine import Advance, Needs
 from vidswap.trust.consent import BENCH, REMOTE, SELF, SWAP, load_consent, permit
 from vidswap.types import Consent, Crops, Identity, Swapped
 
@@ -91,10 +91,10 @@ def test_a_record_of_somebody_called_self_is_not_the_word_self() -> None:
 class Far:
     """An engine on another machine."""
 
-    key = "remote"
+    key, exact = "remote", False
     needs = Needs(64, "aligned", 4, 1, uploads=True)
 
-    def swap(self, crops: Crops, identity: Identity, previous: Swapped | None) -> Swapped:
+    def swap(self, crops: Crops, identity: Identity, before: Swapped | None, progress: Advance) -> Swapped:
         raise AssertionError("a face left this machine")
 
 

@@ -20,10 +20,10 @@ def identity(**consent):
 
 def test_comment_says_all():
     told = labels(
-        identity(subject="Ada", record="ada.toml", uses=("film", "ad"), until=date(2030, 1, 2)), "warp", "9.9", 7
+        identity(subject="Ada", record="ada.toml", uses=("film", "ad"), until=date(2030, 1, 2)), "warp", "9.9"
     )
     assert told["comment"].startswith("AI-generated: face swap (vidswap 9.9)")
-    for word in ("warp", "Ada", "ada.toml", "film, ad", "2030-01-02", "7", "compositeWithTrainedAlgorithmicMedia"):
+    for word in ("warp", "Ada", "ada.toml", "film, ad", "2030-01-02", "compositeWithTrainedAlgorithmicMedia"):
         assert word in told["comment"]
         assert word in "".join(value for key, value in told.items() if key != "comment")
 
@@ -31,12 +31,12 @@ def test_comment_says_all():
 def test_what_is_not_known_is_not_said():
     told = labels(identity(subject="self"), "warp", "1.0")
     assert "until" not in told["comment"]
-    assert not {"vidswap_until", "vidswap_uses", "vidswap_seed"} & set(told)
+    assert not {"vidswap_until", "vidswap_uses"} & set(told)
 
 
 def test_an_mp4_gives_the_comment_back(tmp_path):
     clip = open_clip(make_clip(tmp_path / "a.mp4", moving(3)))
-    told = labels(identity(subject="Zoë", record="self"), "embedded", "1.0", 0)
+    told = labels(identity(subject="Zoë", record="self"), "embedded", "1.0")
     pictures = ((frame.index, frame.native) for frame in frames(clip))
     encode(clip, pictures, tmp_path / "b.mp4", WriteSettings(preset="ultrafast"), told)
     with av.open(str(tmp_path / "b.mp4")) as made:

@@ -24,13 +24,14 @@ from types import FrameType, MappingProxyType
 
 import vidswap
 from vidswap.cli.console import Unheard, arrived, hang_up, say, say_json, set_up, tell
+from vidswap.cli.options import options_of
 from vidswap.cli.words import completion, in_flags, parser
 from vidswap.errors import ConsentError, OutputError, UsageError, VidswapError, quoted
 from vidswap.libraries import loading
 from vidswap.models import registry as weights
 from vidswap.processor import cores
 from vidswap.progress import Report, quiet
-from vidswap.settings import SECTIONS, Settings, SwapSettings
+from vidswap.settings import SECTIONS, Settings
 
 STOPPING = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK") if hasattr(signal, name))
 PATIENCE = 3.0  # seconds after a signal in which others are not heard: what is kept is being put on the disk
@@ -112,6 +113,8 @@ def _settings(options: argparse.Namespace) -> Settings:
     told = dict(vars(options))
     if "cache" in told:
         told["cache"] = cache_folder() if told["cache"] else None
+    if "options" in told:
+        told["options"] = options_of(told["options"], told["engine"])
     sections = {name: kind(**{each.name: told[each.name] for each in fields(kind) if each.name in told})
                 for name, kind in SECTIONS.items()}  # fmt: skip
     return Settings(**sections)
@@ -252,7 +255,6 @@ def _train(options: argparse.Namespace) -> None:
     for flag, folder in (("--data", options.data), ("--scenes", options.scenes)):
         if folder and folder.exists() and options.out.exists() and options.out.samefile(folder):
             raise UsageError(f"--out is the folder of {flag}", "give the model a folder of its own")
-    options.seed = SwapSettings(seed=options.seed).seed
     with loading():
         trainer = import_module(f"vidswap.train.{options.model}")
     accepted = signature(trainer.train).parameters

@@ -9,14 +9,21 @@ import argparse
 import re
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import NoReturn
 
 from vidswap import __version__
 from vidswap.errors import UsageError, quoted
 from vidswap.models import registry as weights
-from vidswap.settings import CODECS, PRESETS, setting
+from vidswap.settings import CODECS, PRESETS, setting, whole
+from vidswap.swap.engines import ENGINES
 
-_NAMED = re.compile(r"`([a-z]+\.[a-z_]+)(=False)?`")
+# Settings that engines have in common: diffusion's, so warp has none of them.
+SHORT = MappingProxyType({
+    "steps": "of the sampler, fewer are faster", "seed": "equal ones give equal results",
+    "smooth": "steadiness over time, 0 (each frame alone) to 1",
+})  # fmt: skip
+_NAMED = re.compile(r"`([a-z0-9]+)\.([a-z0-9_]+)(=False)?`")
 
 
 def parser() -> argparse.ArgumentParser:
@@ -38,13 +45,15 @@ def parser() -> argparse.ArgumentParser:
 
 
 def in_flags(message: str) -> str:
-    """What a message calls by its place in Settings, as the command line does: `read.rate` is --rate, and
-    `write.resume=False` --no-resume."""
+    """What a message calls by its place in Settings, as the command line does: `read.rate` is --rate,
+    `write.resume=False` --no-resume, and `embedded.steps` --set steps."""
 
     def flag(found: re.Match[str]) -> str:
-        if not _is_setting(found[1]):
+        if found[1] in ENGINES:
+            return f"--set {found[2]}"
+        if not _is_setting(f"{found[1]}.{found[2]}"):
             return found[0]
-        return _flag(found[1], "--no-" if found[2] else "--")
+        return _flag(found[2], "--no-" if found[3] else "--")
 
     return _NAMED.sub(flag, message)
 
@@ -57,7 +66,7 @@ def _is_setting(name: str) -> bool:
 
 
 def _flag(name: str, before: str = "--") -> str:
-    return before + name.partition(".")[2].replace("_", "-")
+    return before + name.rpartition(".")[2].replace("_", "-")
 
 
 def completion(shell: str) -> str:
@@ -116,11 +125,13 @@ def _read_words(words: argparse.ArgumentParser) -> None:
 
 
 def _engine_words(words: argparse.ArgumentParser) -> None:
-    _setting(words, "swap.engine", "NAME", "embedded (diffusion) or warp (geometry)")
-    _setting(words, "swap.steps", "N", f"diffusion steps, fewer are faster: {setting('swap.steps').allowed}",
-             "default: 1 for embedded; warp has none")  # fmt: skip
-    _setting(words, "swap.seed", "N", f"equal seeds give equal results: {setting('swap.seed').allowed}")
-    _setting(words, "swap.smooth", "N", "steadiness over time: 0 (each frame alone) to 1")
+    _setting(words, "swap.engine", "NAME", ", ".join(f"{name} ({about})" for name, about in ENGINES.items()))
+    words.add_argument("--set", dest="options", action="append", default=[], metavar="NAME=VALUE|FILE",
+                       help="a setting of the engine's own, such as steps=2; or a TOML file with a table for each "
+                       "engine; any number of them (default: none)")  # fmt: skip
+    for name, about in SHORT.items():
+        words.add_argument(f"--{name}", dest="options", action="append", type=f"{name}={{}}".format, metavar="N",
+                           help=f"{about}: short for --set {name}=N")  # fmt: skip
     _setting(words, "write.codec", "|".join(CODECS), "how a film is coded",
              "default: h264; vp9 in a webm, mpeg4 in an avi")  # fmt: skip
     _setting(words, "write.crf", "N", "quality on the codec's own scale, 0 is best: to 51 for h264 and hevc, to 63 for "
@@ -192,7 +203,8 @@ def _train_words(words: argparse.ArgumentParser) -> None:
     words.add_argument("--out", type=_place, default=weights.ROOT / "embedded", metavar="DIR",
                        help="where the model goes (default: in place)")  # fmt: skip
     words.add_argument("--scenes", type=_place, metavar="DIR", help="pictures without a face (default: none)")
-    _setting(words, "swap.seed", "N", f"equal seeds give equal models: {setting('swap.seed').allowed}")
+    words.add_argument("--seed", type=_seed, default=0, metavar="N",
+                       help="equal seeds give equal models: 0 to 4294967295 (default: 0)")  # fmt: skip
     words.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE",
                        help="a longer or shorter plan: steps=... (default: the trainer's own)")  # fmt: skip
 
@@ -202,6 +214,13 @@ def _place(words: str) -> Path:
     if not words:
         raise UsageError("a path is empty", "give that of a file or a folder")
     return Path(words)
+
+
+def _seed(words: str) -> int:
+    try:
+        return whole(0, 2**32 - 1)(words)
+    except ValueError as error:
+        raise UsageError(f"--seed is {quoted(words)}", "allowed: 0 to 4294967295") from error
 
 
 def _height(words: str) -> int:

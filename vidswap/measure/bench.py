@@ -22,7 +22,7 @@ from vidswap.progress import Report, Stage, peak
 from vidswap.read.clip import frames, open_clip
 from vidswap.read.faces import open_faces
 from vidswap.settings import ReadSettings, Settings, WriteSettings
-from vidswap.swap.engine import Needs
+from vidswap.swap.engine import Advance, Needs
 from vidswap.swap.network import tried
 from vidswap.timepoint import TimePoint
 from vidswap.trust.consent import BENCH, load_consent, permit
@@ -41,10 +41,10 @@ _SCALED = WriteSettings(crf=12, preset="veryfast")
 class Through:
     """An engine that hands the crops back: what a render takes with it is what all but the swap takes."""
 
-    key = "as it was"
+    key, exact = "as it was", True
     needs = Needs(512, "aligned", 16, 4)  # those of the engines that ship
 
-    def swap(self, crops: Crops, identity: Identity, previous: Swapped | None) -> Swapped:
+    def swap(self, crops: Crops, identity: Identity, before: Swapped | None, progress: Advance) -> Swapped:
         """As it was."""
         return Swapped(crops, crops.rgb, crops.mask)
 

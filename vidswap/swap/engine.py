@@ -1,31 +1,34 @@
 """The one seam: crops and an identity in, the same crops with another face out.
 
-A new engine is one file in this folder and one line in ENGINES; it is imported only when opened.
+A new engine is one file in engines/ and one row of its table; it is imported only when it is chosen. Its module has a
+frozen dataclass `Settings`, made of settings.Setting, and `load(settings, cache)`, a context manager that gives the
+Engine and frees its weights at the end; `cache` is a folder to keep in what it finds out about the machine, or None.
 Contract, held by one test file over every engine: the same frames, size and order come back; inputs stay untouched;
-equal arguments give equal results (services on other machines excepted); all memory is `previous`, the window before
-of the same track; failure is EngineError; `key` says what the answers depend on.
+equal arguments give equal results, to the bit where it says `exact`; all memory is `before`, the answer to the window
+before of the same track; failure is EngineError; `key` says what the answers depend on.
 """
 
 from __future__ import annotations
 
-from contextlib import suppress
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
+from dataclasses import dataclass, fields
 from importlib import import_module
-from inspect import getsourcefile
+from inspect import getsourcefile, signature
 from pathlib import Path
-from types import MappingProxyType
-from typing import Literal, Protocol, cast
+from typing import Any, Literal, Protocol
 
 import cv2
 import numpy as np
 
-from vidswap.errors import EngineError, InputError, UsageError, VidswapError
+from vidswap.errors import EngineError, InputError, UsageError, VidswapError, quoted
 from vidswap.keys import code_of, digest_of, key_of
 from vidswap.libraries import explained, loading
-from vidswap.settings import SwapSettings, check_kind
-from vidswap.types import Crops, Identity, Swapped
+from vidswap.settings import check_kind
+from vidswap.swap.engines import ENGINES
+from vidswap.types import Crops, EngineChoice, Identity, Swapped
 
-ENGINES = MappingProxyType({"embedded": "vidswap.swap.engines.embedded", "warp": "vidswap.swap.engines.warp"})
+Advance = Callable[[int, int], None]  # done, and of how many: steps, frames, whatever an engine counts in
 MOST_SIZE = 4096  # pixels of a crop's side: a window of 16 is 0.8 GB then
 NUMBERS = "biufc"  # kinds of arrays that can be kept for the next window
 EDGE = 1e-3  # by which an alpha may miss 0 and 1: rounding
@@ -63,22 +66,30 @@ class Engine(Protocol):
 
     @property
     def key(self) -> str:
-        """All that its answers depend on beside what it is handed and its code: weights, prompt, settings, device. A
-        render goes on only with an engine of the same key; the result is labelled with a digest of it."""
+        """All that its answers depend on beside what it is handed and its code: weights, prompt, settings, device,
+        dtype. A render goes on only with an engine of the same key; the result is labelled with a digest of it."""
         ...
 
-    def swap(self, crops: Crops, identity: Identity, previous: Swapped | None) -> Swapped:
-        """Crops with the identity's face; `previous` is this engine's answer to the window before of the same track,
-        None at its first window. Raises EngineError."""
+    @property
+    def exact(self) -> bool:
+        """Whether equal arguments give answers that are equal to the bit; else they are close."""
         ...
+
+    def swap(self, crops: Crops, identity: Identity, before: Swapped | None, progress: Advance) -> Swapped:
+        """Crops with the identity's face; `before` is this engine's answer to the window before of the same track,
+        None at its first window. One that takes its time calls `progress` on the way, and at the end with all done.
+        Raises EngineError."""
+        ...
+
+
+Load = Callable[[EngineChoice, Path | None], AbstractContextManager[Engine]]  # as load_engine is
 
 
 @dataclass(frozen=True)
-class Fenced:
-    """An engine whose failures are EngineErrors, whatever it is made of, and whose key tells its code as well."""
+class Wrapped:
+    """An engine that stands for another: all that it says of itself is the other's."""
 
     engine: Engine
-    name: str
 
     @property
     def needs(self) -> Needs:
@@ -86,14 +97,33 @@ class Fenced:
 
     @property
     def key(self) -> str:
+        return self.engine.key
+
+    @property
+    def exact(self) -> bool:
+        return self.engine.exact
+
+    def swap(self, crops: Crops, identity: Identity, before: Swapped | None, progress: Advance) -> Swapped:
+        """The other's answer. Raises EngineError."""
+        return self.engine.swap(crops, identity, before, progress)
+
+
+@dataclass(frozen=True)
+class Fenced(Wrapped):
+    """An engine whose failures are EngineErrors, whatever it is made of, and whose key tells its code as well."""
+
+    name: str
+
+    @property
+    def key(self) -> str:
         """A digest of its name, of what it says of itself, and of its code."""
         return key_of((self.name, self.engine.key, _code_of(self.engine)))[:KEY]
 
-    def swap(self, crops: Crops, identity: Identity, previous: Swapped | None) -> Swapped:
+    def swap(self, crops: Crops, identity: Identity, before: Swapped | None, progress: Advance) -> Swapped:
         """The engine's own answer. Raises EngineError, with the engine's own error as its cause."""
         place = f"frames {crops.start} to {crops.start + len(crops) - 1}"
         try:
-            swapped = self.engine.swap(crops, identity, previous)
+            swapped = self.engine.swap(crops, identity, before, progress)
         except VidswapError:
             raise
         except Exception as error:
@@ -117,9 +147,24 @@ def fenced(engine: Engine, name: str = "") -> Fenced:
     if not isinstance(_said(engine, name, "key"), str):
         raise UsageError(f"the engine {name} does not say what it is, so that no render could go on with it",
                          "give it `key`: all that its answers depend on, as weights, prompt, device")  # fmt: skip
-    if not callable(_said(engine, name, "swap")):
-        raise UsageError(f"the engine {name} cannot swap", "give it `swap`, as vidswap.Engine has it")
+    if not isinstance(_said(engine, name, "exact"), bool):
+        raise UsageError(f"the engine {name} does not say whether it is exact",
+                         "give it `exact`: True where equal arguments give equal bits")  # fmt: skip
+    if not _takes(_said(engine, name, "swap"), ("crops", "identity", "before", "progress")):
+        raise UsageError(f"the engine {name} cannot swap as it is asked to",
+                         "give it `swap(crops, identity, before, progress)`, as vidswap.Engine has it")  # fmt: skip
     return Fenced(engine, name)
+
+
+def _takes(function: object, words: tuple[str, ...]) -> bool:
+    """Whether a function can be called with so many arguments, in a row."""
+    if not callable(function):
+        return False
+    try:
+        signature(function).bind(*words)
+    except (TypeError, ValueError) as error:
+        return isinstance(error, ValueError)  # one that is written in C does not say what it takes
+    return True
 
 
 def _said(engine: Engine, name: str, word: str) -> object:
@@ -175,13 +220,36 @@ def _code_of(engine: Engine) -> str:
     return ""
 
 
-def open_engine(settings: SwapSettings, cache: Path | None = None) -> Fenced:
-    """The engine named in the settings, its weights loaded; what it finds out about the machine is kept in the folder
-    `cache`. Raises UsageError for an unknown name, ModelError for missing or damaged weights, InstallError for
-    libraries that cannot be loaded."""
-    check_kind("settings", settings, SwapSettings)
-    if settings.engine not in ENGINES:
-        raise UsageError(f"no engine is called '{settings.engine}'", f"choose one of: {', '.join(ENGINES)}")
+def load_engine(choice: EngineChoice, cache: Path | None = None) -> AbstractContextManager[Fenced]:
+    """The engine that was chosen: its weights are loaded as it is entered, and freed as it is left; what it finds out
+    about the machine is kept in the folder `cache`. Raises UsageError at once for an unknown name or option; later
+    ModelError for missing or damaged weights, InstallError for libraries that cannot be loaded."""
+    check_kind("choice", choice, EngineChoice)
+    if choice.name not in ENGINES:
+        raise UsageError(f"no engine is called {quoted(choice.name)}", f"choose one of: {', '.join(ENGINES)}")
+    if choice.options:  # else there is nothing to refuse, and no library to wait for yet
+        settings_of(choice)
+    return _loaded(choice, cache)
+
+
+@contextmanager
+def _loaded(choice: EngineChoice, cache: Path | None) -> Iterator[Fenced]:
+    with ExitStack() as life:
+        with loading():
+            engine = life.enter_context(_module_of(choice.name).load(settings_of(choice), cache))
+        yield fenced(engine, choice.name)
+
+
+def settings_of(choice: EngineChoice) -> Any:
+    """The engine's own Settings, as chosen. Raises UsageError for what it does not know or allow, InstallError."""
     with loading():
-        engine = cast(Engine, import_module(ENGINES[settings.engine]).open(settings, cache))
-    return fenced(engine, settings.engine)
+        kind = _module_of(choice.name).Settings
+    known = [each.name for each in fields(kind)]
+    if unknown := [name for name, _ in choice.options if name not in known]:
+        hint = f"it has: {', '.join(known)}" if known else "it has none"
+        raise UsageError(f"the engine {choice.name} has no setting called {quoted(unknown[0])}", hint)
+    return kind(**dict(choice.options))
+
+
+def _module_of(name: str) -> Any:
+    return import_module(f"vidswap.swap.engines.{name}")

@@ -13,7 +13,7 @@ def disclosure(version: str) -> str:
     return f"AI-generated: face swap (vidswap {version})"
 
 
-def labels(identity: Identity, engine: str, version: str, seed: int | None = None) -> dict[str, str]:
+def labels(identity: Identity, engine: str, version: str) -> dict[str, str]:
     """Tags of the result's container. `comment` says all, because it is what mp4, mov and mkv all keep and players
     show; the others repeat it by name where the container has room for them (mkv). `engine` is its name and key."""
     consent = identity.consent
@@ -23,7 +23,6 @@ def labels(identity: Identity, engine: str, version: str, seed: int | None = Non
         "consent": consent.record,
         "uses": ", ".join(consent.uses),
         "until": consent.until.isoformat() if consent.until else "",
-        "seed": "" if seed is None else str(seed),
         "DigitalSourceType": SOURCE_TYPE,
     }
     told = {name: value for name, value in facts.items() if value}

@@ -1,1 +1,5 @@
-"""An engine a file."""
+"""The engines, a file each. This table is all that is known of one before it is chosen."""
+
+from types import MappingProxyType
+
+ENGINES = MappingProxyType({"embedded": "diffusion, ships with vidswap", "warp": "geometry alone, ships with vidswap"})

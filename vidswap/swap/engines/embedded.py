@@ -8,6 +8,8 @@ Karras et al. 2022 (EDM); the blur instead of a hole follows APPLE (arXiv 2601.1
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,8 +24,8 @@ from vidswap.face.raster import Surface
 from vidswap.face.relight import LUMA
 from vidswap.keys import key_of, packages
 from vidswap.models.registry import digests, path_to
-from vidswap.settings import SwapSettings
-from vidswap.swap.engine import Needs
+from vidswap.settings import Setting, number, whole
+from vidswap.swap.engine import Advance, Needs
 from vidswap.swap.engines import warp
 from vidswap.swap.network import network_in, tried, unusable
 from vidswap.swap.sampler import Denoise, low_band, noise, sample, schedule, smooth_latents
@@ -34,11 +36,20 @@ SIDE = NEEDS.size // 2
 PATCH = 4  # the network sees squares of this side as channels: attention-free and quick on a CPU
 SPREAD = 0.1  # standard deviation of the residual, in pictures of [-1, 1]
 BLUR = 8
-STEPS = 1
 SHARE = 0.5  # of the change that is used: with all of it, eyes of small faces drown again
 LIGHT = 0.08  # width (sigma, share of the side) below which a change of luma is no light but features
 BATCH = 4
 LIBRARIES = ("torch", "diffusers")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """`steps` of the sampler: fewer are faster. Equal `seed`s give equal results. `smooth`: 0 (each frame alone) to 1
+    (steadiest)."""
+
+    steps: Setting[int, int] = Setting(whole(1, 100), "1 to 100", 1)
+    seed: Setting[int, int] = Setting(whole(0, 2**32 - 1), f"0 to {2**32 - 1}", 0)
+    smooth: Setting[float, float] = Setting(number(0, 1), "0 to 1", 0.5)
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,8 +113,9 @@ class Embedded:
     base: warp.Warp
     network: Any
     sigmas: tuple[float, ...]
-    settings: SwapSettings
+    settings: Settings
     needs: Needs = NEEDS
+    exact: bool = True
 
     @property
     def dtype(self) -> str:
@@ -116,13 +128,16 @@ class Embedded:
         where = (self.dtype, str(getattr(self.network, "device", "cpu")))
         return key_of((self.base.key, digests("swapper"), self.sigmas, self.settings, where, packages(*LIBRARIES)))
 
-    def swap(self, crops: Crops, identity: Identity, previous: Swapped | None) -> Swapped:
-        """The identity's face in each crop; `previous.latents` are the low bands of the window before."""
+    def swap(self, crops: Crops, identity: Identity, before: Swapped | None, progress: Advance) -> Swapped:
+        """The identity's face in each crop; `before.latents` are the low bands of the window before."""
         frames = self.base.frames(crops, identity)
         given = conditions(frames, self.base.form, SIDE)
         shape = (3, SIDE, SIDE)
         start = torch.stack([noise(self.settings.seed, crops.track, crops.start + t, shape) for t in range(len(crops))])
-        *_, x = sample(self._denoise(given, _before(crops, previous)), start * self.sigmas[0], self.sigmas)
+        cleaner = sample(self._denoise(given, _known(crops, before)), start * self.sigmas[0], self.sigmas)
+        for step in range(1, len(self.sigmas)):
+            x = next(cleaner)
+            progress(step, len(self.sigmas) - 1)
         alpha = np.stack([self.base.cover(crops, row, frame) for row, frame in enumerate(frames)])
         rgb = np.stack([finished(frame, x[row]) for row, frame in enumerate(frames)])
         return Swapped(crops, rgb, alpha, low_band(x, BLUR).numpy())
@@ -153,15 +168,16 @@ def finished(frame: warp.Warped, change: Tensor) -> Array:
     return np.asarray(np.clip(np.rint(picture), 0, 255).astype(np.uint8))
 
 
-def _before(crops: Crops, previous: Swapped | None) -> Tensor | None:
+def _known(crops: Crops, before: Swapped | None) -> Tensor | None:
     """Low bands of the frames just before this window, oldest first."""
-    if previous is None or previous.latents is None:
+    if before is None or before.latents is None:
         return None
-    known = crops.start - previous.crops.start
-    return torch.from_numpy(previous.latents[max(known - 4, 0) : known]) if known > 0 else None
+    known = crops.start - before.crops.start
+    return torch.from_numpy(before.latents[max(known - 4, 0) : known]) if known > 0 else None
 
 
-def open(settings: SwapSettings, cache: Path | None = None) -> Embedded:
+@contextmanager
+def load(settings: Settings, cache: Path | None = None) -> Iterator[Embedded]:
     """The engine with its weights, in diffusers' format. In which numbers it computes is tried at first use, and kept
     in the folder `cache`. Raises ModelError."""
     from diffusers import EDMEulerScheduler
@@ -170,5 +186,10 @@ def open(settings: SwapSettings, cache: Path | None = None) -> Embedded:
         levels = EDMEulerScheduler.from_pretrained(path_to("swapper") / "scheduler", local_files_only=True).config
     except (OSError, ValueError) as error:
         raise unusable(error) from error
-    sigmas = schedule(levels.sigma_max, levels.sigma_min, settings.steps or STEPS)
-    return Embedded(warp.open(settings), network_in(tried(cache).dtype), tuple(sigmas), settings)
+    sigmas = schedule(levels.sigma_max, levels.sigma_min, settings.steps)
+    network = network_in(tried(cache).dtype)
+    try:
+        with warp.load(warp.Settings()) as base:
+            yield Embedded(base, network, tuple(sigmas), settings)
+    finally:
+        network.to("meta")  # its memory is given back, whoever still holds the engine

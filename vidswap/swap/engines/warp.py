@@ -7,7 +7,8 @@ narrower face leaves no second cheek behind.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -21,12 +22,16 @@ from vidswap.face.expression import Blend, Likeness, likeness, perform
 from vidswap.face.raster import Drawing, Surface, draw, surface, texture, with_ring
 from vidswap.keys import key_of, packages
 from vidswap.models.registry import digests
-from vidswap.settings import SwapSettings
-from vidswap.swap.engine import Needs
+from vidswap.swap.engine import Advance, Needs
 from vidswap.types import Array, Crops, Identity, Swapped
 
 LIGHT = match.LightSettings()
 NEEDS = Needs(size=512, framing="aligned", window=16, overlap=4)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """There is nothing to choose."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,17 +78,19 @@ class Warp:
     person: Likeness
     light: match.LightSettings = LIGHT
     needs: Needs = NEEDS
+    exact: bool = True
 
     @property
     def key(self) -> str:
         """The mean face that it draws on, how it sets light, and the libraries that draw."""
         return key_of((digests("face"), self.light, packages("numpy", "opencv-python", "opencv-python-headless")))
 
-    def swap(self, crops: Crops, identity: Identity, previous: Swapped | None) -> Swapped:
+    def swap(self, crops: Crops, identity: Identity, before: Swapped | None, progress: Advance) -> Swapped:
         """The identity's best photo drawn in each crop; nothing is remembered between windows."""
         frames = self.frames(crops, identity)
         rgb = np.stack([np.clip(np.rint(f.picture), 0, 255).astype(np.uint8) for f in frames])
         alpha = np.stack([self.cover(crops, row, f) for row, f in enumerate(frames)])
+        progress(len(crops), len(crops))
         return Swapped(crops, rgb, alpha)
 
     def frames(self, crops: Crops, identity: Identity) -> list[Warped]:
@@ -178,7 +185,8 @@ def covered(mask: Array, mesh: Array) -> Array:
     return np.asarray(cv2.GaussianBlur(np.maximum(hole, grown * (1 - mask)), (0, 0), len(mask) / 128), np.float32)
 
 
-def open(settings: SwapSettings, cache: Path | None = None) -> Warp:
-    """The engine; `steps`, `seed`, `smooth` and a cache mean nothing to it. Raises ModelError."""
+@contextmanager
+def load(settings: Settings, cache: Path | None = None) -> Iterator[Warp]:
+    """The engine. Raises ModelError."""
     mean = landmarks.mean_face()
-    return Warp(surface(mean, landmarks.triangles()), likeness(mean, Blend()))
+    yield Warp(surface(mean, landmarks.triangles()), likeness(mean, Blend()))

@@ -1,0 +1,54 @@
+"""Settings of an engine's own: words, files with tables, and what is said of those that cannot be."""
+
+import pytest
+
+from vidswap.cli import main as cli
+from vidswap.cli.options import options_of
+from vidswap.cli.words import in_flags, parser
+from vidswap.errors import UsageError
+
+SWAP = ["swap", "none.mp4", "--face", "a.jpg", "--consent", "self", "-o", "out.mp4"]
+
+
+def chosen(*words: str, engine: str = "embedded") -> dict[str, object]:
+    return options_of(parser().parse_args([*SWAP, *words]).options, engine)
+
+
+def test_what_is_said_last_holds(tmp_path):
+    (tmp_path / "mine.toml").write_text("[embedded]\nsteps = 2\nsmooth = 0.25\n[warp]\n")
+    file = str(tmp_path / "mine.toml")
+    assert chosen() == chosen("--set", file, engine="warp") == {}
+    assert chosen("--set", file) == {"steps": 2, "smooth": 0.25}
+    assert chosen("--set", file, "--set", "steps=3", "--seed", "7") == {"steps": "3", "smooth": 0.25, "seed": "7"}
+    assert chosen("--steps", "3", "--set", file) == {"steps": 2, "smooth": 0.25}
+    assert chosen("--set", "two-words=a=b", "--set", "empty=") == {"two_words": "a=b", "empty": ""}
+
+
+@pytest.mark.parametrize(("content", "said"), [
+    (None, "cannot be read (No such file"), (b"[embedded", "cannot be read ("), (b"\xff", "cannot be read ("),
+    (b"[embeded]\n", "'embeded' is no engine (engines are: embedded, warp)"), (b"warp = 1\n", "'warp' is no table"),
+], ids=["missing", "torn", "binary", "unknown", "value"])  # fmt: skip
+def test_files_that_cannot_be_are_refused_in_one_line(tmp_path, capsys, content, said):
+    if content is not None:
+        (tmp_path / "mine.toml").write_bytes(content)
+    assert cli.main([*SWAP, "--set", str(tmp_path / "mine.toml")]) == UsageError.code
+    heard = capsys.readouterr().err
+    assert heard.startswith("vidswap: --set ")
+    assert said in heard
+    assert heard.count("\n") == 1
+
+
+@pytest.mark.parametrize(("words", "said"), [
+    (["--seed", "-1"], "--set seed is '-1' (allowed: 0 to 4294967295)"),
+    (["--set", "smooth=nan"], "--set smooth is 'nan' (allowed: 0 to 1)"),
+    (["--set", "stpes=2"], "the engine embedded has no setting called 'stpes' (it has: steps, seed, smooth"),
+    (["--engine", "warp", "--steps", "2"], "the engine warp has no setting called 'steps' (it has none)"),
+    (["--engine", "wrap"], "no engine is called 'wrap' (choose one of: embedded, warp)"),
+])  # fmt: skip
+def test_what_an_engine_does_not_take_is_refused_before_the_clip_is_read(capsys, words, said):
+    assert cli.main([*SWAP, *words]) == UsageError.code
+    assert f"vidswap: {said}" in capsys.readouterr().err
+
+
+def test_an_engines_settings_are_called_as_they_are_typed():
+    assert in_flags("`embedded.steps` is 0; `os.path` is not") == "--set steps is 0; `os.path` is not"

@@ -1,0 +1,39 @@
+"""What is chosen of an engine's own settings: `--set name=value`, or a file of them."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Sequence
+from pathlib import Path
+
+from vidswap.errors import UsageError, quoted
+from vidswap.swap.engines import ENGINES
+
+_PAIR = re.compile("([a-z][a-z0-9_-]*)=(.*)", re.DOTALL)
+
+
+def options_of(words: Sequence[str], engine: str) -> dict[str, object]:
+    """The engine's options, of words that are name=value or the path of a TOML file; the last that is said holds.
+    Raises UsageError."""
+    options: dict[str, object] = {}
+    for word in words:
+        pair = _PAIR.fullmatch(word)
+        options |= {pair[1].replace("-", "_"): pair[2]} if pair else _table(Path(word), engine)
+    return options
+
+
+def _table(path: Path, engine: str) -> dict[str, object]:
+    """Of a TOML file with a table for each engine, the one of `engine`: {} where there is none."""
+    allowed = "--set takes name=value, or a TOML file with a table for each engine: [embedded], steps = 2"
+    try:
+        tables = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UsageError(f"--set {quoted(str(path))} cannot be read ({error.strerror})", allowed) from error
+    except ValueError as error:  # no TOML, no UTF-8, no path
+        raise UsageError(f"--set {quoted(str(path))} cannot be read ({error})", allowed) from error
+    for name, table in tables.items():
+        if name not in ENGINES or not isinstance(table, dict):
+            what = "is no engine" if name not in ENGINES else "is no table"
+            raise UsageError(f"--set {path}: {quoted(name)} {what}", f"engines are: {', '.join(ENGINES)}")
+    return {**tables.get(engine, {})}
