@@ -13,22 +13,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from heapq import merge
 from operator import attrgetter
 from pathlib import Path
 
+from vidswap.face.expression import neutral_shape
 from vidswap.face.landmarks import mean_face
 from vidswap.keys import key_of
 from vidswap.media.encoder import Encoding, Picture
 from vidswap.plan.file import Track, subsample
 from vidswap.progress import Progress, quiet
 from vidswap.read.clip import frames, to_rgb
-from vidswap.swap.crops import AROUND, cut_crops, neutral_shape
+from vidswap.swap.crops import AROUND, cut_crops
 from vidswap.swap.engine import Advance, Engine, Needs, Wrapped
 from vidswap.swap.windows import Window, windows
 from vidswap.threads import Call, beside, prefetch, relay
-from vidswap.types import Clip, Crops, Frame, Identity, Shot, Swapped, TrackPart
+from vidswap.types import Array, Clip, Crops, Frame, Identity, Shot, Swapped, TrackPart
 from vidswap.write.answers import Answers
 from vidswap.write.composite import composite
 from vidswap.write.film import join, render
@@ -168,7 +169,7 @@ def calls_of(
     """The windows of a track that reach beyond frame `done`; with each the engine is handed its own answer to the one
     before, with the first of them `previous`."""
     needs = engine.needs
-    neutral = cache(lambda: neutral_shape(subsample(track, RESTING), mean_face()))  # when its first window comes
+    neutral = cache(partial(_neutral, track))  # when its first window comes
     left = windows_after(track, needs, done)
     for window, stop in zip(left, [*(window.stop for window in left[1:]), track.stop]):
 
@@ -184,6 +185,12 @@ def calls_of(
             return previous
 
         yield Call(window.start, window.stop, swap)
+
+
+def _neutral(track: TrackPart | Track) -> Array:
+    """The resting face (478, 3) of a track."""
+    part = subsample(track, RESTING)
+    return neutral_shape(part.mesh, part.seen, mean_face())
 
 
 def recalled(tracks: Sequence[TrackPart | Track], needs: Needs, work: WorkFolder) -> dict[int, Swapped]:

@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from vidswap.face import landmarks
-from vidswap.face.expression import LIDS, LIPS, Blend, likeness, perform
+from vidswap.face import geometry, landmarks
+from vidswap.face.expression import Blend, likeness, neutral_shape, perform
+from vidswap.face.landmarks import LIDS, LIPS
 
 
 @pytest.fixture(scope="module")
@@ -65,3 +66,44 @@ def test_a_laughing_selfie_does_not_laugh_on_a_calm_actor(person, mean):
     laughing[LIPS[1], 1] += 0.15
     calm, laugh = (perform(person, selfie, mean, mean)[[61, 291], 1].mean() for selfie in (mean, laughing))
     assert abs(laugh - calm) < 0.06  # of 0.1
+
+
+def posed(face):
+    return geometry.posed(face, (90.0, np.eye(3), np.array([240.0, 180.0, 0.0])))
+
+
+def expressive(mean, count=60):
+    """A face that is at rest a third of the time, else speaks, blinks or smiles."""
+    rest = np.arange(count) % 3 == 0
+    meshes = []
+    for i in range(count):
+        face = mean.copy()
+        if not rest[i]:
+            face[[14, 17, 84, 314, 152, 148, 377], 1] += 0.12
+            face[[159, 386], 1] += 0.06
+            face[[61, 291], 0] += np.array([-0.08, 0.08])
+            face[[61, 291], 1] -= 0.05
+        meshes.append(posed(face))
+    return np.stack(meshes)
+
+
+def test_the_neutral_shape_is_the_face_at_rest(mean):
+    got = neutral_shape(expressive(mean), np.ones(60, bool), mean)
+    assert got.dtype == np.float32
+    np.testing.assert_allclose(got, mean, atol=0.01)
+
+
+def test_lips_that_never_close_are_closed_the_way_they_move(mean):
+    meshes = np.repeat(posed(mean)[None], 40, 0)
+    for i, mesh in enumerate(meshes):
+        mesh[[14, 17, 152], 1] += 90 * (0.12 + 0.08 * np.sin(i))
+    rest = neutral_shape(meshes, np.ones(40, bool), mean)
+    assert np.linalg.norm(rest[13] - rest[14]) < np.linalg.norm(mean[13] - mean[14]) + 0.02
+    np.testing.assert_allclose(rest[[17, 152]], mean[[17, 152]], atol=0.03)
+    np.testing.assert_allclose(rest[[61, 159, 4]], mean[[61, 159, 4]], atol=0.01)
+
+
+@pytest.mark.parametrize("count", [1, 2, 7])
+def test_a_short_track_has_a_neutral_shape(count, mean):
+    meshes = np.repeat(posed(mean)[None], count, 0)
+    np.testing.assert_allclose(neutral_shape(meshes, np.ones(count, bool), mean), mean, atol=1e-3)

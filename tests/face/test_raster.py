@@ -54,8 +54,8 @@ def test_nearer_covers_farther():
     points = np.array([[2, 2], [28, 2], [2, 28], [2, 2], [28, 2], [2, 28]], np.float32)
     depth = np.array([5, 5, 5, 1, 1, 1], np.float32)
     triangles = np.array([[3, 4, 5], [0, 1, 2]])
-    assert geometry.draw_triangles(points, depth, triangles, 32)[8, 8] == 0
-    assert geometry.draw_triangles(points, -depth, triangles, 32)[8, 8] == 1
+    assert surface.draw_triangles(points, depth, triangles, 32)[8, 8] == 0
+    assert surface.draw_triangles(points, -depth, triangles, 32)[8, 8] == 1
 
 
 def test_an_open_mouth_has_an_inside(form, mesh):
@@ -91,5 +91,5 @@ def test_what_is_stretched_is_not_torn(form, mesh, picture):
     """A jaw that drops is read smoothly: only where neighbours lie apart in the picture is anything softened."""
     target = surface.with_ring(opened(mesh, 6), mesh)
     drawing = surface.draw(form, target, SIZE)
-    half = geometry.sampling_map(drawing.seen, drawing.target, surface.with_ring(mesh, mesh), form.triangles)
+    half = surface.sampling_map(drawing.seen, drawing.target, surface.with_ring(mesh, mesh), form.triangles)
     assert surface._torn(half, drawing.part >= 0)[drawing.part >= 0].mean() < 0.02

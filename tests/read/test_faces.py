@@ -16,10 +16,10 @@ from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
 from vidswap.errors import ModelError
-from vidswap.face import geometry
+from vidswap.face import geometry, sampling
 from vidswap.face.landmarks import mean_face
 from vidswap.models.packs import find_pack, licence_of
-from vidswap.read import faces, features
+from vidswap.read import faces
 from vidswap.types import Array, Face
 
 STRIDE = 16
@@ -279,7 +279,7 @@ def test_a_crop_shows_what_lies_there(zoom: float, roll: float, x: int, y: int) 
     turn = zoom * np.array([[np.cos(roll), -np.sin(roll)], [np.sin(roll), np.cos(roll)]])
     size = 16
     to_crop = np.hstack([turn, ((size - 1) / 2 - turn @ [x, y])[:, None]])
-    crop = features.sample_patch(ramp, to_crop, size)
+    crop = sampling.sample_patch(ramp, to_crop, size)
     at = geometry.apply(geometry.invert(to_crop), np.array([[4, 4], [12, 5], [7.0, 11]]))
     for (i, j), (u, v) in zip([(4, 4), (5, 12), (11, 7)], at, strict=True):
         if min(u, v) > 12 and max(u, v) < 187:
@@ -289,7 +289,7 @@ def test_a_crop_shows_what_lies_there(zoom: float, roll: float, x: int, y: int) 
 def test_a_shrunk_crop_averages() -> None:
     stripes = np.zeros((256, 256, 3), np.uint8)
     stripes[:, ::2] = 255
-    crop = features.sample_patch(stripes, np.array([[0.25, 0, 0], [0, 0.25, 0]]), 48)
+    crop = sampling.sample_patch(stripes, np.array([[0.25, 0, 0], [0, 0.25, 0]]), 48)
     assert np.abs(crop.astype(float) - 127.5).max() < 8
 
 

@@ -68,7 +68,7 @@ def test_picture_of_the_second_eye_is_mirrored() -> None:
     ramp = np.broadcast_to(np.arange(220, dtype=np.uint8)[None, :, None], (200, 220, 3))
     mesh = turned(90.0, 0.0)
     plain, flipped = (
-        features.picture(ramp, features.patch_transform(mesh, MEAN, features.EYE_POINTS[0], features.EYE_WIDE, flip))
+        features.shown(ramp, features.patch_transform(mesh, MEAN, features.EYE_POINTS[0], features.EYE_WIDE, flip), 64)
         for flip in (False, True)
     )
     assert plain.shape == (1, 3, 64, 64)

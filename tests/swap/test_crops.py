@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from vidswap.face import geometry
 from vidswap.face.landmarks import mean_face
-from vidswap.swap.crops import cut_crops, neutral_shape
+from vidswap.swap.crops import cut_crops
 from vidswap.swap.engine import Needs
 from vidswap.swap.windows import Window
 from vidswap.types import Frame, TrackPart
@@ -227,39 +227,3 @@ def test_frames_of_another_window_are_refused():
     needs = Needs(size=64, framing="aligned", window=16, overlap=0)
     with pytest.raises(ValueError, match="expected frames 0 to 8"):
         cut_crops(filmed([scene()] * 9, start=1), track, whole(track), needs, MEAN)
-
-
-def expressive(count=60):
-    """A face that is at rest a third of the time, else speaks, blinks or smiles."""
-    rest = np.arange(count) % 3 == 0
-    meshes = []
-    for i in range(count):
-        face = MEAN.copy()
-        if not rest[i]:
-            face[[14, 17, 84, 314, 152, 148, 377], 1] += 0.12
-            face[[159, 386], 1] += 0.06
-            face[[61, 291], 0] += np.array([-0.08, 0.08])
-            face[[61, 291], 1] -= 0.05
-        meshes.append(geometry.posed(face, (90, np.eye(3), np.array([240.0, 180, 0]))))
-    return np.stack(meshes)
-
-
-def test_the_neutral_shape_is_the_face_at_rest():
-    got = neutral_shape(track_of(expressive()), MEAN)
-    assert got.dtype == np.float32
-    np.testing.assert_allclose(got, MEAN, atol=0.01)
-
-
-def test_lips_that_never_close_are_closed_the_way_they_move():
-    meshes = meshes_at([(240, 180)] * 40)
-    for i, mesh in enumerate(meshes):
-        mesh[[14, 17, 152], 1] += 90 * (0.12 + 0.08 * np.sin(i))
-    rest = neutral_shape(track_of(meshes), MEAN)
-    assert np.linalg.norm(rest[13] - rest[14]) < np.linalg.norm(MEAN[13] - MEAN[14]) + 0.02
-    np.testing.assert_allclose(rest[[17, 152]], MEAN[[17, 152]], atol=0.03)
-    np.testing.assert_allclose(rest[[61, 159, 4]], MEAN[[61, 159, 4]], atol=0.01)
-
-
-@pytest.mark.parametrize("count", [1, 2, 7])
-def test_a_short_track_has_a_neutral_shape(count):
-    np.testing.assert_allclose(neutral_shape(track_of(still(count)), MEAN), MEAN, atol=1e-3)

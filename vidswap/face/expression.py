@@ -11,11 +11,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from vidswap.face import landmarks
+from vidswap.face import geometry, landmarks
 from vidswap.face.landmarks import LIDS, LIPS
 from vidswap.types import Array
 
 MOUTH = np.array([61, 291, 0, 17, 39, 269, 181, 405, 13, 14, 78, 308])
+CALMEST = 0.25  # part of a track's frames that its neutral shape is taken from
+CLOSED = 0.012  # gap between resting lips, in distances of the eye corners: the median of synthetic portraits
+HARDLY = 0.015  # deviation of that gap that is noise as likely as speech
 SMILING = 0.6  # share of the mouth's own shape that a laughing selfie loses
 
 
@@ -130,3 +133,43 @@ def _look(face: Array, shape: Array, actor: Array) -> Array:
         centre = middle + (actor[iris[0]] - actors) * zoom
         face[iris] = centre + (shape[iris] - shape[iris[0]])
     return face
+
+
+def neutral_shape(meshes: Array, seen: Array, mean: Array) -> Array:
+    """(478, 3) float32: the resting face, in its own frame, of somebody whose `meshes` (T, 478, 3) were `seen` (T,) or
+    filled in: the median over the calmest frames. Where even then the lips are parted, they are closed the way they
+    close in these. `mean` is the mean face (478, 3)."""
+    poses = [geometry.face_pose(mesh, mean) for mesh in meshes]
+    faces = np.stack([geometry.normalised(mesh, pose) for mesh, pose in zip(meshes, poses)])
+    frontal = np.array([rotation[2, 2] for _, rotation, _ in poses])
+    unrest = _unrest(faces)
+    unrest += 0.3 * (1 - frontal) + 0.05 * ~seen
+    calm = np.argsort(unrest, kind="stable")[: max(5, int(CALMEST * len(faces)))]
+    rest = np.median(faces[calm], 0)
+    parted = float(np.linalg.norm(np.subtract(*rest[[*landmarks.LIP_MIDDLES]])))
+    return np.asarray(rest - _opening(faces) * max(parted - CLOSED, 0), np.float32)
+
+
+def _unrest(faces: Array) -> Array:
+    """(T,): how far each of `faces` (T, 478, 3) is from a closed, relaxed mouth and open eyes."""
+    gap, width = _apart(faces, *landmarks.LIP_MIDDLES), _apart(faces, *landmarks.MOUTH_CORNERS)
+    lids = np.stack([_apart(faces, *pair) for pair in landmarks.LID_MIDDLES], 1).mean(1)
+    corners, lips = (faces[:, [*pair], 1].mean(1) for pair in (landmarks.MOUTH_CORNERS, landmarks.OUTER_LIP_MIDDLES))
+    lifted = corners - lips
+    unrest = np.asarray(3 * (gap - gap.min()))
+    unrest += 2 * np.maximum(np.quantile(lids, 0.7) - lids, 0)
+    unrest += np.abs(width - np.quantile(width, 0.3)) + np.abs(lifted - np.median(lifted))
+    return unrest
+
+
+def _apart(faces: Array, one: int, other: int) -> Array:
+    """(T,): how far two points of faces (T, 478, 3) are apart."""
+    return np.asarray(np.linalg.norm(faces[:, one] - faces[:, other], axis=1))
+
+
+def _opening(faces: Array) -> Array:
+    """(478, 3): how far each point goes for a unit of the gap between the lips, by ridge regression over `faces`
+    (T, 478, 3): nothing for a mouth that hardly moves."""
+    gap = _apart(faces, *landmarks.LIP_MIDDLES)
+    change = gap - gap.mean()
+    return np.asarray(np.tensordot(change, faces - faces.mean(0), 1) / (change @ change + len(gap) * HARDLY**2))

@@ -8,7 +8,6 @@ corners.
 
 from __future__ import annotations
 
-import cv2
 import numpy as np
 
 from vidswap.face import landmarks
@@ -91,6 +90,21 @@ def invert(transform: Array) -> Array:
     return np.hstack([inverse, -inverse @ transform[:, 2:]])
 
 
+def compose(second: Array, first: Array) -> Array:
+    """The (2, 3) affine that does `first`, then `second`; float64."""
+    return np.asarray(second @ np.vstack([first, [0, 0, 1]]))
+
+
+def enlarge(zoom: float) -> Array:
+    """(2, 3): pixel of a picture -> pixel of the same picture `zoom` times as large; pixel centres at integers."""
+    return np.array([[zoom, 0, (zoom - 1) / 2], [0, zoom, (zoom - 1) / 2]])
+
+
+def zoom_of(transform: Array) -> float:
+    """How many times as long a (2, 3) affine makes what is seen through it."""
+    return float(np.sqrt(abs(np.linalg.det(transform[:, :2]))))
+
+
 def apply(transform: Array, points: Array) -> Array:
     """A (2, 3) affine on (..., 2 or 3) points, float32; z is scaled by the same zoom."""
     flat = points[..., :2] @ transform[:, :2].T + transform[:, 2]
@@ -98,29 +112,3 @@ def apply(transform: Array, points: Array) -> Array:
         return np.asarray(flat, np.float32)
     zoom = np.sqrt(abs(np.linalg.det(transform[:, :2])))
     return np.concatenate([flat, points[..., 2:] * zoom], -1).astype(np.float32)
-
-
-def draw_triangles(points: Array, depth: Array, triangles: Array, size: int) -> Array:
-    """(size, size) int32: which of `triangles` (K, 3) is seen at each pixel, -1 where none. Nearer covers farther
-    (painter's algorithm, by the triangle's mean depth); `points` (V, 2) are pixels of the picture to draw."""
-    seen = np.full((size, size), -1, np.int32)
-    fixed = np.round(points[:, :2] * 16).astype(np.int32)[triangles]
-    for k in np.argsort(-depth[triangles].mean(1), kind="stable"):
-        cv2.fillConvexPoly(seen, fixed[k], int(k), cv2.LINE_8, 4)
-    return seen
-
-
-def sampling_map(seen: Array, target: Array, source: Array, triangles: Array) -> Array:
-    """(size, size, 2) float32: for each pixel drawn by `draw_triangles`, where to read in the source picture.
-
-    Affine in each triangle; `target` and `source` are (V, 2). Pixels that no triangle covers read at (-1, -1)."""
-    corners = np.concatenate([target[:, :2][triangles], np.ones((len(triangles), 3, 1))], -1).astype(np.float64)
-    thin = np.abs(np.linalg.det(corners)) < 1e-3
-    corners[thin] = np.eye(3)
-    affine = np.linalg.solve(corners, source[:, :2][triangles].astype(np.float64))
-    affine[thin] = 0.0
-    affine[thin, 2] = source[triangles[thin], :2].mean(1)
-    nowhere = np.array([[[0.0, 0.0], [0.0, 0.0], [-1.0, -1.0]]])
-    each: Array = np.concatenate([affine, nowhere]).astype(np.float32)[seen]
-    x, y = np.meshgrid(*(np.arange(side, dtype=np.float32) for side in seen.shape[::-1]))
-    return np.asarray(each[..., 0, :] * x[..., None] + each[..., 1, :] * y[..., None] + each[..., 2, :], np.float32)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from vidswap.face import geometry, landmarks
+from vidswap.face import landmarks
 from vidswap.types import Array
 
 RING = 1.45  # the circle where the surroundings stand still, in radii of the face's outline
@@ -68,6 +68,32 @@ def with_ring(mesh: Array, outline: Array) -> Array:
     return np.concatenate([mesh, ring]).astype(np.float32)
 
 
+def draw_triangles(points: Array, depth: Array, triangles: Array, size: int) -> Array:
+    """(size, size) int32: which of `triangles` (K, 3) is seen at each pixel, -1 where none. Nearer covers farther
+    (painter's algorithm, by the triangle's mean depth); `points` (V, 2) are pixels of the picture to draw."""
+    seen = np.full((size, size), -1, np.int32)
+    fixed = np.round(points[:, :2] * 16).astype(np.int32)[triangles]
+    for k in np.argsort(-depth[triangles].mean(1), kind="stable"):
+        cv2.fillConvexPoly(seen, fixed[k], int(k), cv2.LINE_8, 4)
+    return seen
+
+
+def sampling_map(seen: Array, target: Array, source: Array, triangles: Array) -> Array:
+    """(size, size, 2) float32: for each pixel drawn by `draw_triangles`, where to read in the source picture.
+
+    Affine in each triangle; `target` and `source` are (V, 2). Pixels that no triangle covers read at (-1, -1)."""
+    corners = np.concatenate([target[:, :2][triangles], np.ones((len(triangles), 3, 1))], -1).astype(np.float64)
+    thin = np.abs(np.linalg.det(corners)) < 1e-3
+    corners[thin] = np.eye(3)
+    affine = np.linalg.solve(corners, source[:, :2][triangles].astype(np.float64))
+    affine[thin] = 0.0
+    affine[thin, 2] = source[triangles[thin], :2].mean(1)
+    nowhere = np.array([[[0.0, 0.0], [0.0, 0.0], [-1.0, -1.0]]])
+    each: Array = np.concatenate([affine, nowhere]).astype(np.float32)[seen]
+    x, y = np.meshgrid(*(np.arange(side, dtype=np.float32) for side in seen.shape[::-1]))
+    return np.asarray(each[..., 0, :] * x[..., None] + each[..., 1, :] * y[..., None] + each[..., 2, :], np.float32)
+
+
 @dataclass(frozen=True, eq=False)
 class Drawing:
     """Which part of a surface is seen where, at half the size of the picture: `seen` (S/2, S/2) triangle numbers."""
@@ -82,7 +108,7 @@ def draw(form: Surface, target: Array, size: int) -> Drawing:
     """Rasterise the `target` points (514, 3) in a picture of side `size`; half of it is exact enough, since sampling
     is affine in each triangle."""
     half = (target[:, :2] - 0.5) / 2
-    seen = geometry.draw_triangles(half, target[:, 2], form.triangles, size // 2)
+    seen = draw_triangles(half, target[:, 2], form.triangles, size // 2)
     part = np.append(form.part, -1).astype(np.int8)[seen]
     return Drawing(half, seen, part, size)
 
@@ -92,7 +118,7 @@ def texture(form: Surface, drawing: Drawing, picture: Array, points: Array) -> A
 
     Where neighbours are read from places that lie apart - lips that close over teeth, a nose before the cheek - nothing
     between those is read, and the step is softened, without the specks of triangles that fold there."""
-    half = geometry.sampling_map(drawing.seen, drawing.target, points, form.triangles)
+    half = sampling_map(drawing.seen, drawing.target, points, form.triangles)
     size = (drawing.size, drawing.size)
     torn = cv2.resize(_torn(half, drawing.part >= 0), size, interpolation=cv2.INTER_NEAREST)
     where = cv2.resize(half, size, interpolation=cv2.INTER_LINEAR)

@@ -13,7 +13,8 @@ import cv2
 import numpy as np
 
 from vidswap.face import geometry, landmarks
-from vidswap.read.features import EYE_POINTS, MOUTH_POINTS, sample_patch
+from vidswap.face.sampling import sample_patch
+from vidswap.read.features import EYE_POINTS, MOUTH_POINTS
 from vidswap.types import Array
 
 NOSE = np.array([1, 2, 98, 327, 4, 5, 195, 48, 278])

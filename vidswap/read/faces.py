@@ -27,7 +27,7 @@ from vidswap.face import geometry, landmarks
 from vidswap.face.boxes import SAME, area, distinct, inside, meets, overlap, within
 from vidswap.models import registry as weights
 from vidswap.models.packs import find_pack, licence_of
-from vidswap.read.features import Net, Refiner, refiner, sample_patch
+from vidswap.read.features import Net, Refiner, refiner, shown
 from vidswap.settings import path_of
 from vidswap.types import Array, Face
 
@@ -66,15 +66,14 @@ class MeshModel:
     def look(self, rgb: Array, guess: Array) -> Face:
         """The face where the mesh `guess` (478, 3) says it is, scored by how much it is one."""
         to_crop = geometry.crop_transform(guess, self.mean, self.size)
-        crop = sample_patch(rgb, to_crop, self.size).transpose(2, 0, 1)[None].astype(np.float32) / 255
+        crop = shown(rgb, to_crop, self.size)
         name = self.session.get_inputs()[0].name
         points, score, visible = self.session.run(["points", "score", "visible"], {name: crop})
         to_frame = geometry.invert(to_crop)
         mesh = geometry.apply(to_frame, points[0])
         seen = np.rint(visible[0] * 255).astype(np.uint8)
-        cell = self.size / seen.shape[0]
-        grid = np.array([[cell, 0, (cell - 1) / 2], [0, cell, (cell - 1) / 2], [0, 0, 1]])
-        return Face(geometry.bounds(mesh), mesh, float(score[0, 0]), None, seen, to_frame @ grid)
+        from_map = geometry.compose(to_frame, geometry.enlarge(self.size / len(seen)))
+        return Face(geometry.bounds(mesh), mesh, float(score[0, 0]), None, seen, from_map)
 
     def fine(self, rgb: Array, face: Face) -> Face | None:
         """A face that was looked at, its eyes and mouth seen at the picture's own resolution; None where it is none."""

@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 
 from vidswap.face import geometry, landmarks
+from vidswap.face.sampling import sample_patch
 from vidswap.types import Array, Face
 
 Net = Callable[[Array], Array]  # (B, 3, S, S) float32 in [0, 1] -> (B, K, 2) pixels of the patch
@@ -45,7 +46,7 @@ class Refiner:
         mesh, goal, seen = face.mesh, face.mesh.copy(), visibility(face)
         places = [(part, patch_transform(mesh, self.mean, part, EYE_WIDE, k == 1)) for k, part in enumerate(EYE_POINTS)]
         places.append((MOUTH_POINTS, patch_transform(mesh, self.mean, MOUTH_POINTS, MOUTH_WIDE)))
-        eyes, mouth = np.split(np.concatenate([picture(rgb, to_patch) for _, to_patch in places]), [2])
+        eyes, mouth = np.split(np.concatenate([shown(rgb, to_patch, SIZE) for _, to_patch in places]), [2])
         for (part, to_patch), points in zip(places, [*self.eye(eyes), *self.mouth(mouth)], strict=True):
             trust = np.clip((seen[part].mean() - COVERED) / (SEEN - COVERED), 0, 1)
             goal[part, :2] += trust * (geometry.apply(geometry.invert(to_patch), points) - mesh[part, :2])
@@ -73,9 +74,9 @@ def patch_transform(mesh: Array, mean: Array, part: Array, wide: float, flip: bo
     return np.hstack([turn, ((SIZE - 1) / 2 - turn @ mesh[part, :2].mean(0))[:, None]])
 
 
-def picture(rgb: Array, to_patch: Array) -> Array:
-    """(1, 3, S, S) float32 in [0, 1]: what a feature's net sees."""
-    return sample_patch(rgb, to_patch, SIZE).transpose(2, 0, 1)[None].astype(np.float32) / 255
+def shown(rgb: Array, to_crop: Array, size: int) -> Array:
+    """(1, 3, S, S) float32 in [0, 1]: what a net sees of a picture (H, W, 3) uint8."""
+    return sample_patch(rgb, to_crop, size).transpose(2, 0, 1)[None].astype(np.float32) / 255
 
 
 def pull(mean: Array) -> Array:
@@ -94,20 +95,3 @@ def drawn_along(mesh: Array, goal: Array, spread: Array) -> Array:
     for part in EYE_POINTS:
         moved[part[26:]] = goal[part[26:]]
     return np.asarray(moved, np.float32)
-
-
-def sample_patch(rgb: Array, transform: Array, size: int) -> Array:
-    """(S, S, 3) uint8: the crop that a (2, 3) frame -> crop transform names; areas are averaged where it shrinks."""
-    shrink = int(1 / np.sqrt(abs(np.linalg.det(transform[:, :2]))) + 0.5)
-    if shrink < 2:
-        return np.asarray(cv2.warpAffine(rgb, transform, (size, size), borderMode=cv2.BORDER_REPLICATE))
-    corners = geometry.apply(geometry.invert(transform), np.array([[0, 0], [size, 0], [0, size], [size, size]]))
-    limits = np.array(rgb.shape[1::-1])
-    low = np.clip(np.floor(corners.min(0)) - shrink, 0, limits - 1).astype(int)
-    high = np.clip(np.ceil(corners.max(0)) + shrink, low + 1, limits).astype(int)
-    part = rgb[low[1] : high[1], low[0] : high[0]]
-    whole = np.maximum((high - low) // shrink, 1)
-    small = cv2.resize(part, whole.tolist(), interpolation=cv2.INTER_AREA)
-    ratio = (high - low) / whole
-    back = np.array([[ratio[0], 0, (ratio[0] - 1) / 2 + low[0]], [0, ratio[1], (ratio[1] - 1) / 2 + low[1]], [0, 0, 1]])
-    return np.asarray(cv2.warpAffine(small, transform @ back, (size, size), borderMode=cv2.BORDER_REPLICATE))

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Literal, Protocol
 
 import cv2
 import numpy as np
 
 from vidswap.face import geometry
+from vidswap.face.sampling import CUBIC, LINEAR, corners, sample
+from vidswap.swap.engine import Needs
+from vidswap.swap.windows import Window
 from vidswap.types import Array, Crops, Frame, TrackPart
 
 MASK = 128  # side of the aligned picture in which a mask is made
@@ -17,89 +19,32 @@ SOFT = 1.5  # width of the mask's edge (sigma), pixels
 THIN = 7  # a covered strip thinner than this is the model's doubt about the outline, pixels
 SMALL = 100  # a covered spot of fewer pixels is a mistake of the model
 INNER = 0.15  # as much as that does a pixel count of a spot that does not come from outside the face, as hands do
-CUBIC = 1.5  # magnification up to which pixels are interpolated by cubics
+SHARP = 1.5  # magnification up to which pixels are interpolated by cubics
 AROUND = 2  # frames before and after, over which what is covered is voted on
-CALMEST = 0.25  # part of a track's frames that its neutral shape is taken from
-CLOSED = 0.012  # gap between resting lips, in distances of the eye corners: the median of synthetic portraits
-HARDLY = 0.015  # deviation of that gap that is noise as likely as speech
-
-
-class Span(Protocol):
-    """Frames [start, stop) and the weight (T,) float32 of each (`vidswap.swap.windows.Window`)."""
-
-    @property
-    def start(self) -> int: ...
-
-    @property
-    def stop(self) -> int: ...
-
-    @property
-    def weight(self) -> Array: ...
-
-
-class Needs(Protocol):
-    """What an engine says of the crops it wants (the part of `vidswap.swap.engine.Needs` that matters here)."""
-
-    @property
-    def size(self) -> int: ...
-
-    @property
-    def framing(self) -> Literal["aligned", "fixed"]: ...
-
-
-def neutral_shape(track: TrackPart, mean: Array) -> Array:
-    """(478, 3) float32: the actor's resting face in its own frame, the median over the track's calmest frames: mouth
-    closed and relaxed, eyes open, seen from the front. Where even then the lips are parted, they are closed the way
-    they close in this track. `mean` is the mean face (478, 3)."""
-    poses = [geometry.face_pose(mesh, mean) for mesh in track.mesh]
-    faces = np.stack([geometry.normalised(mesh, pose) for mesh, pose in zip(track.mesh, poses)])
-    frontal = np.array([pose[1][2, 2] for pose in poses])
-    gap = np.linalg.norm(faces[:, 13] - faces[:, 14], axis=1)
-    lids = np.linalg.norm(faces[:, [159, 386]] - faces[:, [145, 374]], axis=2).mean(1)
-    width = np.linalg.norm(faces[:, 61] - faces[:, 291], axis=1)
-    lifted = faces[:, [61, 291], 1].mean(1) - faces[:, [0, 17], 1].mean(1)
-    unrest = 3 * (gap - gap.min())
-    unrest += 2 * np.maximum(np.quantile(lids, 0.7) - lids, 0)
-    unrest += np.abs(width - np.quantile(width, 0.3)) + np.abs(lifted - np.median(lifted))
-    unrest += 0.3 * (1 - frontal) + 0.05 * ~track.seen
-    calm = np.argsort(unrest, kind="stable")[: max(5, int(CALMEST * len(faces)))]
-    rest = np.median(faces[calm], 0)
-    parted = float(np.linalg.norm(rest[13] - rest[14]))
-    return np.asarray(rest - _opening(faces, gap) * max(parted - CLOSED, 0), np.float32)
-
-
-def _opening(faces: Array, gap: Array) -> Array:
-    """(478, 3): how far each point goes for a unit of `gap` (T,) between the lips, by ridge regression over `faces`
-    (T, 478, 3): nothing for a mouth that hardly moves."""
-    change = gap - gap.mean()
-    return np.asarray(np.tensordot(change, faces - faces.mean(0), 1) / (change @ change + len(gap) * HARDLY**2))
 
 
 def cut_crops(
-    frames: Sequence[Frame],
-    track: TrackPart,
-    window: Span,
-    needs: Needs,
-    neutral: Array,
-    *,
-    before: Crops | None = None,
-) -> Crops:
+    frames: Sequence[Frame], track: TrackPart, window: Window, needs: Needs, neutral: Array,
+    *, before: Crops | None = None,
+) -> Crops:  # fmt: skip
     """A window of a track, cut out of its `frames`, which are those of the window in order.
 
-    `neutral` is the track's `neutral_shape`; the steadied meshes are framed by it with geometry.crop_transform. A crop
-    is "aligned" to each, or "fixed": one upright square that holds all of those. Beyond the frame's edge its last
-    pixels repeat and the mask is 0. Aligned frames that the window `before` holds as well are taken from there.
+    `neutral` is the track's face.expression.neutral_shape; the steadied meshes are framed by it with
+    geometry.crop_transform. A crop is "aligned" to each, or "fixed": one upright square that holds all of those. Beyond
+    the frame's edge its last pixels repeat and the mask is 0. Aligned frames that the window `before` holds as well are
+    taken from there.
     Raises ValueError for frames of another window."""
     if [frame.index for frame in frames] != list(range(window.start, window.stop)):
         raise ValueError(f"cut: expected frames {window.start} to {window.stop - 1}, got {[f.index for f in frames]}")
     meshes = track.mesh[window.start - track.start : window.stop - track.start]
     near = range(max(track.start, window.start - AROUND), min(track.stop, window.stop + AROUND))
     aligned = {i: geometry.crop_transform(track.mesh[i - track.start], neutral, MASK) for i in near}
-    turns = [_after(_enlarged(MASK, needs.size), aligned[i]) for i in range(window.start, window.stop)]
+    grown = geometry.enlarge(needs.size / MASK)
+    turns = [geometry.compose(grown, aligned[i]) for i in range(window.start, window.stop)]
     if needs.framing == "fixed":
         turns = [_square(turns, needs.size)] * len(turns)
     # linear blurs by up to half a frame's pixel, which no longer shows where pixels are much enlarged
-    kind = cv2.INTER_CUBIC if np.median([_zoom(turn) for turn in turns]) < CUBIC else cv2.INTER_LINEAR
+    kind = CUBIC if np.median([geometry.zoom_of(turn) for turn in turns]) < SHARP else LINEAR
     rgb = np.empty((len(turns), needs.size, needs.size, 3), np.uint8)
     mask = np.empty(rgb.shape[:3], np.float32)
     known = 0
@@ -108,29 +53,15 @@ def cut_crops(
         known = len(before.rgb[shared])
         rgb[:known], mask[:known] = before.rgb[shared], before.mask[shared]
     for i, (small, to_frame) in enumerate(_masks(track, window.start + known, window.stop, aligned), known):
-        low, high = _reach(turns[i], needs.size)
-        picture, corner, shape = frames[i].part(low, high)
-        shifted = np.hstack([turns[i][:, :2], turns[i] @ [[corner[0]], [corner[1]], [1]]])
-        rgb[i] = _sampled(picture, shifted, needs.size, kind)
+        rgb[i], shape = _cut(frames[i], turns[i], needs.size, kind)
         if needs.framing == "aligned":  # the mask is framed alike, only smaller
             laid = cv2.resize(small, mask.shape[1:], interpolation=cv2.INTER_LINEAR)
         else:
-            laid = cv2.warpAffine(small, _after(turns[i], to_frame), mask.shape[1:], flags=cv2.INTER_LINEAR)
+            laid = cv2.warpAffine(small, geometry.compose(turns[i], to_frame), mask.shape[1:], flags=cv2.INTER_LINEAR)
         np.multiply(_inside(laid, turns[i], shape), np.float32(1 / 255), out=mask[i])
     mesh = np.stack([geometry.apply(turn, mesh) for turn, mesh in zip(turns, meshes)])
     back = np.stack([geometry.invert(turn) for turn in turns])
     return Crops(track.id, window.start, rgb, mesh, mask, back, window.weight, neutral)
-
-
-def _after(second: Array, first: Array) -> Array:
-    """The (2, 3) affine that does `first`, then `second`."""
-    return np.asarray(second @ np.vstack([first, [0, 0, 1]]))
-
-
-def _enlarged(small: int, large: int) -> Array:
-    """(2, 3): pixel of a picture of side `small` -> pixel of the same at side `large`; pixel centres at integers."""
-    zoom = large / small
-    return np.array([[zoom, 0, (zoom - 1) / 2], [0, zoom, (zoom - 1) / 2]])
 
 
 def _square(turns: Sequence[Array], size: int) -> Array:
@@ -144,55 +75,20 @@ def _square(turns: Sequence[Array], size: int) -> Array:
     return np.hstack([zoom * np.eye(2), ((size - 1) / 2 - zoom * (low + high) / 2)[:, None]])
 
 
-def _zoom(turn: Array) -> float:
-    """Crop pixels a frame pixel."""
-    return float(np.sqrt(np.linalg.det(turn[:, :2])))
-
-
-def _corners(turn: Array, size: int) -> Array:
-    """(4, 2): where the outer corners of a crop lie in the frame."""
-    return geometry.apply(geometry.invert(turn), np.array([[0, 0], [size, 0], [0, size], [size, size]]) - 0.5)
-
-
-def _reach(turn: Array, size: int) -> tuple[Array, Array]:
-    """Corners (2,) of the box of a frame that a crop is read from."""
-    corners = _corners(turn, size)
-    margin = 3 + 2 / _zoom(turn)
-    return corners.min(0) - margin, corners.max(0) + margin
-
-
-def _sampled(picture: Array, turn: Array, size: int, kind: int) -> Array:
-    """(S, S, 3): the crop of a frame, interpolated as OpenCV's `kind` says. Where it shrinks, the frame's part is first
-    averaged over areas down to the crop's scale, for a warp alone would skip pixels and alias."""
-    zoom = _zoom(turn)
-    if zoom > 0.9:
-        return _warped(picture, turn, size, kind)
-    corners = _corners(turn, size)
-    limits = np.array(picture.shape[1::-1])
-    low = np.clip(np.floor(corners.min(0)) - 2 / zoom, 0, limits - 1).astype(int)
-    high = np.clip(np.ceil(corners.max(0)) + 2 / zoom, low + 1, limits).astype(int)
-    part = np.maximum(np.rint((high - low) * zoom), 1).astype(int)
-    shrunk = cv2.resize(picture[low[1] : high[1], low[0] : high[0]], part.tolist(), interpolation=cv2.INTER_AREA)
-    ratio = (high - low) / part
-    back = np.hstack([np.diag(ratio), (low + (ratio - 1) / 2)[:, None]])
-    return _warped(shrunk, _after(turn, back), size, kind)
-
-
-def _warped(picture: Array, turn: Array, size: int, kind: int) -> Array:
-    if kind == cv2.INTER_CUBIC:
-        return np.asarray(cv2.warpAffine(picture, turn, (size, size), flags=kind, borderMode=cv2.BORDER_REPLICATE))
-    # OpenCV is three times as fast at this with four channels as with three
-    four = cv2.cvtColor(picture, cv2.COLOR_RGB2RGBA)
-    four = cv2.warpAffine(four, turn, (size, size), flags=kind, borderMode=cv2.BORDER_REPLICATE)
-    return np.asarray(cv2.cvtColor(four, cv2.COLOR_RGBA2RGB))
+def _cut(frame: Frame, turn: Array, size: int, kind: int) -> tuple[Array, tuple[int, ...]]:
+    """(S, S, 3): what a crop shows of a frame; and the frame's shape."""
+    around, margin = corners(turn, size), 3 + 2 / geometry.zoom_of(turn)
+    picture, corner, shape = frame.part(around.min(0) - margin, around.max(0) + margin)
+    shifted = np.hstack([turn[:, :2], turn @ [[corner[0]], [corner[1]], [1]]])
+    return sample(picture, shifted, size, kind), shape
 
 
 def _inside(mask: Array, turn: Array, shape: tuple[int, ...]) -> Array:
     """A mask (S, S) uint8 with 0 beyond the edge of a frame of `shape`."""
     height, width = shape[:2]
     size = len(mask)
-    corners = _corners(turn, size)
-    if corners.min() >= -0.5 and (corners.max(0) <= np.array([width, height]) - 0.5).all():
+    around = corners(turn, size)
+    if around.min() >= -0.5 and (around.max(0) <= np.array([width, height]) - 0.5).all():
         return mask
     frame = np.array([[0, 0], [width - 1, 0], [width - 1, height - 1], [0, height - 1]])
     inside = np.zeros(mask.shape, np.uint8)
@@ -207,9 +103,8 @@ def _masks(track: TrackPart, start: int, stop: int, turns: Mapping[int, Array]) 
     none of it, and has no vote."""
     first, last = max(track.start, start - AROUND), min(track.stop, stop + AROUND)
     rows = range(first - track.start, last - track.start)
-    hidden = np.array([
-        _hidden(track.visible[row], _after(turns[track.start + row], track.visible_to_frame[row])) for row in rows
-    ])  # fmt: skip
+    placed = [geometry.compose(turns[track.start + row], track.visible_to_frame[row]) for row in rows]
+    hidden = np.array([_hidden(track.visible[row], turn) for row, turn in zip(rows, placed)])
     bare = np.array([not track.seen[row] and not track.visible[row].any() for row in rows])
     for i in range(start, stop):
         if bare[i - first]:

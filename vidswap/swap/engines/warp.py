@@ -165,7 +165,7 @@ class Warp:
 
 def zoom_of(crops: Crops, row: int) -> float:
     """Crop pixels a frame pixel."""
-    return 1 / float(np.sqrt(abs(np.linalg.det(crops.to_frame[row][:, :2]))))
+    return 1 / geometry.zoom_of(crops.to_frame[row])
 
 
 def with_skin(photo: Array, alike: Array) -> Array:
