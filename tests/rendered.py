@@ -16,7 +16,7 @@ from vidswap.face.landmarks import mean_face
 from vidswap.media.encoder import encoding_of
 from vidswap.plan.file import Facts, drafted
 from vidswap.progress import Progress
-from vidswap.read.clip import frames, open_clip
+from vidswap.read.clip import open_clip
 from vidswap.render import Job, Made, make
 from vidswap.settings import WriteSettings
 from vidswap.swap.engine import Advance, Needs
@@ -66,7 +66,7 @@ def rendered(source: Path, out: Path, length: int = 20, *, crf: int = 16, resume
     clip = open_clip(source)
     count = len(clip)
     tracks = [track_of(0, 0, count), track_of(1, 10, 35), track_of(2, 40, count - 5)]
-    encoding = encoding_of(clip, next(frames(clip)).native, out, WriteSettings(crf=crf, preset="veryfast"))
+    encoding = encoding_of(clip, out, WriteSettings(crf=crf, preset="veryfast"))
     job = Job(clip, Shot(0, count), tracks, Echo(7, 3), SOMEONE, {}, {"comment": "rendered"})
     with open_work(out) as folder:
         work = WorkFolder(folder, job.key(encoding, length), 0, length, resume=resume)

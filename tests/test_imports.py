@@ -22,7 +22,7 @@ START = "vidswap.swap.engines.warp"  # what diffusion starts from; no other engi
 
 # The floors, from the ground up: a room may import lower floors, and itself; never across a bar, but for what is said.
 FLOORS = (
-    {"errors", "processor"},
+    {"errors", "facts", "processor"},
     {"libraries", "types"},
     {"files", "keys", "threads", "progress", "timepoint"},
     {"bars", "models", "settings"},

@@ -84,7 +84,7 @@ def rendered(source: Path, out: Path, case: Case) -> Path:
     clip = open_clip(source)
     span = Shot(case.start, len(clip) if case.stop is None else case.stop)
     check_writable(clip, out)
-    encoding = encoding_of(clip, next(frames(clip, span.start, span.start + 1)).native, out, case.settings)
+    encoding = encoding_of(clip, out, case.settings)
     count = len(span)
     middle = np.array([clip.width / 2, clip.height / 2, 0])
     mesh = np.repeat(posed(MEAN, (7.0, np.eye(3), middle))[None].astype(np.float32), count, 0)

@@ -17,7 +17,7 @@ from rendered import SOMEONE, Echo, track_of, write_plan
 from vidswap.media.encoder import encoding_of
 from vidswap.plan.file import open_plan, subsample
 from vidswap.progress import Progress, peak
-from vidswap.read.clip import frames, open_clip
+from vidswap.read.clip import open_clip
 from vidswap.render import Job, make
 from vidswap.settings import WriteSettings
 from vidswap.types import Shot
@@ -30,7 +30,7 @@ MOST = 10_000_000  # bytes; the meshes of the longer tracks alone would be 17 MB
 
 def main(clip: str, plan: str, out: str) -> None:
     source = open_clip(Path(clip))
-    encoding = encoding_of(source, next(frames(source)).native, Path(out), WriteSettings(preset="ultrafast"))
+    encoding = encoding_of(source, Path(out), WriteSettings(preset="ultrafast"))
     with open_plan(Path(plan)) as found, open_work(Path(out)) as folder:
         job = Job(source, found.span, found.tracks, Echo(16, 4), SOMEONE, {}, {})
         make(job, Path(out), encoding, WorkFolder(folder, "key", 0, 240), Progress())

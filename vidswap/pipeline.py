@@ -268,8 +268,7 @@ def checked(clip: Clip, span: Shot, out: Path, settings: WriteSettings) -> Encod
         check_pictures(clip, len(span), out)
         return None
     check_writable(clip, out, settings.codec, span.start > 0)
-    first = next(frames(clip, span.start, span.start + 1)).native
-    return encoding_of(clip, first, out, settings)
+    return encoding_of(clip, out, settings)
 
 
 def choose(tracks: Sequence[Track], person: str) -> list[Track]:

@@ -19,6 +19,8 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from vidswap.facts import PixelFormat, Stream, Stretch
+
 Array = NDArray[Any]
 MESH_POINTS = 478
 UPRIGHT = ((1, 0), (0, 1))  # rows of the matrix that leaves pictures as they are
@@ -49,32 +51,22 @@ class _Shapes:
         return f"{type(self).__name__}({shown})"
 
 
-@dataclass(frozen=True)
-class Stretch:
-    """A part of a film with a clock of its own: from its packet number `packet` of pictures on, in the order of the
-    file, `shift` seconds are added to all times, of sound as well, so that it follows the part before. `begins` is
-    when its first picture is shown, `ends` when its last packet of pictures is decoded, seconds of its own clock."""
-
-    packet: int
-    shift: Fraction
-    begins: float
-    ends: float
-
-
 @dataclass(frozen=True, eq=False, repr=False)
 class Clip(_Shapes):
     """A video file's facts, found by a scan of its packets; no pixels.
 
     `pts` are strictly increasing, in `time_base` seconds, one a shown frame. `colour` holds FFmpeg's numbers
-    (colorspace, color_range, color_primaries, color_trc). `streams` are the kinds of all streams ("video", "audio"...).
-    `container` is FFmpeg's format name ("mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", "gif" ...). `width` and `height`
-    are those of the stored pictures; `turn` has the rows of the matrix that makes them upright, of 1, 0 and -1, and
-    `pixel` is the width of a pixel over its height; where the pictures change their size, it is the largest's, and the
-    others are brought to it. `interlaced`: some may be of two fields. `last` is how long the last frame is shown, 0:
-    not told. `files` are those of pictures, whose `container` is "still", "animation" or "sequence"; film has none.
-    `notes` are what a person should know of how the file was read, a line each. `counted`: pictures have no times of
-    their own, the n-th that is decoded has the n-th. `stretches` are the parts of a film whose clock starts again on
-    the way (media.clocks), none where it does not; `pts` are on the one clock that they make.
+    (colorspace, color_range, color_primaries, color_trc). `streams` are those of its file, none where that is of
+    pictures; `tags` and `chapters`, as PyAV lists them, are the file's own. `container` is FFmpeg's format name
+    ("mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", "gif" ...). `width` and `height` are those of the stored pictures;
+    `turn` has the rows of the matrix that makes them upright, of 1, 0 and -1, and `pixel` is the width of a pixel
+    over its height; where the pictures change their size, it is the largest's, and the others are brought to it.
+    `interlaced`: some may be of two fields. `last` is how long the last frame is shown, 0: not told. `files` are
+    those of pictures, whose `container` is "still", "animation" or "sequence"; film has none. `notes` are what a
+    person should know of how the file was read, a line each. `counted`: pictures have no times of their own, the
+    n-th that is decoded has the n-th. `stretches` are the parts of a film whose clock starts again on the way
+    (media.clocks), none where it does not; `pts` are on the one clock that they make. `format` is that of the first
+    picture, and `beside` what lies beside that by FFmpeg's names ("DISPLAYMATRIX", its screen's light ...).
     """
 
     path: Path
@@ -85,7 +77,7 @@ class Clip(_Shapes):
     rate: Fraction
     colour: tuple[int, int, int, int]
     rotation: int
-    streams: tuple[str, ...]
+    streams: tuple[Stream, ...] = field(repr=False)
     container: str
     turn: tuple[tuple[int, int], tuple[int, int]] = UPRIGHT
     pixel: Fraction = Fraction(1)
@@ -95,6 +87,10 @@ class Clip(_Shapes):
     interlaced: bool = False
     counted: bool = False
     stretches: tuple[Stretch, ...] = ()
+    format: PixelFormat = field(default_factory=PixelFormat)
+    beside: Mapping[str, bytes] = field(default_factory=dict, repr=False)
+    tags: Mapping[str, str] = field(default_factory=dict, repr=False)
+    chapters: tuple[Mapping[str, Any], ...] = field(default=(), repr=False)
 
     def __post_init__(self) -> None:
         _check(self, "pts", np.int64, (None,))
@@ -103,6 +99,11 @@ class Clip(_Shapes):
 
     def __len__(self) -> int:
         return len(self.pts)
+
+    @property
+    def film(self) -> Stream | None:
+        """The stream that is played; None where the clip is of pictures."""
+        return next((stream for stream in self.streams if stream.is_film), None)
 
     def seconds(self, index: int) -> float:
         """Time of a frame since the first one."""

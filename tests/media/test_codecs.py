@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from vidswap.errors import OutputError, UsageError
-from vidswap.media.codecs import CODECS, PixelFormat, chosen, options_of
+from vidswap.facts import PixelFormat
+from vidswap.media.codecs import CODECS, chosen, options_of
 from vidswap.media.containers import KINDS
 from vidswap.settings import WriteSettings
 

@@ -13,11 +13,13 @@ from hypothesis import strategies as st
 
 from vidswap.errors import OutputError
 from vidswap.media.containers import KINDS
+from vidswap.media.encoder import encoding_of
 from vidswap.media.metadata import Trim, chapters, counted, labelled, later, needs_all_names, tags
 from vidswap.media.subtitles import Cue, apart, clipped, read_cues
 from vidswap.read.clip import open_clip
+from vidswap.settings import WriteSettings
 from vidswap.write.film import check_writable
-from vidswap.write.target import left_out
+from vidswap.write.target import left_out, refusals
 
 STYLED = ((Fraction(1, 10), Fraction(1, 2), "{\\pos(10,20)}up there"),)
 LEANING = ((Fraction(1, 10), Fraction(1, 2), "{\\i1}up{\\i0} there"),)
@@ -82,6 +84,15 @@ def test_an_avi_cannot_begin_with_the_middle_of_compressed_sound(tmp_path):
     check_writable(plain, tmp_path / "out.avi", trimmed=True)
     with pytest.raises(OutputError, match="before or after the pictures"):
         check_writable(packed, tmp_path / "out.avi", trimmed=True)
+
+
+def test_what_is_refused_and_how_is_encoded_is_known_without_the_file(tmp_path):
+    path = make_film(tmp_path / "a.mkv", Film(sounds=(Sound("wavpack"),), texts=(Text("subrip"),), font=True))
+    clip = open_clip(path)
+    path.unlink()
+    assert refusals(clip, KINDS[".mp4"]) == ["stream 1 (wavpack sound)", "stream 3 (film.ttf attachment)"]
+    assert (refusals(clip, KINDS[".mkv"]), left_out(clip)) == ([], ())
+    assert encoding_of(clip, tmp_path / "out.mkv", WriteSettings()).encoder == "libx264"
 
 
 # -- subtitles --------------------------------------------------------------------------------------------------------
@@ -191,5 +202,5 @@ def test_all_names_are_asked_for_only_where_one_would_be_lost():
 def test_only_what_no_container_takes_is_left_out(tmp_path):
     made = make_film(tmp_path / "a.mp4", Film(sounds=(Sound(),), chapters=True, timecode="01:00:00:00", cover=True))
     clip = open_clip(made)
-    assert clip.streams.count("data") == 2
+    assert [stream.kind for stream in clip.streams].count("data") == 2
     assert left_out(clip) == ()

@@ -66,7 +66,7 @@ def test_every_picture_stays_what_it_is(tmp_path, parts, codec, ending, choices)
 def test_what_is_whole_throughout_is_encoded_as_before(tmp_path):
     clip = open_clip(television(tmp_path / "a.ts", (False, False)))
     assert not clip.interlaced
-    encoding = encoding_of(clip, next(frames(clip)).native, tmp_path / "out.ts", WriteSettings())
+    encoding = encoding_of(clip, tmp_path / "out.ts", WriteSettings())
     assert encoding.fields == 0
 
 

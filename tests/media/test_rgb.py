@@ -44,7 +44,7 @@ def clip_of(folder, codec, form, planes=None, size=(96, 64)):
 def written(clip, out, **choices):
     settings = WriteSettings(segment=3, **choices)
     encode(clip, ((frame.index, frame.native) for frame in frames(clip)), out, settings, {})
-    encoding = encoding_of(clip, next(frames(clip)).native, out, settings)
+    encoding = encoding_of(clip, out, settings)
     return list(frames(open_clip(out))), encoding
 
 

@@ -8,7 +8,7 @@ import pytest
 from footage import moving
 from PIL import Image
 
-from vidswap.media.sidedata import display_matrix, side_data
+from vidswap.media.sidedata import beside, matrix_in
 from vidswap.read.clip import frames, open_clip
 from vidswap.settings import WriteSettings
 from vidswap.write.film import encode
@@ -57,7 +57,7 @@ def test_side_data_is_found_beside_a_kind_without_a_name(tmp_path):
         native = next(container.decode(video=0))
     with pytest.raises(ValueError, match="Type"):
         list(native.side_data)
-    matrix = side_data(native, "DISPLAYMATRIX")
+    matrix = beside(native)["DISPLAYMATRIX"]
     assert struct.unpack("<9i", matrix)[:5] == (0, 65536, 0, -65536, 0)
-    assert side_data(native, "CONTENT_LIGHT_LEVEL") is None
-    assert display_matrix(av.VideoFrame(16, 16, "yuv420p")) is None
+    assert "CONTENT_LIGHT_LEVEL" not in beside(native)
+    assert matrix_in(beside(av.VideoFrame(16, 16, "yuv420p"))) is None

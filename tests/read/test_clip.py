@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import pickle
 import re
 from fractions import Fraction
 from types import SimpleNamespace
@@ -13,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vidswap.errors import InputError
+from vidswap.facts import PixelFormat
 from vidswap.read.clip import frames, open_clip
 from vidswap.read.times import increasing, scan
 
@@ -134,8 +136,18 @@ def test_stills_for_missing_pictures_are_frames_of_their_own(plain, tmp_path):
 def test_facts(plain):
     clip = open_clip(plain)
     assert (clip.width, clip.height, clip.rate, clip.rotation) == (96, 64, 25, 0)
-    assert clip.streams == ("video", "audio")
+    assert [(stream.kind, stream.codec) for stream in clip.streams] == [("video", "h264"), ("audio", "aac")]
+    assert clip.film is clip.streams[0]
     assert clip.time_base == Fraction(1, 12800)
+    assert clip.format == PixelFormat("420", 8, width=96, height=64)
+
+
+def test_facts_go_to_another_process_and_are_said_in_a_line(plain):
+    clip = open_clip(plain)
+    there = pickle.loads(pickle.dumps(clip))
+    assert (there.streams, there.tags, there.format) == (clip.streams, clip.tags, clip.format)
+    assert np.array_equal(there.pts, clip.pts)
+    assert len(repr(clip)) < 700
 
 
 def test_untagged_hd_is_read_as_709_and_stays_untagged(tmp_path):

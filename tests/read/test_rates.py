@@ -39,7 +39,7 @@ def browser_film(path, times, claimed=1000):
 def test_a_browsers_thousand_is_not_believed(tmp_path, times, low, high):
     clip, out = open_clip(browser_film(tmp_path / "a.webm", times)), tmp_path / "out.mp4"
     assert low < clip.rate < high
-    assert low < encoding_of(clip, next(frames(clip)).native, out, WriteSettings()).rate < high
+    assert low < encoding_of(clip, out, WriteSettings()).rate < high
     encode(clip, ((frame.index, frame.native) for frame in frames(clip)), out, WriteSettings(), {})
     made = open_clip(out)
     assert [round(made.seconds(i) * 1000) for i in range(len(made))] == times

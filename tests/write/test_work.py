@@ -276,7 +276,7 @@ def test_a_full_disk_leaves_the_finished_segments_and_the_rest_can_follow(tmp_pa
     noise = [np.random.default_rng(i).integers(0, 255, (64, 96, 3), np.uint8) for i in range(LENGTH)]
     clip, out = open_clip(make_clip(tmp_path / "a.mp4", calm + noise)), tmp_path / "out.mp4"
     settings = WriteSettings(preset="ultrafast")
-    encoding = encoding_of(clip, next(frames(clip)).native, out, settings)
+    encoding = encoding_of(clip, out, settings)
 
     def go_on(folder):
         work = WorkFolder(folder, "key", 0, LENGTH)

@@ -15,8 +15,9 @@ from typing import Any
 
 import numpy as np
 
+from vidswap.facts import Stretch
 from vidswap.media.packets import end_of
-from vidswap.types import Array, Stretch
+from vidswap.types import Array
 
 # Seconds that times of decoding may step back, by the containers whose clock may start again.
 STEPS_BACK = {"mpegts": 0.1, "mpeg": 0.1, "flv": 0.1, "matroska,webm": 0.5}

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from fractions import Fraction
 from types import MappingProxyType
 
 from vidswap.errors import OutputError, UsageError
+from vidswap.facts import PixelFormat
 from vidswap.media.containers import Container, takes, taking
 from vidswap.settings import PRESETS, WriteSettings
 
@@ -18,35 +19,6 @@ _LIBVPX = dict(zip(PRESETS, ("8", "8", "7", "6", "5", "4", "3", "2", "1", "0")))
 _SAMPLINGS = ("400", "420", "422", "444")  # each holds all that the ones before it hold
 _LAMBDA = 118  # of a step of quality, as FFmpeg counts
 _SLICES, _SLICED = "12", 64  # for as many threads; pictures less wide or tall are one slice
-
-
-@dataclass(frozen=True)
-class PixelFormat:
-    """What pictures are made of: `sampling` of the colours ("400" is grey), `bits` of a sample, `full` where the format
-    itself says full range, `fields` where each is two; width and height; `rgb` in place of YUV, `clear` with
-    transparency."""
-
-    sampling: str
-    bits: int
-    full: bool
-    fields: bool
-    width: int
-    height: int
-    rgb: bool = False
-    clear: bool = False
-
-    @property
-    def words(self) -> str:
-        kinds = f"{self.width} x {self.height}", "RGB" if self.rgb else ":".join(self.sampling), f"{self.bits} bits"
-        return ", ".join([*kinds, *["interlaced"] * self.fields])
-
-    @property
-    def as_yuv(self) -> PixelFormat:
-        """As players take what is RGB: 4:2:0, of 8 bits or 10; 4:4:4 where a side is odd, which x264 wants."""
-        if not self.rgb:
-            return self
-        sampling = "444" if self.width % 2 or self.height % 2 else "420"
-        return replace(self, sampling=sampling, bits=8 if self.bits == 8 else 10, rgb=False)
 
 
 @dataclass(frozen=True)

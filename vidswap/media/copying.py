@@ -7,9 +7,8 @@ and timecode are made again from what they say, the rest (a camera's own telemet
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from fractions import Fraction
 from heapq import merge
 from math import ceil
@@ -17,9 +16,10 @@ from pathlib import Path
 from typing import Any
 
 import av
+from av.stream import Disposition
 
 from vidswap.errors import OutputError
-from vidswap.media import source as media
+from vidswap.facts import Stream, Stretch
 from vidswap.media import subtitles
 from vidswap.media.clocks import on_one_clock
 from vidswap.media.containers import KINDS, Container, takes
@@ -35,10 +35,10 @@ from vidswap.media.metadata import (
     tags,
     timecode_of,
 )
-from vidswap.media.packets import packets
-from vidswap.media.source import codec_of, film_of, header_bytes, is_cover, path_of, sample_bytes
-from vidswap.media.streams import is_carried, is_mp4, seconds, start_of, stream_name
-from vidswap.types import Clip, Stretch
+from vidswap.media.packets import packets, seconds
+from vidswap.media.source import codec_of, film_of, header_bytes, opened, path_of, sample_bytes
+from vidswap.media.streams import is_carried, is_mp4, stream_name
+from vidswap.types import Clip
 
 # Edit lists count in the movie's unit: at the default 1/1000 s the sound would start up to 1 ms off.
 _MP4 = {"movflags": "faststart", "movie_timescale": "90000"}
@@ -53,24 +53,22 @@ _NEVER = Fraction(1 << 60)
 Tracks = dict[int, Any]  # index in the source -> the track of the result
 
 
-def opened(clip: Clip) -> Any:
-    """The file of a clip, to take streams from; one that holds nothing where the clip is of pictures."""
-    if clip.files:
-        return av.open(io.BytesIO(b";FFMETADATA1\n"), format="ffmetadata")
-    return media.opened(clip.path)
+def opened_for(clip: Clip) -> AbstractContextManager[Any]:
+    """The file of a clip, to copy its streams from; None where there are none."""
+    return opened(clip.path) if any(map(is_carried, clip.streams)) else nullcontext()
 
 
-def muxing(source: Any, kind: Container) -> dict[str, str]:
-    """The options that a container is to be opened with (PyAV's `container_options`) for what comes from `source`."""
+def muxing(clip: Clip, kind: Container) -> dict[str, str]:
+    """The options that a container is to be opened with (PyAV's `container_options`) for what comes from a clip."""
     if not kind.is_mp4:
         return {"avoid_negative_ts": "disabled"} if kind.ordered else {}
     flags = _MP4["movflags"]
-    if needs_all_names(source.metadata, kind) and not any(map(is_cover, source.streams)):
+    if needs_all_names(clip.tags, kind) and not any(stream.is_cover for stream in clip.streams):
         flags += "+use_metadata_tags"  # it makes the muxer forget covers
     return {**_MP4, "movflags": flags}
 
 
-def cut_of(clip: Clip, source: Any, start: int, stop: int) -> Trim:
+def cut_of(clip: Clip, start: int, stop: int) -> Trim:
     """What the frames [start, stop) of a clip are on the clock of its file. The clock of a broadcast, a DVD or a live
     stream begins anywhere: the result's begins at 0, with the first of what goes along."""
     end = None if stop >= len(clip) else Fraction(int(clip.pts[stop]) * clip.time_base)
@@ -78,92 +76,94 @@ def cut_of(clip: Clip, source: Any, start: int, stop: int) -> Trim:
         return Trim(Fraction(int(clip.pts[start]) * clip.time_base), end, trimmed=True)
     if clip.container not in _LIVE:
         return Trim(Fraction(0), end)
-    others = (start_of(stream) for stream in source.streams if is_carried(stream) and stream.start_time is not None)
+    others = (stream.start for stream in clip.streams if is_carried(stream) and stream.start is not None)
     return Trim(min(Fraction(int(clip.pts[0]) * clip.time_base), *others, _NEVER), end)
 
 
-def copied_streams(source: Any, target: Any) -> Tracks:
-    """Add to `target` a track for each sound, subtitle, cover and font of `source`: index in source -> new track.
+def copied_streams(clip: Clip, source: Any, target: Any) -> Tracks:
+    """Add to `target` a track for each sound, subtitle, cover and font of `source`, the open file of a clip: index in
+    it -> new track.
 
-    Their packets come from `carried`, but those of fonts, and of covers that become attachments: they are written with
-    the header. Raises OutputError where the container refuses one: `check` says so before."""
+    Their packets come from `copied_packets`, but those of fonts, and of covers that become attachments: they are
+    written with the header. Raises OutputError where the container refuses one: `check` says so before."""
     tracks = {}
-    for stream in filter(is_carried, source.streams):
+    for stream in filter(is_carried, clip.streams):
         try:
             track = _added(stream, source, target)
         except ValueError as error:
             raise OutputError(f"{target.format.name} takes no {stream_name(stream)}", "name the output .mkv") from error
         if track is None:
             continue
-        track.metadata.update(tags(stream.metadata))
-        if is_mp4(target) and is_mp4(source) and "handler_name" in stream.metadata:
-            track.metadata["handler_name"] = stream.metadata["handler_name"]
-        track.disposition = stream.disposition
+        track.metadata.update(tags(stream.tags))
+        if is_mp4(target) and is_mp4(source) and "handler_name" in stream.tags:
+            track.metadata["handler_name"] = stream.tags["handler_name"]
+        track.disposition = Disposition(stream.disposition)
         tracks[stream.index] = track
     return tracks
 
 
-def describe(source: Any, target: Any, video: Any, cut: Trim, *, rate: Fraction, labels: Mapping[str, str]) -> None:
-    """Tell a file that is being made what the source says about itself, and our `labels`: tags, chapters, timecode (of
-    the first frame of the cut; `rate` frames a second), the disposition of its video track. Before its header."""
+def describe(clip: Clip, target: Any, video: Any, cut: Trim, labels: Mapping[str, str]) -> None:
+    """Tell a file that is being made what the clip's says about itself, and our `labels`: tags, chapters, timecode (of
+    the first frame of the cut), the disposition of its video track. Before its header."""
     kind = next(each for each in KINDS.values() if each.muxer == target.format.name)
-    target.metadata.update(labelled(source.metadata, labels, kind))
+    target.metadata.update(labelled(clip.tags, labels, kind))
     if kind.chapters:
-        target.set_chapters(chapters(source.chapters(), cut))
-    original = film_of(source)
-    if original is None:  # the clip is of pictures
+        target.set_chapters(chapters(clip.chapters, cut))
+    film = clip.film
+    if film is None:  # the clip is of pictures
         return
-    video.disposition = original.disposition
-    timecode = timecode_of(source, original)
+    video.disposition = Disposition(film.disposition)
+    timecode = timecode_of(film.tags, clip.tags)
     if timecode is not None and (not kind.is_mp4 or is_countable(video.codec_context.framerate, timecode)):
-        begun = cut.origin - start_of(original) if cut.trimmed else Fraction(0)
-        (target if kind.ordered else video).metadata["timecode"] = later(timecode, counted(rate, timecode), begun)
+        begun = cut.origin - (film.start or 0) if cut.trimmed else Fraction(0)
+        (target if kind.ordered else video).metadata["timecode"] = later(timecode, counted(clip.rate, timecode), begun)
 
 
-def copied_packets(source: Any, tracks: Tracks, cut: Trim, stretches: Sequence[Stretch] = ()) -> Iterator[Any]:
+def copied_packets(clip: Clip, source: Any, tracks: Tracks, cut: Trim) -> Iterator[Any]:
     """The packets of `tracks` (see `copied_streams`) within the cut, ready to mux, in the order of their times.
 
     Sound is cut to whole packets. In mp4 and mov one packet of each track is kept before the first: it has a negative
     time, an edit list hides it, and the decoder is warm when the sound begins; the last one is told to end with the
     cut. Elsewhere sound starts with the first whole packet. PCM is cut to the sample. Subtitles are cut at both ends.
     """
-    reworded = [index for index, track in tracks.items() if _is_reworded(source.streams[index], track)]
+    kinds = {stream.index: stream for stream in clip.streams}
+    reworded = [index for index, track in tracks.items() if _is_reworded(kinds[index], track)]
     copied = {index: track for index, track in tracks.items() if index not in reworded}
     words = []
     for index in reworded:
-        cues, _ = subtitles.read_cues(path_of(source), index, stretches)
+        cues, _ = subtitles.read_cues(clip.path, index, clip.stretches)
         words.append(subtitles.encoded(subtitles.clipped(cues, cut), tracks[index]))
-    return merge(_moved(_packets(source, copied, cut, stretches), copied, cut), *words, key=seconds)
+    return merge(_moved(_packets(source, copied, cut, clip.stretches), copied, cut), *words, key=seconds)
 
 
 # -- streams ----------------------------------------------------------------------------------------------------------
 
 
-def _is_reworded(stream: Any, track: Any) -> bool:
-    return stream.type == "subtitle" and codec_of(stream) != codec_of(track)
+def _is_reworded(stream: Stream, track: Any) -> bool:
+    return stream.kind == "subtitle" and stream.codec != codec_of(track)
 
 
-def _added(stream: Any, source: Any, target: Any) -> Any:
+def _added(stream: Stream, source: Any, target: Any) -> Any:
     """A new track of `target` for a stream; None where it is written with the header. Raises ValueError."""
-    muxer, codec = target.format.name, codec_of(stream)
-    if is_cover(stream) and muxer == "matroska":
+    muxer, codec, original = target.format.name, stream.codec, source.streams[stream.index]
+    if stream.is_cover and muxer == "matroska":
         name, form = _COVERS.get(codec, (f"cover.{codec}", f"image/{codec}"))
-        form, name = stream.metadata.get("mimetype", form), stream.metadata.get("filename", name)
+        form, name = stream.tags.get("mimetype", form), stream.tags.get("filename", name)
         target.add_attachment(name, form, _picture(path_of(source), stream.index))
         return None
     words = subtitles.words_of(muxer, codec)
     if words is None or takes(muxer, codec):
-        track = target.add_stream_from_template(known(stream), opaque=True)
-        return None if stream.type == "attachment" else track
-    stream.codec_context.open(strict=False)
+        track = target.add_stream_from_template(known(original), opaque=True)
+        return None if stream.kind == "attachment" else track
+    original.codec_context.open(strict=False)
     track = target.add_stream(words)
     track.time_base = Fraction(1, 1000)
-    track.codec_context.subtitle_header = stream.codec_context.subtitle_header
+    track.codec_context.subtitle_header = original.codec_context.subtitle_header
     return track
 
 
 def _picture(path: Path, index: int) -> bytes:
-    with media.opened(path) as source:
+    with opened(path) as source:
         return next((bytes(packet) for packet in packets(source, source.streams[index]) if packet.size), b"")
 
 

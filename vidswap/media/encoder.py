@@ -14,15 +14,13 @@ from av.codec.context import Flags
 from av.video.reformatter import VideoReformatter
 
 from vidswap.errors import OutputError
-from vidswap.media import copying as passthrough
-from vidswap.media.codecs import PixelFormat, chosen, lost_in, options_of
+from vidswap.media.codecs import chosen, lost_in, options_of
 from vidswap.media.colour import BT601, FILM625, FULL, LIMITED, RGB, UNTAGGED, matrix_of
 from vidswap.media.containers import kind_of, time_base
 from vidswap.media.fields import BOTTOM_FIRST, TOP_FIRST, Ordered, told_whole
 from vidswap.media.filters import EXACT
 from vidswap.media.metadata import tags as own_tags
-from vidswap.media.sidedata import display_matrix, side_data
-from vidswap.media.source import film_of
+from vidswap.media.sidedata import matrix_in
 from vidswap.settings import WriteSettings
 from vidswap.types import Clip
 
@@ -63,28 +61,24 @@ class Encoding:
         return bool(av.VideoFormat(self.format).is_rgb)
 
 
-def encoding_of(clip: Clip, native: Any, out: Path, settings: WriteSettings) -> Encoding:
-    """How to encode pictures of a clip, of which `native` is one, for the file `out`. Raises OutputError for what
-    cannot be."""
-    kind = kind_of(out)
-    with passthrough.opened(clip) as source:
-        stream = film_of(source)
-        aspect, tags = (stream.sample_aspect_ratio or None, own_tags(stream.metadata)) if stream else (None, {})
-        order = int(stream.codec_context.field_order) if stream else 0
-    samples = _samples(native, clip.interlaced)
+def encoding_of(clip: Clip, out: Path, settings: WriteSettings) -> Encoding:
+    """How to encode the pictures of a clip for the file `out`. Raises OutputError for what cannot be."""
+    kind, film, samples = kind_of(out), clip.film, clip.format
     codec, form = chosen(kind, samples, settings)
     is_rgb = av.VideoFormat(form).is_rgb
-    fields = max(order, TOP_FIRST) if samples.fields else 0
-    told = [*_reproducible(codec.encoder), *_light(native, codec.encoder), *_order(fields, codec.encoder)]
+    fields = max(film.fields if film else 0, TOP_FIRST) if samples.fields else 0
+    told = [*_reproducible(codec.encoder), *_light(clip.beside, codec.encoder), *_order(fields, codec.encoder)]
     encoding = Encoding(
         encoder="libx264rgb" if is_rgb and codec.name == "h264" else codec.encoder,
         options=options_of(codec, samples, settings, told), format=form,
-        width=native.width, height=native.height,
+        width=samples.width, height=samples.height,
         rate=min(clip.rate.limit_denominator(1001), codec.fastest),
         unit=time_base(kind, clip.pts, clip.time_base, clip.rate),
-        colour=_colour(clip, codec.limited, is_rgb), aspect=aspect, matrix=display_matrix(native),
+        colour=_colour(clip, codec.limited, is_rgb), aspect=film.aspect if film else None,
+        matrix=matrix_in(clip.beside),
         fields=fields, ordered=kind.ordered, headers=kind.muxer not in ("mpegts", "avi"),
-        tag="hvc1" if kind.is_mp4 and codec.name == "hevc" else None, tags=tags, library=av.__version__,
+        tag="hvc1" if kind.is_mp4 and codec.name == "hevc" else None, tags=own_tags(film.tags) if film else {},
+        library=av.__version__,
         notes=lost_in(codec, form, samples, settings.lossless),
     )  # fmt: skip
     try:
@@ -179,18 +173,6 @@ def _matrix(matrix: int, encoding: Encoding) -> int:
     return FILM625 if known == BT601 else known
 
 
-def _samples(native: Any, interlaced: bool) -> PixelFormat:
-    parts = native.format.components
-    sampling = "400"
-    if len(parts) > 2:
-        wide, tall = parts[1].width == parts[0].width, parts[1].height == parts[0].height
-        sampling = "444" if wide else "422" if tall else "420"
-    full = str(native.format.name).startswith("yuvj")
-    fields = interlaced or bool(native.interlaced_frame)
-    clear = any(part.is_alpha for part in parts)
-    return PixelFormat(sampling, parts[0].bits, full, fields, native.width, native.height, native.format.is_rgb, clear)
-
-
 def _reproducible(encoder: str) -> list[str]:
     """What makes an encoder yield the same bytes at each run: x264's AVX-512 code does not."""
     avx512 = _PROCESSOR.exists() and "avx512" in _PROCESSOR.read_text()
@@ -202,19 +184,19 @@ def _order(fields: int, encoder: str) -> list[str]:
     return ["bff=1"] if encoder == "libx264" and fields in BOTTOM_FIRST else []
 
 
-def _light(native: Any, encoder: str) -> list[str]:
-    """HDR10's static metadata (SMPTE ST 2086, CTA 861.3) of a picture, in the encoder's own words."""
+def _light(beside: Mapping[str, bytes], encoder: str) -> list[str]:
+    """HDR10's static metadata (SMPTE ST 2086, CTA 861.3) beside a picture, in the encoder's own words."""
     if encoder not in ("libx264", "libx265", "libsvtav1"):
         return []
     words = {"libx264": ("mastering-display", "cll"), "libx265": ("master-display", "max-cll"),
              "libsvtav1": ("mastering-display", "content-light")}[encoder]  # fmt: skip
     told = []
-    if display := side_data(native, "MASTERING_DISPLAY_METADATA"):
+    if display := beside.get("MASTERING_DISPLAY_METADATA"):
         *ratios, has_colours, has_light = struct.unpack("<22i", display)
         values = [Fraction(*pair) if pair[1] else Fraction(0) for pair in zip(ratios[::2], ratios[1::2])]
         if has_colours and has_light:
             told.append(f"{words[0]}={_display(values, whole=encoder != 'libsvtav1')}")
-    if light := side_data(native, "CONTENT_LIGHT_LEVEL"):
+    if light := beside.get("CONTENT_LIGHT_LEVEL"):
         told.append(f"{words[1]}={','.join(map(str, struct.unpack('<2I', light)))}")
     return [*told, "hdr10=1"] if told and encoder == "libx265" else told
 

@@ -86,13 +86,10 @@ def chapters(listed: Sequence[Any], cut: Trim) -> list[dict[str, Any]]:
     return moved
 
 
-def timecode_of(source: Any, video: Any) -> str | None:
-    """The timecode of the first frame of an open file, "01:00:00:00", wherever its container keeps it."""
-    for metadata in (video.metadata, source.metadata):
-        for key, text in metadata.items():
-            if key.lower() == "timecode" and _TIMECODE.fullmatch(text):
-                return str(text)
-    return None
+def timecode_of(*tagged: Mapping[str, str]) -> str | None:
+    """The timecode of a clip's first frame, "01:00:00:00", from the first of some tags that tell it."""
+    told = (text for tags in tagged for key, text in tags.items() if key.lower() == "timecode")
+    return next((text for text in told if _TIMECODE.fullmatch(text)), None)
 
 
 def counted(rate: Fraction, timecode: str) -> Fraction:

@@ -6,6 +6,7 @@ from typing import Any
 
 from av.video.reformatter import VideoReformatter
 
+from vidswap.facts import PixelFormat
 from vidswap.media.colour import BT709, FULL, LIMITED, UNTAGGED, matrix_of
 from vidswap.media.filters import EXACT, EXACT_WORDS, Chain, Filter
 
@@ -20,6 +21,19 @@ def film_maker() -> VideoReformatter:
 def colour_of(native: Any) -> tuple[int, int, int, int]:
     """Its tags: colorspace, color_range, color_primaries, color_trc."""
     return native.colorspace, native.color_range, native.color_primaries, native.color_trc
+
+
+def format_of(native: Any, interlaced: bool = False) -> PixelFormat:
+    """What a picture is made of; `interlaced`: others of its clip are of two fields."""
+    parts = native.format.components
+    sampling = "400"
+    if len(parts) > 2:
+        wide, tall = parts[1].width == parts[0].width, parts[1].height == parts[0].height
+        sampling = "444" if wide else "422" if tall else "420"
+    full = str(native.format.name).startswith("yuvj")
+    fields = interlaced or bool(native.interlaced_frame)
+    clear = any(part.is_alpha for part in parts)
+    return PixelFormat(sampling, parts[0].bits, full, fields, native.width, native.height, native.format.is_rgb, clear)
 
 
 def editable(native: Any, reformatter: VideoReformatter, matrix: int) -> Any:

@@ -10,6 +10,7 @@ import os
 import stat
 from collections.abc import Iterator
 from contextlib import suppress
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -79,3 +80,9 @@ def end_of(stream: Any) -> Any:
     packet = av.Packet()
     packet.stream, packet.time_base = stream, stream.time_base
     return packet
+
+
+def seconds(packet: Any) -> Fraction:
+    """Time of a packet; 0 where it has none."""
+    time = packet.pts if packet.pts is not None else packet.dts
+    return (time or 0) * Fraction(packet.time_base)

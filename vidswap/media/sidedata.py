@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Mapping
 from typing import Any
 
 from av.sidedata.sidedata import Type
@@ -11,24 +12,18 @@ from vidswap.media.filters import filtered
 
 _NAMED = len(list(Type))  # the first kind that PyAV has no name for: its names have no gaps
 _KINDS = range(_NAMED, _NAMED + 16)
+_READ = ("DISPLAYMATRIX", "MASTERING_DISPLAY_METADATA", "CONTENT_LIGHT_LEVEL")
 
 
-def side_data(native: Any, name: str) -> bytes | None:
-    """The bytes of one kind of a picture's side data, None where it has none."""
+def beside(native: Any) -> dict[str, bytes]:
+    """What lies beside a picture, of the kinds that we know, by FFmpeg's names of them."""
     try:
-        return bytes(native.side_data[name])
-    except KeyError:
-        return None
+        found = native.side_data
+        return {name: bytes(found[name]) for name in _READ if name in found}
     except ValueError:  # among it is a kind that PyAV cannot name (EXIF, a view of several): it then shows none
-        kept = _without_unnamed(native).side_data
-        return bytes(kept[name]) if name in kept else None
+        return beside(filtered(native, *(("sidedata", f"mode=delete:type={kind}") for kind in _KINDS)))
 
 
-def display_matrix(native: Any) -> tuple[int, ...] | None:
-    """How players turn or mirror a picture: nine numbers of FFmpeg's, None where they do not."""
-    matrix = side_data(native, "DISPLAYMATRIX")
-    return struct.unpack("<9i", matrix) if matrix else None
-
-
-def _without_unnamed(native: Any) -> Any:
-    return filtered(native, *(("sidedata", f"mode=delete:type={kind}") for kind in _KINDS))
+def matrix_in(data: Mapping[str, bytes]) -> tuple[int, ...] | None:
+    """How players turn or mirror a picture beside which `data` lies: nine numbers of FFmpeg's, else None."""
+    return struct.unpack("<9i", data["DISPLAYMATRIX"]) if "DISPLAYMATRIX" in data else None

@@ -14,12 +14,13 @@ import av
 import numpy as np
 
 from vidswap.errors import InputError
+from vidswap.facts import Stretch
 from vidswap.media.clocks import on_one_clock
 from vidswap.media.images import is_pictures
 from vidswap.media.late import timed
 from vidswap.media.packets import packets
 from vidswap.media.source import film_of, header_bytes, opened, sample_bytes
-from vidswap.types import Array, Stretch
+from vidswap.types import Array
 
 _DIGEST = 16  # bytes of a sha256 that are kept
 

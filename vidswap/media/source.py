@@ -59,12 +59,6 @@ def film_of(container: Any) -> Any:
     )
 
 
-def others_of(container: Any) -> list[Any]:
-    """The video streams beside the film that are no covers: they are not in any result."""
-    film = film_of(container)
-    return [stream for stream in container.streams.video if not (is_cover(stream) or stream is film)]
-
-
 def is_cover(stream: Any) -> bool:
     """A picture that belongs to the file, not a moving one."""
     return bool(stream.type == "video" and stream.disposition & Disposition.attached_pic)

@@ -19,11 +19,11 @@ from typing import Any
 import av
 from av.subtitles.subtitle import SubtitleSet
 
+from vidswap.facts import Stretch
 from vidswap.media.clocks import on_one_clock
 from vidswap.media.metadata import Trim
 from vidswap.media.packets import packets
 from vidswap.media.source import film_of, opened
-from vidswap.types import Stretch
 
 TEXTS = ("subrip", "webvtt", "mov_text", "ass", "text")
 _WORDS = {"mp4": "mov_text", "mov": "mov_text", "matroska": "subrip", "webm": "webvtt"}

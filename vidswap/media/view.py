@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
@@ -12,7 +13,7 @@ from av.video.reformatter import VideoReformatter
 
 from vidswap.media import hdr
 from vidswap.media.filters import EXACT, Chain
-from vidswap.media.sidedata import display_matrix
+from vidswap.media.sidedata import matrix_in
 from vidswap.types import UPRIGHT, Array
 
 _BLOCK, _APRON = 16, 8  # pixels
@@ -102,9 +103,10 @@ def _turned(picture: Array, turn: Turn) -> Array:
     return picture[:: sum(turn[1]), :: sum(turn[0])]
 
 
-def turn_of(native: Any) -> Turn:
-    """How a picture's display matrix turns or mirrors it, to the nearest quarter; upright where it has none."""
-    matrix = display_matrix(native)
+def turn_in(data: Mapping[str, bytes]) -> Turn:
+    """How the display matrix in what lies beside a picture turns or mirrors it, to the nearest quarter; upright where
+    there is none."""
+    matrix = matrix_in(data)
     if matrix is None:
         return UPRIGHT
     a, b, c, d = matrix[0], matrix[1], matrix[3], matrix[4]  # x' = a x + c y, y' = b x + d y

@@ -10,7 +10,7 @@ palettes, packed and semi-planar pictures are converted here, so that no later s
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from fractions import Fraction
@@ -25,14 +25,17 @@ from av.filter import Graph
 from av.video.reformatter import VideoReformatter
 
 from vidswap.errors import InputError
+from vidswap.facts import Stream
 from vidswap.media.clocks import notes_on, on_one_clock
 from vidswap.media.colour import matrix_of
 from vidswap.media.headers import Headers, parted
 from vidswap.media.images import is_pictures
-from vidswap.media.native import Fitter, colour_of, editable, planar
+from vidswap.media.native import Fitter, colour_of, editable, format_of, planar
 from vidswap.media.packets import packets, refuse_unreadable
-from vidswap.media.source import MOST_PIXELS, codec_of, film_of, is_playlist, opened, others_of
-from vidswap.media.view import Cropper, View, turn_of
+from vidswap.media.sidedata import beside
+from vidswap.media.source import MOST_PIXELS, film_of, is_playlist, opened
+from vidswap.media.streams import is_other_film, streams_of
+from vidswap.media.view import Cropper, View, turn_in
 from vidswap.read import stills
 from vidswap.read.times import Times, is_shown, scan
 from vidswap.types import Array, Clip, Frame
@@ -56,29 +59,26 @@ def open_clip(path: Path, rate: Fraction = stills.RATE) -> Clip:
         return stills.open_pictures(path, rate)
     with _opened(path) as container:
         stream = _video_stream(container, path)
-        headers = Headers(stream)
+        streams, tags, chapters = streams_of(container), dict(container.metadata), tuple(container.chapters())
+        headers, name = Headers(stream), container.format.name
         scanned = scan(container, stream, headers.passing)
-        streams, name = tuple(each.type for each in container.streams), container.format.name
-        pixel, notes = Fraction(stream.sample_aspect_ratio or 1), tuple(_left_out(container, stream))
-        if stream.metadata.get("alpha_mode") == "1":  # VP8 and VP9 have a second stream within for it
-            notes += ("its transparency is not read, and not in the result: ffv1 or prores would keep it",)
     first, times = _begun(path, scanned)
-    if before := len(scanned.pts) - len(times.pts):
-        which = "first picture needs" if before == 1 else f"first {before} pictures need"
-        notes += (f"the {which} others that were cut away: the clip begins after that",)
-    notes += times.notes + notes_on(times.stretches, int(times.pts[0]) * times.unit)
-    colour = colour_of(first)  # before `planar`: a clip without tags shall stay one, players guess alike then
+    notes = (*_notes_on(streams), *_notes_on_times(times, len(scanned.pts)))
+    colour, around = colour_of(first), beside(first)  # before `planar`: a clip without tags shall stay one
     film = planar(first, VideoReformatter())
     sizes = headers.with_first((film.width, film.height))
     width, height = max(sizes, key=lambda size: size[0] * size[1])
     if len(sizes) > 1:
         width, height = width + width % 2, height + height % 2  # no black is laid around half a sample of colour
         notes += (f"its pictures change their size: all are brought to {width} x {height}, the largest",)
+    stored = Fitter(width, height).fit(editable(first, VideoReformatter(), matrix_of(width, height)))
+    interlaced = headers.interlaced or bool(first.interlaced_frame)
     return Clip(
         path=path, width=width, height=height, pts=times.pts, time_base=times.unit, rate=times.rate,
         colour=colour if film is first else colour_of(film), rotation=int(first.rotation), streams=streams,
-        container=name, turn=turn_of(first), pixel=pixel, last=times.last, notes=notes,
-        interlaced=headers.interlaced or bool(first.interlaced_frame), counted=times.counted, stretches=times.stretches,
+        container=name, turn=turn_in(around), pixel=_film_in(streams).aspect or Fraction(1), last=times.last,
+        notes=notes, interlaced=interlaced, counted=times.counted, stretches=times.stretches,
+        format=format_of(stored, interlaced), beside=around, tags=tags, chapters=chapters,
     )  # fmt: skip
 
 
@@ -155,12 +155,31 @@ def _video_stream(container: Any, path: Path, threads: str = "AUTO") -> Any:
     return stream
 
 
-def _left_out(container: Any, film: Any) -> Iterator[str]:
-    """A line for each other film and each thumbnail of a file."""
-    for other in others_of(container):
-        size = f" of {other.width} x {other.height}" if other.codec_context else ""
-        left = f"stream {other.index} ({codec_of(other) or 'unknown'} video{size}) is left out"
-        yield f"{left}: stream {film.index} ({codec_of(film)} of {film.width} x {film.height}) is taken for the film"
+def _film_in(streams: Iterable[Stream]) -> Stream:
+    return next(stream for stream in streams if stream.is_film)
+
+
+def _notes_on(streams: Sequence[Stream]) -> Iterator[str]:
+    """A line for each other film and each thumbnail of a file, and for what of its film is not read."""
+    film = _film_in(streams)
+    for other in filter(is_other_film, streams):
+        left = f"stream {other.index} ({other.codec or 'unknown'} video{_sized(other)}) is left out"
+        yield f"{left}: stream {film.index} ({film.codec}{_sized(film)}) is taken for the film"
+    if film.tags.get("alpha_mode") == "1":  # VP8 and VP9 have a second stream within for it
+        yield "its transparency is not read, and not in the result: ffv1 or prores would keep it"
+
+
+def _notes_on_times(times: Times, there: int) -> Iterator[str]:
+    """A line for each thing that is odd about when pictures are shown, of which a file has `there`."""
+    if before := there - len(times.pts):
+        which = "first picture needs" if before == 1 else f"first {before} pictures need"
+        yield f"the {which} others that were cut away: the clip begins after that"
+    yield from times.notes
+    yield from notes_on(times.stretches, int(times.pts[0]) * times.unit)
+
+
+def _sized(stream: Stream) -> str:
+    return " of {} x {}".format(*stream.size) if stream.size else ""
 
 
 # -- pictures ---------------------------------------------------------------------------------------------------------

@@ -24,7 +24,7 @@ from vidswap.files import PICTURES
 from vidswap.media.colour import FULL
 from vidswap.media.endings import holds_film
 from vidswap.media.images import BROKEN, reader_of
-from vidswap.media.native import colour_of, planar
+from vidswap.media.native import colour_of, format_of, planar
 from vidswap.media.source import MOST_PIXELS
 from vidswap.types import Array, Clip
 
@@ -92,12 +92,13 @@ def _clip(path: Path, kind: str, files: tuple[Path, ...], lengths: list[int], un
     first = next((pixels for file in files for _, pixels in _pixels(file, 0, 1) if pixels is not None), None)
     if first is None:
         raise InputError(f"{path}: no picture in it can be decoded", "the file is damaged")
-    film = planar(native_of(first), av.video.reformatter.VideoReformatter())
+    native = native_of(first)
+    form, film = format_of(native), planar(native, av.video.reformatter.VideoReformatter())
     pts = np.cumsum([0, *lengths[:-1]], dtype=np.int64)
     rate = Fraction(len(lengths)) / (sum(lengths) * unit)
     return Clip(
         path=path, width=first.shape[1], height=first.shape[0], pts=pts, time_base=unit, rate=rate,
-        colour=colour_of(film), rotation=0, streams=("video",), container=kind, last=lengths[-1], files=files,
+        colour=colour_of(film), rotation=0, streams=(), container=kind, last=lengths[-1], files=files, format=form,
     )  # fmt: skip
 
 

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from vidswap.errors import InputError
+from vidswap.facts import Stretch
 from vidswap.media.clocks import LEAPING, STEPS_BACK, UNDECODED, Heard, is_leap, laid, leaps
 from vidswap.media.endings import breaks_off, is_followed
 from vidswap.media.h264 import Fields
@@ -20,7 +21,7 @@ from vidswap.media.hevc import Leading
 from vidswap.media.late import timed
 from vidswap.media.packets import packets
 from vidswap.media.source import opened, path_of
-from vidswap.types import Array, Stretch
+from vidswap.types import Array
 
 MOST_FRAMES = 10_000_000  # two days at 60 a second
 _NUDGE = 90  # ticks that a tick is split into, to part frames with the same time

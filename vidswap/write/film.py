@@ -21,10 +21,10 @@ import numpy as np
 
 from vidswap.errors import OutputError
 from vidswap.files import as_output_error, check_place, publish, refuse_clash
-from vidswap.media import copying as passthrough
+from vidswap.media import copying
 from vidswap.media.containers import kind_of
 from vidswap.media.encoder import Encoding, Picture, encoded, encoder, encoding_of, timed, track
-from vidswap.media.streams import seconds
+from vidswap.media.packets import seconds
 from vidswap.settings import WriteSettings
 from vidswap.types import Clip
 from vidswap.write.target import check
@@ -58,7 +58,7 @@ def encode(
     first = next(pictures, None)
     if first is None:
         raise OutputError("there are no frames to write", "choose a range that has some")
-    encoding = encoding_of(clip, first[1], out, settings)
+    encoding = encoding_of(clip, out, settings)
     with open_work(out, kept=False) as folder:
         work = WorkFolder(folder, "", first[0], settings.segment)
         render(clip, chain([first], pictures), work, out, encoding)
@@ -111,7 +111,7 @@ def transcode(clip: Clip, frames: Iterable[Picture], out: Path, settings: WriteS
     """As `encode`, in one pass without segments: what a render is compared with."""
     pictures = iter(frames)
     first = next(pictures)
-    encoding = encoding_of(clip, first[1], out, settings)
+    encoding = encoding_of(clip, out, settings)
     with open_work(out, kept=False) as folder:
         _written(clip, (first[0], len(clip)),
                  lambda video, shift: _encoded(video, clip, chain([first], pictures), shift, encoding),
@@ -126,15 +126,15 @@ def _written(
     part = folder / _PART
     try:
         with (
-            as_output_error(out, av.FFmpegError, hint=_HINT), passthrough.opened(clip) as source,
-            _target(folder, out, source) as target,
+            as_output_error(out, av.FFmpegError, hint=_HINT), copying.opened_for(clip) as source,
+            _target(folder, out, clip) as target,
         ):  # fmt: skip
-            cut = passthrough.cut_of(clip, source, *span)
+            cut = copying.cut_of(clip, *span)
             video = track(target, encoding)
-            tracks = passthrough.copied_streams(source, target)
-            passthrough.describe(source, target, video, cut, rate=clip.rate, labels=labels)
+            tracks = copying.copied_streams(clip, source, target)
+            copying.describe(clip, target, video, cut, labels)
             target.start_encoding()
-            others = passthrough.copied_packets(source, tracks, cut, clip.stretches)
+            others = copying.copied_packets(clip, source, tracks, cut)
             for packets in _interleaved(steps(video, round(cut.origin / clip.time_base)), others):
                 target.mux(packets)
         with as_output_error(out):
@@ -212,6 +212,6 @@ def _kept(packet: Any, clip: Clip) -> tuple[bytes, int, bool]:
 # -- files ------------------------------------------------------------------------------------------------------------
 
 
-def _target(folder: Path, out: Path, source: Any) -> Any:
+def _target(folder: Path, out: Path, clip: Clip) -> Any:
     kind, part = kind_of(out), f"file:{folder / _PART}"
-    return av.open(part, "w", format=kind.muxer, container_options={**_STEADY, **passthrough.muxing(source, kind)})
+    return av.open(part, "w", format=kind.muxer, container_options={**_STEADY, **copying.muxing(clip, kind)})
