@@ -57,7 +57,7 @@ FENCES = {
     "diffusers": TORCH,
     "safetensors": TORCH,
     "onnx": {"train"},
-    "filelock": {"write.work"},
+    "filelock": {"swap.network", "write.work"},
     "tqdm": {"bars"},
     "argparse": {"cli"},
     "shtab": {"cli"},

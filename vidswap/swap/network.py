@@ -3,25 +3,24 @@ them, float32 elsewhere.
 
 Without such units bfloat16 is emulated and takes a multiple of float32's time. No list of processors says so for
 certain, so a pass of the network itself is timed in both when it is first used on a machine, and what was found is
-kept: a render that goes on must go on in the numbers it began with.
+kept in a folder: a render that goes on must go on in the numbers it began with. Without a folder it is found anew.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass
-from functools import cache as once
 from functools import partial
 from math import inf
 from pathlib import Path
-from threading import Lock
 from time import perf_counter
 from types import MappingProxyType
 from typing import Any, Literal
 
 import torch
+from filelock import FileLock
 from torch import Tensor
 
 from vidswap.errors import ModelError
@@ -34,7 +33,7 @@ DTYPES = MappingProxyType({"bfloat16": torch.bfloat16, "float32": torch.float32}
 DECISIVE = 1.1  # with units for it bfloat16 is 1.4 times as quick and more, without them it is at most half as quick
 ROUNDS = 4  # the best of each counts: others work on the machine too
 TRIAL_SIDE = 32  # of what the network is tried on: half of what it works on
-_TRYING = Lock()  # what ran beside a trial would be measured with it
+PATIENCE = 60  # seconds that another's trial may take
 
 
 @dataclass(frozen=True)
@@ -86,18 +85,23 @@ def tried(cache: Path | None) -> Trial:
     known = processor()
     able = (known.name, known.features, torch.backends.cpu.get_cpu_capability())
     key = key_of((able, packages("torch", "diffusers"), weights))
-    with _TRYING:
+    with _alone(cache):
         trial = recalled(cache, key)
         if trial is None:
-            trial = _trial(key)
+            trial = measured({name: partial(_pass, network_in(name)) for name in DTYPES})
             keep(cache, key, trial)
     return trial
 
 
-@once
-def _trial(_key: str) -> Trial:
-    """Found once in a process, for whoever keeps nothing."""
-    return measured({name: partial(_pass, network_in(name)) for name in DTYPES})
+@contextmanager
+def _alone(folder: Path | None) -> Iterator[None]:
+    """Meanwhile nobody else who keeps trials in the folder tries: what ran beside a trial would be measured with it."""
+    with ExitStack() as life:
+        with suppress(OSError, NotImplementedError):  # nothing can be written or locked there, or it takes too long
+            if folder:
+                folder.mkdir(parents=True, exist_ok=True)
+                life.enter_context(FileLock(folder / "lock.trial", PATIENCE, fallback_to_soft=False))
+        yield
 
 
 @torch.inference_mode()
@@ -122,7 +126,6 @@ def keep(folder: Path | None, key: str, trial: Trial) -> None:
     """Keep a trial for the next time; where that cannot be, there will be another."""
     if folder:
         with suppress(OSError):
-            folder.mkdir(parents=True, exist_ok=True)
             write_whole(_place(folder, key), json.dumps(asdict(trial)).encode())
 
 

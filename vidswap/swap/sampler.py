@@ -1,15 +1,21 @@
 """One sampler for every local engine: `denoise(x, sigma) -> x0` in, ever cleaner pictures out.
 
-With d = (x - x0) / sigma one Euler step is exact for eps models (x = x0 + sigma e) and, with sigma := t, for flow
-models (x = (1 - t) x0 + t e). Noise hangs on the face: it is drawn in crop coordinates from (seed, track, frame), so
-that a frame has the same noise however the windows fall. Temporal latent smoothing filters the low band of the
-predicted x0 along time and leaves the high band to each frame.
+Pictures, latents or residuals, on any device, in any numbers. With d = (x - x0) / sigma one Euler step is exact for
+noise that is added (x = x0 + sigma e) and for flow (x = (1 - sigma) x0 + sigma e, sigma from 1 to 0). What a network
+predicts, of which noise it is told, and by which levels, is the model's own: Levels takes them from its scheduler.
+
+Noise hangs on the face: it is drawn in crop coordinates from (seed, track, frame), so that a frame has the same noise
+however the windows fall. Temporal latent smoothing filters the low band of the predicted x0 along time and leaves the
+high band to each frame.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from itertools import pairwise
+from math import hypot, inf
+from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
@@ -17,6 +23,7 @@ from torch import Tensor
 from torch.nn.functional import avg_pool2d, interpolate
 
 Denoise = Callable[[Tensor, float], Tensor]
+Kind = Literal["epsilon", "v_prediction", "sample", "flow_prediction"]  # as schedulers call what a network predicts
 STEADY = 0.995  # share of the noise's variance that all frames of a track have in common
 
 
@@ -36,6 +43,65 @@ def sample(denoise: Denoise, x: Tensor, sigmas: Sequence[float]) -> Iterator[Ten
         yield x
 
 
+@dataclass(frozen=True)
+class Levels:
+    """The way of a model from noise to a picture: falling `sigmas`, the last of them 0; `times`, one fewer, that the
+    network is told at them; the `kind` of what it predicts."""
+
+    sigmas: tuple[float, ...]
+    times: tuple[float, ...]
+    kind: Kind
+
+    def cut(self, strength: float) -> Levels:
+        """The last part of the way: `strength` 1 is all of it, 0.3 the last three of ten steps, at least one."""
+        first = len(self.times) - max(1, round(len(self.times) * strength))
+        return replace(self, sigmas=self.sigmas[first:], times=self.times[first:])
+
+    def noised(self, x0: Tensor, noise: Tensor) -> Tensor:
+        """A clean picture with as much noise as there is at the first level: where sampling begins."""
+        sigma = self.sigmas[0]
+        return x0 * (1 - sigma if self.kind == "flow_prediction" else 1) + noise.to(x0) * sigma
+
+    def denoiser(self, network: Callable[[Tensor, float], Tensor]) -> Denoise:
+        """What `sample` asks, of a `network(x, time)` that is handed x as it was trained on it."""
+        times = dict(zip(self.sigmas, self.times))
+
+        def denoise(x: Tensor, sigma: float) -> Tensor:
+            total = 1.0 if self.kind == "flow_prediction" else hypot(1, sigma)
+            return clean(self.kind, network(x / total, times[sigma]).to(x), x, sigma)
+
+        return denoise
+
+
+def clean(kind: Kind, out: Tensor, x: Tensor, sigma: float) -> Tensor:
+    """x0, of what a network makes of x: the noise e, a velocity v (Salimans & Ho 2022) or flow e - x0, or x0 itself."""
+    if kind == "sample":
+        return out
+    if kind == "v_prediction":
+        return x / hypot(1, sigma) ** 2 - out * (sigma / hypot(1, sigma))
+    return x - sigma * out
+
+
+def levels_of(scheduler: Any, steps: int, **more: Any) -> Levels:
+    """The levels of one of diffusers' schedulers of the first order, in `steps`; `more` goes to its `set_timesteps`
+    (`mu` of one that shifts dynamically). Raises ValueError for one that has no such levels."""
+    scheduler.set_timesteps(steps, **more)
+    name, times = type(scheduler).__name__, tuple(float(time) for time in scheduler.timesteps)
+    flow = "FlowMatch" in name or scheduler.config.get("use_flow_sigmas", False)
+    kind: Any = "flow_prediction" if flow else scheduler.config.get("prediction_type", "epsilon")
+    if hasattr(scheduler, "sigmas"):
+        sigmas = [float(sigma) for sigma in scheduler.sigmas[: len(times)]]
+    elif hasattr(scheduler, "alphas_cumprod"):
+        kept = scheduler.alphas_cumprod[scheduler.timesteps.cpu().long()].double()
+        sigmas = [float(sigma) for sigma in ((1 - kept) / kept).sqrt()]
+    else:
+        sigmas = []
+    falling = all(sigma > after for sigma, after in pairwise([inf, *sigmas, 0.0]))
+    if not sigmas or not falling or kind not in get_args(Kind) or "EDM" in name:
+        raise ValueError(f"{name}, {kind}: expected a scheduler of the first order, that predicts {get_args(Kind)}")
+    return Levels((*sigmas, 0.0), times, kind)
+
+
 def noise(seed: int, track: int, frame: int, shape: tuple[int, ...]) -> Tensor:
     """Standard normal noise of a frame, (*shape) float32: mostly the track's, a little the frame's own."""
     common = np.random.default_rng([seed, track]).standard_normal(shape, np.float32)
@@ -48,23 +114,24 @@ def low_band(x: Tensor, factor: int) -> Tensor:
     return avg_pool2d(x, factor) if factor > 1 else x
 
 
-def smooth_latents(x0: Tensor, before: Tensor | None, smooth: float, factor: int = 8) -> Tensor:
+def smooth_latents(
+    x0: Tensor, before: Tensor | None, smooth: float, factor: int = 8, spread: float = 1.0
+) -> Tensor:
     """`x0` (T, C, H, W) with its low band filtered along time: each frame's becomes the mean over its neighbours,
     nearer ones and more alike ones counting more (bilateral, so that what really changes is not dragged along).
 
-    `before` (K, C, H / factor, W / factor) are low bands of the frames just before, already filtered; `smooth` 0 to 1.
-    """
-    low = low_band(x0, factor)
+    `before` (K, C, H / factor, W / factor) are low bands of the frames just before, already filtered; `smooth` 0 to 1;
+    `spread` is the standard deviation of what is smoothed, of which a fifth to four fifths count as alike."""
+    low = low_band(x0.float(), factor)
     if smooth <= 0 or len(low) + (0 if before is None else len(before)) < 2:
         return x0
     known = low if before is None else torch.cat([before.to(low), low])
-    at = torch.arange(len(known) - len(low), len(known), dtype=low.dtype)
-    gap = at[:, None] - torch.arange(len(known), dtype=low.dtype)[None]
-    reach = 0.5 + 3.0 * smooth
-    weight = torch.exp(-0.5 * (gap / reach) ** 2)
+    places = torch.arange(len(known), dtype=low.dtype, device=low.device)
+    gap = places[len(known) - len(low) :, None] - places[None]
+    weight = torch.exp(-0.5 * (gap / (0.5 + 3.0 * smooth)) ** 2)
     apart = (low[:, None] - known[None]).pow(2).mean(2, keepdim=True)
-    alike = torch.exp(-apart / (2 * (0.02 + 0.06 * smooth) ** 2))
+    alike = torch.exp(-apart / (2 * (spread * (0.2 + 0.6 * smooth)) ** 2))
     weight = weight[..., None, None, None] * alike
     mean = (weight * known[None]).sum(1) / weight.sum(1)
     change = interpolate(mean - low, size=x0.shape[-2:], mode="bilinear", align_corners=False)
-    return x0 + change
+    return x0 + change.to(x0)

@@ -24,10 +24,10 @@ from vidswap.face.raster import Surface
 from vidswap.face.relight import LUMA
 from vidswap.keys import key_of, packages
 from vidswap.models.registry import digests, path_to
-from vidswap.settings import Setting, number, whole
+from vidswap.settings import Setting, number, one_of, whole
 from vidswap.swap.engine import Advance, Needs
 from vidswap.swap.engines import warp
-from vidswap.swap.network import network_in, tried, unusable
+from vidswap.swap.network import DTYPES, network_in, tried, unusable
 from vidswap.swap.sampler import Denoise, low_band, noise, sample, schedule, smooth_latents
 from vidswap.types import Array, Crops, Identity, Swapped
 
@@ -45,11 +45,12 @@ LIBRARIES = ("torch", "diffusers")
 @dataclass(frozen=True)
 class Settings:
     """`steps` of the sampler: fewer are faster. Equal `seed`s give equal results. `smooth`: 0 (each frame alone) to 1
-    (steadiest)."""
+    (steadiest). `dtype`: the numbers it computes in; auto is what is quicker on this machine."""
 
     steps: Setting[int, int] = Setting(whole(1, 100), "1 to 100", 1)
     seed: Setting[int, int] = Setting(whole(0, 2**32 - 1), f"0 to {2**32 - 1}", 0)
     smooth: Setting[float, float] = Setting(number(0, 1), "0 to 1", 0.5)
+    dtype: Setting[str, str] = Setting(one_of(("auto", *DTYPES)), "auto, " + ", ".join(DTYPES), "auto")
 
 
 @dataclass(frozen=True, eq=False)
@@ -148,7 +149,7 @@ class Embedded:
                 parts = [slice(a, a + BATCH) for a in range(0, len(x), BATCH)]
                 levels = torch.full((len(x),), sigma)
                 clean = [residual(self.network, x[part], levels[part], given[part]) for part in parts]
-            return smooth_latents(torch.cat(clean), before, self.settings.smooth)
+            return smooth_latents(torch.cat(clean), before, self.settings.smooth, BLUR, SPREAD)
 
         return denoise
 
@@ -187,7 +188,7 @@ def load(settings: Settings, cache: Path | None = None) -> Iterator[Embedded]:
     except (OSError, ValueError) as error:
         raise unusable(error) from error
     sigmas = schedule(levels.sigma_max, levels.sigma_min, settings.steps)
-    network = network_in(tried(cache).dtype)
+    network = network_in(tried(cache).dtype if settings.dtype == "auto" else settings.dtype)
     try:
         with warp.load(warp.Settings()) as base:
             yield Embedded(base, network, tuple(sigmas), settings)
