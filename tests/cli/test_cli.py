@@ -16,7 +16,7 @@ import pytest
 from vidswap import errors, pipeline
 from vidswap.cli import main as cli
 from vidswap.measure import evaluate
-from vidswap.measure.compare import Evaluation
+from vidswap.measure.compare import Evaluation, Portrayal
 from vidswap.pipeline import Planned
 from vidswap.write.cast import Cast
 
@@ -265,7 +265,7 @@ def test_what_a_person_should_know_is_said_by_every_command(capsys, monkeypatch,
     notes = ("a note of `read.rate`",)
     results = {
         "cast": Cast(Path("out.png"), (), notes), "plan": Planned(Path("out.plan"), 1, 1, 0, (), 9, notes),
-        "evaluate": Evaluation((1, 1), 1, 0, {}, "none", {}, (), notes),
+        "evaluate": Evaluation((1, 1), "none", (Portrayal(0, 1, 0, {}, {}, ()),), notes),
     }  # fmt: skip
     where = evaluate if words[0] == "evaluate" else pipeline
     monkeypatch.setattr(where, f"{words[0]}_clip", lambda *_, **__: results[words[0]])

@@ -15,24 +15,16 @@ from hypothesis import strategies as st
 from vidswap.errors import IdentityError, InputError, NoFaceError, OutputError
 from vidswap.face.geometry import bounds, posed
 from vidswap.face.landmarks import EYE_CORNERS, IRISES, LID_MIDDLES, mean_face
-from vidswap.measure import compare
+from vidswap.measure import compare, measures
 from vidswap.measure.align import compare_sound
-from vidswap.measure.compare import Evaluation, evaluate, swapped_face
-from vidswap.measure.measures import (
-    BEST_DB,
-    band_energies,
-    expression_error,
-    flicker,
-    gaze,
-    openings,
-    pose_angle,
-    psnr,
-    sharpness,
-)
-from vidswap.measure.page import graph, page, verdicts, write_page
+from vidswap.measure.compare import Evaluation, evaluate
+from vidswap.measure.instant import Instant
+from vidswap.measure.measures import Figure, Measure, expression_error, gaze, openings, pose_angle
+from vidswap.measure.page import graph, page, write_page
+from vidswap.measure.pixels import BEST_DB, band_energies, flicker, psnr, sharpness
 from vidswap.media.sound import sounds
 from vidswap.read.clip import frames, open_clip
-from vidswap.settings import WriteSettings
+from vidswap.settings import ReadSettings, WriteSettings
 from vidswap.types import Clip, Face
 from vidswap.write.film import encode
 
@@ -78,7 +70,7 @@ def drawn(index: int) -> np.ndarray:
 class FakeReader:
     """Knows where the drawn face is; a person is known by the colour of the face: red ones are the wanted one."""
 
-    def detect(self, rgb: np.ndarray) -> list[Face]:
+    def detect(self, rgb: np.ndarray, turns: object = None, known: object = ()) -> list[Face]:
         if rgb.shape != (HEIGHT, WIDTH, 3):  # the photo
             return [face_at(posed(MEAN, (60.0, np.eye(3), np.array([150, 150, 0]))))] if rgb.mean() > 1 else []
         index = self.index(rgb)
@@ -86,6 +78,9 @@ class FakeReader:
 
     def follow(self, rgb: np.ndarray, mesh: np.ndarray) -> Face | None:
         return face_at(mesh_at(self.index(rgb)))
+
+    def glance(self, rgb: np.ndarray, mesh: np.ndarray) -> float:
+        return 0.9
 
     def embed(self, rgb: np.ndarray, mesh: np.ndarray) -> np.ndarray:
         return np.eye(2, dtype=np.float32)[self.person(rgb)]
@@ -196,7 +191,7 @@ def test_what_was_read_with_reservations_is_told(spoilt: Spoilt, monkeypatch: py
 
 def test_the_same_clip_is_perfect_but_nobody_else(spoilt: Spoilt) -> None:
     result = spoilt()
-    assert (result.frames, result.faces, result.lost) == ((COUNT, COUNT), COUNT, 0)
+    assert (result.frames, result.first.faces, result.first.lost) == ((COUNT, COUNT), COUNT, 0)
     figures = result.figures
     for name in ("flicker", "flicker_p95", "sharpness"):
         assert figures[name] == pytest.approx(1.0)
@@ -283,7 +278,7 @@ def test_parts_and_other_containers_are_laid_over_the_clip_first(
     assert result.sound == "same"
     assert result.figures["timing_ms"] <= 0.5  # Matroska's own rounding
     assert result.figures["background_db"] > 50
-    assert result.moments[0].second >= start / 25
+    assert result.first.moments[0].second >= start / 25
 
 
 def test_pictures_that_slip_against_their_sound_are_seen(photo: Path, tmp_path: Path) -> None:
@@ -328,7 +323,7 @@ def test_a_face_that_only_the_swap_lost_is_counted(spoilt: Spoilt) -> None:
             return None if self.person(rgb) and self.index(rgb) == 6 else super().follow(rgb, mesh)
 
     result = spoilt(reddened, Forgetful())
-    assert (result.faces, result.lost) == (COUNT, 1)
+    assert (result.first.faces, result.first.lost) == (COUNT, 1)
 
 
 def test_other_sizes_no_face_and_no_photo_are_refused(original: Path, photo: Path, tmp_path: Path) -> None:
@@ -347,7 +342,7 @@ def test_other_sizes_no_face_and_no_photo_are_refused(original: Path, photo: Pat
         evaluate(original, original, tmp_path / "absent.png", FakeReader())
 
     class Blind(FakeReader):
-        def detect(self, rgb: np.ndarray) -> list[Face]:
+        def detect(self, rgb: np.ndarray, turns: object = None, known: object = ()) -> list[Face]:
             return [] if rgb.shape[:2] == (HEIGHT, WIDTH) else super().detect(rgb)
 
     with pytest.raises(NoFaceError):
@@ -361,7 +356,7 @@ def test_the_page_holds_all_and_needs_nothing(spoilt: Spoilt, tmp_path: Path) ->
     html = out.read_text()
     assert html == page(result, "a <clip> & its swap")
     assert "a &lt;clip&gt; &amp; its swap" in html
-    assert html.count("<img") == 2 * len(result.moments) > 0
+    assert html.count("<img") == 2 * len(result.first.moments) > 0
     assert "http" not in html.replace("http-equiv", "")
     assert html.count("<svg") >= 4
     assert [path.name for path in tmp_path.glob("*.part")] == []
@@ -427,13 +422,13 @@ def test_paled_skin_is_called_so(skin: tuple[int, int, int], told: str | None, t
     found = spoilt(painted)
     if told is None:
         assert found.figures["skin_own"] == pytest.approx(1, abs=0.1)
-    assert verdicts(found)["skin_lighter"] == (told or "good")
+    assert found.first.verdicts["skin_lighter"] == (told or "good")
 
 
 def test_the_actors_complexion_is_called_so(spoilt: Spoilt) -> None:
     found = spoilt()  # grey skin, a reddish photo
     assert found.figures["skin_own"] == pytest.approx(0, abs=0.05)
-    assert verdicts(found)["skin_own"] == "the actor's complexion"
+    assert found.first.verdicts["skin_own"] == "the actor's complexion"
 
 
 def test_lost_gaze_is_called_so(spoilt: Spoilt) -> None:
@@ -444,8 +439,8 @@ def test_lost_gaze_is_called_so(spoilt: Spoilt) -> None:
                 aside[iris, 0] += 4 * self.person(rgb)
             return face_at(aside)
 
-    assert verdicts(spoilt())["gaze"] == "good"
-    assert verdicts(spoilt(reddened, Squinting()))["gaze"] == "lost gaze"
+    assert spoilt().first.verdicts["gaze"] == "good"
+    assert spoilt(reddened, Squinting()).first.verdicts["gaze"] == "lost gaze"
 
 
 @given(st.integers(1, 60))
@@ -475,15 +470,102 @@ def test_flicker_ignores_a_steady_change() -> None:
     assert flicker([ramp[0], ramp[2], ramp[0]], area) == 40
 
 
-def test_the_face_that_changed_is_the_swapped_one() -> None:
-    before = np.full((HEIGHT, 2 * WIDTH, 3), 90, np.uint8)
-    large = face_at(posed(MEAN, (40.0, np.eye(3), np.array([80, 80, 0]))))
-    small = face_at(posed(MEAN, (25.0, np.eye(3), np.array([280, 80, 0]))))
-    after = before.copy()
-    after[60:100, 260:300] = 200
-    assert swapped_face([large, small], before, after, None) is small
-    assert swapped_face([large, small], before, before, None) is large
-    assert swapped_face([large, small], before, before, small.mesh + 3) is small
+COLOURS = ((150, 150, 150), (90, 150, 90))  # of two people beside one another
+WISHED = (200, 90, 60)
+
+
+def pair_film(path: Path, *colours: tuple[int, int, int]) -> Path:
+    """Two faces side by side, in a colour each; the second one is larger."""
+    with av.open(str(path), "w") as container:
+        video = container.add_stream("ffv1", rate=25)
+        video.width, video.height, video.pix_fmt = 2 * WIDTH, HEIGHT, "yuv444p"
+        for index in range(COUNT):
+            picture = np.full((HEIGHT, 2 * WIDTH, 3), 70, np.uint8)
+            for mesh, colour in zip(pair_at(), colours, strict=True):
+                cv2.fillConvexPoly(picture, cv2.convexHull(np.round(mesh[:468, :2]).astype(np.int32)), colour)
+            frame = av.VideoFrame.from_ndarray(np.roll(picture, index % 2, 0), "rgb24").reformat(format="yuv444p")
+            container.mux(video.encode(frame))
+        container.mux(video.encode())
+    return path
+
+
+def pair_at() -> list[np.ndarray]:
+    return [posed(MEAN, (scale, np.eye(3), np.array([x, 84, 0]))) for scale, x in ((25.0, 90), (34.0, 280))]
+
+
+class PairReader(FakeReader):
+    """Knows both; who they are is the colour of the face, and what it is `asked` for."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+
+    def detect(self, rgb: np.ndarray, turns: object = None, known: object = ()) -> list[Face]:
+        self.asked += rgb.shape[1] == 2 * WIDTH
+        return [face_at(mesh) for mesh in pair_at()] if rgb.shape[1] == 2 * WIDTH else super().detect(rgb)
+
+    def follow(self, rgb: np.ndarray, mesh: np.ndarray) -> Face | None:
+        return face_at(min(pair_at(), key=lambda each: float(np.abs(each - mesh).sum())))
+
+    def embed(self, rgb: np.ndarray, mesh: np.ndarray) -> np.ndarray:
+        x, y = mesh[1, :2].round().astype(int)
+        seen = rgb[y, x] if rgb.shape[1] == 2 * WIDTH else WISHED
+        return np.eye(3, dtype=np.float32)[[np.abs(np.subtract(each, seen)).sum() < 40
+                                            for each in (*COLOURS, WISHED)].index(True)]  # fmt: skip
+
+
+@pytest.mark.parametrize(("first", "second", "wanted"), [
+    (WISHED, COLOURS[1], [1]), (COLOURS[0], WISHED, [0]), (WISHED, WISHED, [0, 1]), (*COLOURS, [0]),
+])  # fmt: skip
+def test_who_changed_is_measured(
+    first: tuple[int, int, int], second: tuple[int, int, int], wanted: list[int], photo: Path, tmp_path: Path
+) -> None:
+    """In the plan the larger face, on the right, is person 0."""
+    before, after = pair_film(tmp_path / "a.mkv", *COLOURS), pair_film(tmp_path / "b.mkv", first, second)
+    found = evaluate(before, after, photo, PairReader())
+    assert [each.person for each in found.persons] == wanted
+    same = (first, second) == COLOURS
+    for each in found.persons:
+        assert (each.faces, each.lost) == (COUNT, 0)
+        assert each.figures["identity"] == pytest.approx(0.0 if same else 1.0)
+        assert each.figures["leak"] == pytest.approx(1.0 if same else 0.0)
+        assert each.figures["background_db"] == BEST_DB, "what is swapped on the other one is no background"
+        assert len(each.moments) > 0
+    assert [each["person"] for each in found.as_dict()["others"]] == wanted[1:]  # type: ignore[attr-defined]
+    assert (page(found, "two").count("Person 1: Figures") == 1) == (len(wanted) == 2)
+
+
+def test_who_is_most_like_the_photos_comes_first(photo: Path, tmp_path: Path) -> None:
+    before, after = pair_film(tmp_path / "a.mkv", *COLOURS), pair_film(tmp_path / "b.mkv", WISHED, COLOURS[0])
+    assert [each.person for each in evaluate(before, after, photo, PairReader()).persons] == [1, 0]
+
+
+def test_the_plan_that_a_swap_kept_is_used(photo: Path, tmp_path: Path) -> None:
+    clip, readers, read = pair_film(tmp_path / "a.mkv", *COLOURS), (PairReader(), PairReader()), ReadSettings(
+        cache=tmp_path / "kept")  # fmt: skip
+    found = [evaluate(clip, clip, photo, reader, read=read).as_dict() for reader in readers]
+    assert found[0] == found[1]
+    assert (readers[0].asked > 0, readers[1].asked) == (True, 0)
+
+
+def test_a_new_measure_is_figured_judged_and_shown(spoilt: Spoilt, monkeypatch: pytest.MonkeyPatch) -> None:
+    blue = Measure(("close_before", "close_after"), lambda a, b: float(b[..., 2].mean() - a[..., 2].mean()),
+                   (Figure("blueness", "Blueness", "How much bluer it got.", low=-1.0, wrong=("robbed of blue", "")),),
+                   every=2, graph="Blue over time")  # fmt: skip
+    monkeypatch.setattr(measures, "MEASURES", (*measures.MEASURES, blue))
+    found = spoilt(reddened)
+    assert found.figures["blueness"] < -5
+    assert found.first.verdicts["blueness"] == "robbed of blue"
+    assert len(found.first.curves["blueness"]) == COUNT // 2
+    assert any("blueness" in row and row.endswith("robbed of blue") for row in found.rows())
+    for words in ("Blueness", "robbed of blue", "How much bluer it got.", "Blue over time", "at least -1"):
+        assert words in page(found, "x")
+
+
+def test_measures_need_what_an_instant_has() -> None:
+    assert all(hasattr(Instant, need) or need in Instant.__dataclass_fields__
+               for measure in measures.MEASURES for need in measure.needs)  # fmt: skip
+    names = [figure.name for figure in compare.all_figures()]
+    assert len(set(names)) == len(names)
 
 
 def test_no_sound_and_other_sound_have_words_of_their_own(original: Path) -> None:

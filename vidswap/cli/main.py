@@ -285,17 +285,13 @@ def _changes(schedule: object, words: Sequence[str]) -> dict[str, object]:
 
 def _evaluate(options: argparse.Namespace) -> None:
     settings = _settings(options)
-    with loading():
-        from vidswap.measure.page import verdicts
-
     with _bars() as report:
         found = vidswap.evaluate_clip(options.clip, options.out, options.face,
                                       html=options.html, settings=settings, report=report)  # fmt: skip
     _warn(found.notes)
     if options.json:
-        return say_json({**found.as_dict(), "verdicts": verdicts(found), "notes": found.notes})
-    for name, value in found.as_dict().items():
-        say(f"{name:<22}{value!s:<12}{verdicts(found).get(name, '')}".rstrip())
+        return say_json({**found.as_dict(), "notes": found.notes})
+    say(*found.rows())
     if options.html:
         say(f"{options.html}: the report")
 

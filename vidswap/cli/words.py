@@ -119,6 +119,10 @@ def _read_words(words: argparse.ArgumentParser) -> None:
     _setting(words, "read.start", "TIME", "where to begin: 3.5 (s), 1:02:03.25, or 120f", "default: the first picture")
     _setting(words, "read.end", "TIME", "where to stop, told alike", "default: after the last")
     _setting(words, "read.rate", "N", "a folder's pictures a second: 0.01 to 1000, or 24000/1001")
+    _face_words(words)
+
+
+def _face_words(words: argparse.ArgumentParser) -> None:
     _setting(words, "read.face_pack", "NAME|DIR", "models that read faces: a pack's name, or a folder")
     words.add_argument("--no-cache", dest="cache", action="store_false",
                        help="find the faces anew, and keep nothing of it")  # fmt: skip
@@ -167,7 +171,8 @@ def _evaluate_words(words: argparse.ArgumentParser) -> None:
     words.add_argument("--face", type=_place, required=True, metavar="PHOTO", help="who should be in it")
     words.add_argument("--html", type=_place, metavar="FILE", help="also write a report")
     words.add_argument("--json", action="store_true", help="print one JSON object")
-    _setting(words, "read.face_pack", "NAME|DIR", "models that read faces: a pack's name, or a folder")
+    _setting(words, "read.plan", "FILE", "made by `vidswap plan` of the original", ends="default: none")
+    _face_words(words)
 
 
 def _models_words(words: argparse.ArgumentParser) -> None:

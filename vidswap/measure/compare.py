@@ -6,45 +6,46 @@ together.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
+from itertools import chain
+from operator import attrgetter
 from pathlib import Path
-from typing import Protocol
 
 import cv2
 import numpy as np
 
+from vidswap.analysis import analyse
 from vidswap.errors import InputError, NoFaceError
 from vidswap.face import geometry
-from vidswap.face.boxes import area
 from vidswap.face.landmarks import mean_face
 from vidswap.measure import measures
 from vidswap.measure.align import compare_sound, part_of, seconds_of, timing
+from vidswap.measure.instant import Instant, Wanted
+from vidswap.measure.measures import TIMING, Figure
+from vidswap.measure.pixels import face_area
 from vidswap.media.sound import sounds
-from vidswap.progress import Report, quiet
+from vidswap.plan.file import Track
+from vidswap.plan.store import find_plan
+from vidswap.progress import Progress, Report, quiet
 from vidswap.read.clip import frames, open_clip
+from vidswap.read.faces import FaceReader
 from vidswap.read.identity import load_identity
-from vidswap.read.shots import CutDetector
-from vidswap.types import Array, Clip, Consent, Face, Identity, Shot
+from vidswap.settings import ReadSettings
+from vidswap.threads import prefetch
+from vidswap.types import Array, Clip, Consent, Shot, TrackPart
 
-DETECT_EVERY = 8  # frames between detections while the face is followed
-MEASURE_EVERY = 3  # frames between the slow measures: identity, sharpness, light, grain, background
-STRIPS, STRIP_SIDE = 6, 176  # moments kept to be looked at, and the side of each picture
-OTHER_SKIN = 8.0  # dE between the cheeks of actor and photo, from which on it can be told whose complexion is seen
-SWAPPED = 3.0  # grey levels by which a face must differ to be the one that was swapped
+STRIPS, STRIP_SIDE = 6, 176  # moments of a person kept to be looked at, and the side of each picture
+LOOKS = 5  # frames in which it is seen whether somebody's face changed
+CHANGED, NEAR = 3.0, 1 / 3  # grey levels by which a swapped face differs, at least; and of what the most changed does
+WAITING = 2  # pairs of pictures that are read ahead
 # Nothing is made of the face and nothing kept but figures, so nobody is asked; and nobody is said to have been.
 MEASURED = Consent("whoever the photos show", ("evaluate",), record="none: measured, not swapped")
+READ = ReadSettings()
 Series = Mapping[str, tuple[tuple[float, float], ...]]
-
-
-class Reader(Protocol):
-    """What an evaluation needs of read.faces.FaceReader."""
-
-    def detect(self, rgb: Array) -> list[Face]: ...
-
-    def follow(self, rgb: Array, mesh: Array) -> Face | None: ...
-
-    def embed(self, rgb: Array, mesh: Array) -> Array: ...
+Pair = tuple[int, Array, Array]  # index in the original, its picture, the swap's
+Look = tuple[int, Instant]  # person, what there is to measure on them
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,198 +58,202 @@ class FacePair:
 
 
 @dataclass(frozen=True)
-class Evaluation:
-    """How good a swap is; page.py says what each figure means. A figure is None where it could not be measured.
+class Portrayal:
+    """How good the swap of one person is; measures.py says what each figure means. A figure is None where it could not
+    be measured.
 
-    `frames` in both clips, those with a face, and those where only the swap has none; `curves` are (second, value).
-    `notes` are what a person should know of how clips and photos were read, a line each."""
+    `person` is the number in the plan; in so many frames its face is there, and of these the swap has none in those
+    that are `lost`; `curves` are (second, value)."""
 
-    frames: tuple[int, int]
+    person: int
     faces: int
     lost: int
     figures: Mapping[str, float | None]
-    sound: str  # "same", "changed", "missing", "none"
     curves: Series
     moments: tuple[FacePair, ...]
-    notes: tuple[str, ...] = ()
+
+    @property
+    def verdicts(self) -> dict[str, str]:
+        """What each figure that was measured says: "good", or what is wrong."""
+        measured = ((figure, self.figures.get(figure.name)) for figure in all_figures())
+        said = ((figure.name, figure.verdict(value)) for figure, value in measured if value is not None)
+        return {name: verdict for name, verdict in said if verdict}
 
     def as_dict(self) -> dict[str, object]:
         """The figures without curves and pictures, ready for JSON."""
         rounded = {name: None if value is None else round(value, 4) for name, value in self.figures.items()}
-        return {"frames": list(self.frames), "faces": self.faces, "lost": self.lost, **rounded, "sound": self.sound}
+        return {"person": self.person, "faces": self.faces, "lost": self.lost, **rounded}
 
 
-def evaluate(original: Path, swapped: Path, photos: Path, reader: Reader, report: Report = quiet) -> Evaluation:
+@dataclass(frozen=True)
+class Evaluation:
+    """How good a swap is: `frames` in both clips, what became of the `sound`, and of each person that was swapped, who
+    is most like the photos first. `notes` are what a person should know of how clips and photos were read, a line
+    each."""
+
+    frames: tuple[int, int]
+    sound: str  # "same", "changed", "missing", "none"
+    persons: tuple[Portrayal, ...]
+    notes: tuple[str, ...] = ()
+
+    @property
+    def first(self) -> Portrayal:
+        return self.persons[0]
+
+    @property
+    def figures(self) -> Mapping[str, float | None]:
+        """Those of the first person."""
+        return self.first.figures
+
+    def as_dict(self) -> dict[str, object]:
+        """The figures without curves and pictures, ready for JSON."""
+        others = [{**each.as_dict(), "verdicts": each.verdicts} for each in self.persons[1:]]
+        return {"frames": list(self.frames), "sound": self.sound, **self.first.as_dict(),
+                "verdicts": self.first.verdicts, "others": others}  # fmt: skip
+
+    def rows(self) -> Iterator[str]:
+        """The same for people: a figure a line, with its verdict; a person after the other."""
+        told: list[tuple[str, object, str]] = [("frames", list(self.frames), ""), ("sound", self.sound, "")]
+        for each in self.persons:
+            told += [(name, value, each.verdicts.get(name, "")) for name, value in each.as_dict().items()]
+        yield from (f"{name:<22}{value!s:<12}{verdict}".rstrip() for name, value, verdict in told)
+
+
+def all_figures() -> Iterator[Figure]:
+    """All that is measured, in order."""
+    yield from chain.from_iterable(measure.figures for measure in measures.MEASURES)
+    yield TIMING
+
+
+def evaluate(
+    original: Path, swapped: Path, photos: Path, reader: FaceReader, *,
+    read: ReadSettings = READ, report: Report = quiet,
+) -> Evaluation:  # fmt: skip
     """Compare a clip with its swap and with the photos (file or folder) of who should be in it. A swap of a part of the
-    clip is compared with that part.
+    clip is compared with that part; where its faces are, the plan tells that `read` finds.
 
-    Raises InputError (unreadable, or the pictures differ in size), IdentityError, NoFaceError, ModelError."""
+    Raises InputError (unreadable, or the pictures differ in size), IdentityError, NoFaceError, ModelError, and what
+    find_plan does."""
     before, after = open_clip(original), open_clip(swapped)
     if (before.width, before.height) != (after.width, after.height):
         sizes = f"{before.width}x{before.height} and {after.width}x{after.height}"
         raise InputError(f"the two clips differ in size: {sizes}", "evaluate the swap that was made of this clip")
-    wanted = load_identity(photos, MEASURED, reader)
-    heard_in = sounds(original, before.stretches), sounds(swapped, after.stretches)
+    who = Wanted(load_identity(photos, MEASURED, reader), reader, mean_face())
+    heard_in, progress = (sounds(original, before.stretches), sounds(swapped, after.stretches)), Progress(report)
     part = part_of(before, after, heard_in)
-    kept = np.linspace(part.start, part.stop - 1, STRIPS + 2).round()[1:-1].astype(int)
-    watched = _Watch(reader, wanted, before, frozenset(kept.tolist()))
-    for done, (index, a, b) in enumerate(_side_by_side(before, after, part), 1):
-        watched.see(index, a, b)
-        report("evaluation", done, len(part))
-    if not watched.faces:
-        raise NoFaceError("nobody's face was found in the original clip", "a face should be at least 40 pixels wide")
+    with find_plan(before, part, read, partial(analyse, reader), progress) as plan:
+        tracks = swapped_tracks(before, after, part, plan.within(part).tracks)
+        booked = {person: _Booked(person, own) for person, own in by_person(tracks).items()}
+        with prefetch(_looked_at(_side_by_side(before, after, part), tracks, who), WAITING) as line:
+            for index, instants in progress.told("evaluation", line, len(part)):
+                for person, instant in instants:
+                    booked[person].take(index, before.seconds(index), instant)
     heard = compare_sound(*heard_in, *seconds_of(before, after, part))
-    figures = {**watched.figures(), "timing_ms": timing(before, after, part, heard.shift)}
-    notes = *(f"{clip.path.name}: {note}" for clip in (before, after) for note in clip.notes), *wanted.notes
-    lengths, moments = (len(before), len(after)), tuple(watched.moments)
-    return Evaluation(lengths, watched.faces, watched.lost, figures, heard.word, watched.curves(), moments, notes)
+    late = {TIMING.name: timing(before, after, part, heard.shift)}
+    persons = [each.portrayal(late) for each in booked.values() if each.faces]
+    persons.sort(key=lambda each: -(each.figures["identity"] or -1))
+    notes = *(f"{clip.path.name}: {note}" for clip in (before, after) for note in clip.notes), *who.identity.notes
+    return Evaluation((len(before), len(after)), heard.word, tuple(persons), notes)
 
 
-def _side_by_side(before: Clip, after: Clip, part: Shot) -> Iterator[tuple[int, Array, Array]]:
-    for a, b in zip(frames(before, part.start, part.stop), frames(after, 0, len(part)), strict=True):
+def by_person(tracks: Iterable[Track]) -> dict[int, list[Track]]:
+    """Their tracks, of who is seen most first."""
+    found = dict[int, list[Track]]()
+    for track in sorted(tracks, key=attrgetter("person")):
+        found.setdefault(track.person, []).append(track)
+    return found
+
+
+def swapped_tracks(before: Clip, after: Clip, part: Shot, tracks: Sequence[Track]) -> list[Track]:
+    """The tracks of all whose face changed; where nobody's did, of who is seen most. Raises NoFaceError."""
+    persons = by_person(tracks)
+    if not persons:
+        raise NoFaceError("nobody's face was found in the original clip", "a face should be at least 40 pixels wide")
+    if len(persons) == 1:
+        return list(tracks)
+    changes = {person: _change(before, after, part, own) for person, own in persons.items()}
+    least = max(CHANGED, NEAR * max(changes.values()))
+    changed = {person for person, change in changes.items() if change >= least} or {min(persons)}
+    return [track for track in tracks if track.person in changed]
+
+
+def _change(before: Clip, after: Clip, part: Shot, tracks: Sequence[Track]) -> float:
+    """By how many grey levels the face of a person differs, in a few frames."""
+    changes = []
+    for index in spread(tracks, LOOKS):
+        mesh = next(_at(track, index).mesh[0] for track in tracks if track.start <= index < track.stop)
+        one, other = next(_side_by_side(before, after, part, index))[1:]
+        inside = face_area(mesh, one.shape, 0.1)
+        changes.append(float(cv2.absdiff(one, other)[inside].mean()) if inside.any() else 0.0)
+    return float(np.mean(changes))
+
+
+def spread(tracks: Sequence[Track], count: int) -> list[int]:
+    """So many frames that tracks cover, evenly spaced, neither the first nor the last."""
+    covered = sorted({index for track in tracks for index in range(track.start, track.stop)})
+    return [covered[int(at)] for at in np.linspace(0, len(covered) - 1, count + 2).round()[1:-1]]
+
+
+def _at(track: Track, index: int) -> TrackPart:
+    return track.part(index, index + 1)
+
+
+def _side_by_side(before: Clip, after: Clip, part: Shot, start: int | None = None) -> Iterator[Pair]:
+    """The pictures of both clips, from a frame on."""
+    start = part.start if start is None else start
+    for a, b in zip(frames(before, start, part.stop), frames(after, start - part.start, len(part)), strict=True):
         yield a.index, a.rgb, b.rgb
 
 
-class _Watch:
-    """Follows the swapped face through both clips and books what is measured, by name and second."""
+def _looked_at(pairs: Iterable[Pair], tracks: Sequence[Track], who: Wanted) -> Iterator[tuple[int, list[Look]]]:
+    """What there is to measure on the tracks, frame by frame. Faces are looked for here, in the thread that asks, so
+    that another one measures meanwhile."""
+    steady = dict[int, tuple[Array, ...]]()
+    for index, before, after in pairs:
+        here = [_at(track, index) for track in tracks if track.start <= index < track.stop]
+        places = tuple(track.mesh[0] for track in here)
+        looks = {track.id: (track.person, Instant(before, after, track.mesh[0], places, who, steady.get(track.id, ())))
+                 for track in here if track.seen[0]}  # fmt: skip
+        steady = {number: instant.look() for number, (_, instant) in looks.items()}
+        yield index, list(looks.values())
 
-    def __init__(self, reader: Reader, wanted: Identity, clip: Clip, keep: frozenset[int]) -> None:
-        self.faces, self.lost = 0, 0
-        self.moments: list[FacePair] = []
-        self._reader, self._wanted, self._clip, self._keep = reader, wanted, clip, keep
-        self._mean = mean_face()
-        self._tone = measures.skin_tone(wanted.photos[0], wanted.meshes[0])
-        self._is_cut = CutDetector()
-        self._mesh: Array | None = None
-        self._looked = DETECT_EVERY
-        self._steady: list[tuple[Array, Array]] = []
-        self._booked: dict[str, list[tuple[float, float]]] = {}
 
-    def see(self, index: int, before: Array, after: Array) -> None:
-        """The next frame of both clips."""
-        if self._is_cut(before):
-            self._mesh, self._steady = None, []
-        self._mesh = self._find(before, after)
-        if self._mesh is None:
-            self._steady = []
-            return
+class _Booked:
+    """What is measured of a person, by name and second."""
+
+    def __init__(self, person: int, tracks: Sequence[Track]) -> None:
+        self.person, self.faces, self.lost = person, 0, 0
+        self._moments: list[FacePair] = []
+        self._due = spread(tracks, STRIPS)
+        self._values: dict[str, list[tuple[float, float | tuple[float, float]]]] = {}
+
+    def take(self, index: int, second: float, instant: Instant) -> None:
+        """The next frame in which the face is seen."""
         self.faces += 1
-        second = self._clip.seconds(index)
-        self._see_flicker(second, before, after, self._mesh)
-        if index in self._keep:
-            self.moments.append(face_pair(second, before, after, self._mesh))
-        found = self._reader.follow(after, self._mesh)
-        if found is None:
-            self.lost += 1
-            return
-        self._see_performance(second, self._mesh, found.mesh)
-        if index % MEASURE_EVERY == 0:
-            self._see_person(second, (before, self._mesh), (after, found.mesh))
-            self._see_picture(second, before, after, self._mesh)
+        self.lost += instant.found is None
+        for measure in measures.MEASURES:
+            given = [getattr(instant, need) for need in measure.needs] if index % measure.every == 0 else [None]
+            if all(each is not None for each in given) and (value := measure.of(*given)) is not None:
+                self._values.setdefault(measure.name, []).append((second, value))
+        if self._due and index >= self._due[0]:
+            self._due = [each for each in self._due if each > index]
+            self._moments.append(face_pair(second, instant.before, instant.after, instant.place))
 
-    def _find(self, before: Array, after: Array) -> Array | None:
-        """The mesh of the swapped face in the original: followed, or looked for."""
-        self._looked += 1
-        known = self._mesh
-        if known is not None and self._looked < DETECT_EVERY:
-            face = self._reader.follow(before, known)
-            if face:
-                return face.mesh
-        self._looked = 0
-        found = self._reader.detect(before)
-        return swapped_face(found, before, after, known).mesh if found else None
+    def portrayal(self, more: Mapping[str, float]) -> Portrayal:
+        """All of it, with `more` figures, which are the clip's own."""
+        values = {name: np.array([value for _, value in booked]) for name, booked in self._values.items()}
+        figures = {figure.name: float(figure.over(values[measure.name])) if measure.name in values else None
+                   for measure in measures.MEASURES for figure in measure.figures}  # fmt: skip
+        moments = tuple(self._moments)
+        return Portrayal(self.person, self.faces, self.lost, {**figures, **more}, self._curves(), moments)
 
-    def _see_flicker(self, second: float, before: Array, after: Array, mesh: Array) -> None:
-        to_crop = geometry.crop_transform(mesh, self._mean, measures.SIDE)
-        pair = measures.steady_crop(before, to_crop), measures.steady_crop(after, to_crop)
-        self._steady = [*self._steady, pair][-3:]
-        if len(self._steady) == 3:
-            area = measures.face_area(geometry.apply(to_crop, mesh), (measures.SIDE, measures.SIDE), 0.1)
-            for side, name in enumerate(("flicker before", "flicker after")):
-                self._book(name, second, measures.flicker([pair[side] for pair in self._steady], area))
-
-    def _see_performance(self, second: float, before: Array, after: Array) -> None:
-        self._book("pose_deg", second, measures.pose_angle(before, after, self._mean))
-        self._book("expression", second, measures.expression_error(before, after))
-        looks = measures.gaze(before), measures.gaze(after)
-        if looks[0] is not None and looks[1] is not None:
-            self._book("gaze", second, float(np.linalg.norm(looks[0] - looks[1])))
-        for part, a, b in zip(("mouth", "eyes"), measures.openings(before), measures.openings(after)):
-            self._book(f"{part} before", second, a)
-            self._book(f"{part} after", second, b)
-            self._book(part, second, abs(a - b))
-
-    def _see_person(self, second: float, before: tuple[Array, Array], after: tuple[Array, Array]) -> None:
-        actor, shown = self._reader.embed(*before), self._reader.embed(*after)
-        self._book("identity", second, float(shown @ self._wanted.embedding))
-        self._book("leak", second, float(shown @ actor))
-        self._book("identity_before", second, float(actor @ self._wanted.embedding))
-        own, now, were = self._tone, measures.skin_tone(*after), measures.skin_tone(*before)
-        if own is not None and now is not None and were is not None:
-            self._book("skin_lighter", second, float(now[0] - own[0]))
-            if (apart := float(np.linalg.norm(own - were))) >= OTHER_SKIN:
-                self._book("skin_own", second, float((now - were) @ (own - were)) / apart**2)
-
-    def _see_picture(self, second: float, before: Array, after: Array, mesh: Array) -> None:
-        outside = ~measures.face_area(mesh, before.shape, -0.9)
-        self._book("background_db", second, measures.psnr(before, after, outside))
-        rows, columns = measures.window_of(mesh, before.shape)
-        a, b = before[rows, columns], after[rows, columns]
-        own = mesh - np.array([columns.start, rows.start, 0], np.float32)
-        inner = measures.face_area(own, a.shape, 0.1)
-        if inner.sum() < 50:
-            return
-        sharp = [measures.sharpness(picture, inner) for picture in (a, b)]
-        self._book("sharpness", second, sharp[1] / max(sharp[0], 1e-3))
-        self._book("light_de", second, measures.light_difference(a, b, inner))
-        bands = [measures.band_energies(picture, inner) for picture in (a, b)]
-        if bands[0] is not None and bands[1] is not None:
-            self._book("texture_db", second, float(bands[1][0] - bands[0][0]))
-            self._book("grain_db", second, float(bands[1][1] - bands[0][1]))
-
-    def _book(self, name: str, second: float, value: float) -> None:
-        self._booked.setdefault(name, []).append((second, value))
-
-    def figures(self) -> dict[str, float | None]:
-        """One number for each measure over the whole clip."""
-        means = {name: self._over(name, np.mean) for name in (
-            "identity", "leak", "identity_before", "skin_lighter", "skin_own", "pose_deg", "expression", "gaze",
-            "mouth", "eyes", "sharpness", "light_de", "texture_db", "grain_db", "background_db")}  # fmt: skip
-        return {
-            **means,
-            "identity_least": self._over("identity", np.min),
-            "flicker": self._ratio("flicker", lambda values: float(np.median(values))),
-            "flicker_p95": self._ratio("flicker", lambda values: float(np.percentile(values, 95))),
-        }
-
-    def curves(self) -> dict[str, tuple[tuple[float, float], ...]]:
-        return {name: tuple(points) for name, points in self._booked.items()}
-
-    def _values(self, name: str) -> Array:
-        return np.array([value for _, value in self._booked.get(name, ())])
-
-    def _over(self, name: str, how: Callable[[Array], float]) -> float | None:
-        values = self._values(name)
-        return float(how(values)) if len(values) else None
-
-    def _ratio(self, name: str, how: Callable[[Array], float]) -> float | None:
-        before, after = self._over(f"{name} before", how), self._over(f"{name} after", how)
-        return None if before is None or after is None else after / max(before, 1e-3)
-
-
-def swapped_face(found: Sequence[Face], before: Array, after: Array, known: Array | None) -> Face:
-    """Of the faces in the original the one that was swapped: where `known` was, or else where the clips differ most;
-    the largest where they hardly differ."""
-    if known is not None:
-        middle = known[:, :2].mean(0)
-        return min(found, key=lambda face: float(np.linalg.norm(face.mesh[:, :2].mean(0) - middle)))
-
-    def change(face: Face) -> float:
-        rows, columns = measures.window_of(face.mesh, before.shape)
-        return float(cv2.absdiff(before[rows, columns], after[rows, columns]).mean())
-
-    most = max(found, key=change)
-    return most if change(most) >= SWAPPED else max(found, key=lambda face: area(face.box))
+    def _curves(self) -> Series:
+        curves: dict[str, tuple[tuple[float, float], ...]] = {}
+        for name, booked in self._values.items():
+            columns = np.array([[second, *np.atleast_1d(value)] for second, value in booked]).T.tolist()
+            names = [name] if len(columns) == 2 else [f"{name} before", f"{name} after"]
+            curves |= {each: tuple(zip(columns[0], column)) for each, column in zip(names, columns[1:])}
+        return curves
 
 
 def face_pair(second: float, before: Array, after: Array, mesh: Array) -> FacePair:

@@ -23,7 +23,7 @@ def evaluate_clip(
     if page:
         refuse_clash([("the report", page)], read_by(settings, clip=source, swapped=swapped, photos=photos))
         check_place(page)
-    found = evaluate(source, swapped, photos, open_faces(settings.read.face_pack), report)
+    found = evaluate(source, swapped, photos, open_faces(settings.read.face_pack), read=settings.read, report=report)
     if page:
         write_page(page, found, f"{source.name} and {swapped.name}")
     return found

@@ -1,31 +1,71 @@
-"""What is measured on one frame and its swap: arrays in, numbers out.
+"""What is measured: the measures as arrays in, numbers out, and what their figures mean. The one place for a new one.
 
 Pictures are (H, W, 3) uint8 RGB, meshes (478, 3) pixels; always the original first, then the swapped.
 """
 
 from __future__ import annotations
 
-import cv2
+from collections.abc import Callable
+from dataclasses import dataclass
+from math import inf
+
 import numpy as np
 
 from vidswap.face import geometry, landmarks
+from vidswap.measure.pixels import eye_distance, flicker, light_difference, psnr, sharpness
 from vidswap.types import Array
 
 MOVING = np.array([61, 291, 13, 14, 78, 308, 0, 17, 37, 267, 84, 314,  # lips
                    33, 133, 159, 145, 263, 362, 386, 374,  # eyes
                    70, 63, 105, 66, 107, 336, 296, 334, 293, 300])  # brows  # fmt: skip
 SHUT = 0.12  # opening of an eye over its width, below which nobody sees where it looks
-LEAST_SKIN = 30  # pixels of cheek that have a colour worth telling
-SIDE = 128  # of the crop in which flicker is seen
-LIGHT_SIDE = 64  # ... and in which its light is
-PATCH = 16  # side of the patches whose spectrum is taken
-BANDS = ((0.125, 0.25), (0.25, 0.5))  # cycles a pixel: texture, grain
-BEST_DB = 99.0  # what identical pictures get
+OTHER_SKIN = 8.0  # dE between the cheeks of actor and photo, from which on it can be told whose complexion is seen
+NOW_AND_THEN = 3  # frames between the slow measures
 
 
-def eye_distance(mesh: Array) -> float:
-    """Between the outer corners of the eyes, pixels in the picture."""
-    return float(np.linalg.norm(np.subtract(*mesh[[*landmarks.OUTER_CORNERS], :2]))) + 1e-6
+@dataclass(frozen=True)
+class Figure:
+    """One number for a clip, made by `over` of a measure's values at all moments, (N,) or (N, 2); from `low` to `high`
+    it is good, and what is `wrong` where it is lower, or higher."""
+
+    name: str
+    title: str
+    words: str
+    low: float = -inf
+    high: float = inf
+    wrong: tuple[str, str] = ("", "")
+    over: Callable[[Array], float] = np.mean
+
+    def verdict(self, value: float) -> str:
+        """What is wrong, or "good"; "" where a figure is neither."""
+        if not self.wanted:
+            return ""
+        return self.wrong[0] if value < self.low else self.wrong[1] if value > self.high else "good"
+
+    @property
+    def wanted(self) -> str:
+        """Which values are good; "" where any is."""
+        if self.low == -inf:
+            return "" if self.high == inf else f"at most {self.high:g}"
+        return f"at least {self.low:g}" if self.high == inf else f"{self.low:g} to {self.high:g}"
+
+
+@dataclass(frozen=True)
+class Measure:
+    """A number at each moment, or two (the original's and the swap's): `of` what it `needs`, fields of an Instant,
+    `every` so many frames; not where one of these is None, or the answer is. `figures` say what the numbers mean;
+    `graph` stands over their curve in the page, measures of the same share one."""
+
+    needs: tuple[str, ...]
+    of: Callable[..., float | tuple[float, float] | None]
+    figures: tuple[Figure, ...]
+    every: int = 1
+    graph: str = ""
+
+    @property
+    def name(self) -> str:
+        """That of its first figure."""
+        return self.figures[0].name
 
 
 def pose_angle(before: Array, after: Array, mean: Array) -> float:
@@ -48,6 +88,16 @@ def openings(mesh: Array) -> tuple[float, float]:
     return float(mouth) / eye_distance(mesh), float(left + right) / 2 / eye_distance(mesh)
 
 
+def both_mouths(before: Array, after: Array) -> tuple[float, float]:
+    """How far each mouth is open."""
+    return openings(before)[0], openings(after)[0]
+
+
+def both_eyes(before: Array, after: Array) -> tuple[float, float]:
+    """How far the eyes of each are open."""
+    return openings(before)[1], openings(after)[1]
+
+
 def gaze(mesh: Array) -> Array | None:
     """(2,) where the irises are between the corners of the eyes, along and across the line between these, over the
     width of an eye, both eyes' mean: (0, 0) is straight ahead. None where they are shut."""
@@ -63,88 +113,147 @@ def gaze(mesh: Array) -> Array | None:
     return np.mean(found, axis=0) if found else None
 
 
-def skin_tone(rgb: Array, mesh: Array) -> Array | None:
-    """(3,) the median colour of the cheeks, L* a* b* (CIE 1976); None where too little of them is in the picture."""
-    area = np.zeros(rgb.shape[:2], np.uint8)
-    for cheek in landmarks.CHEEKS:
-        cv2.fillConvexPoly(area, cv2.convexHull(np.round(mesh[cheek, :2]).astype(np.int32)), 1)
-    skin = rgb[area > 0]
-    if len(skin) < LEAST_SKIN:
-        return None
-    lab = cv2.cvtColor(skin[None].astype(np.float32) / 255, cv2.COLOR_RGB2LAB)[0]
-    return np.asarray(np.median(lab, axis=0))
+def gaze_error(before: Array, after: Array) -> float | None:
+    """How far the irises are from where the original's are; None where eyes are shut."""
+    looks = gaze(before), gaze(after)
+    return None if looks[0] is None or looks[1] is None else float(np.linalg.norm(looks[0] - looks[1]))
 
 
-def window_of(mesh: Array, shape: tuple[int, ...]) -> tuple[slice, slice]:
-    """Rows and columns of the picture around a face, a tenth more on each side."""
-    box = geometry.bounds(mesh)
-    more = 0.1 * (box[2:] - box[:2]).max()
-    limits = np.array([shape[1], shape[0]])
-    low = np.clip(np.floor(box[:2] - more), 0, limits - 1).astype(int)
-    high = np.clip(np.ceil(box[2:] + more), low + 1, limits).astype(int)
-    return slice(low[1], high[1]), slice(low[0], high[0])
+def lighter(own: Array, after: Array) -> float:
+    """How much lighter cheeks are than the photo's `own`, L*."""
+    return float(after[0] - own[0])
 
 
-def face_area(mesh: Array, shape: tuple[int, ...], inset: float = 0.0) -> Array:
-    """(H, W) bool: inside the face, `inset` eye distances away from its rim; negative is around it."""
-    mask = np.zeros(shape[:2], np.uint8)
-    cv2.fillConvexPoly(mask, cv2.convexHull(np.round(mesh[:468, :2]).astype(np.int32)), 1)
-    side = round(abs(inset) * eye_distance(mesh)) | 1
-    kernel = np.ones((side, side), np.uint8)
-    return np.asarray((cv2.erode if inset > 0 else cv2.dilate)(mask, kernel) > 0)
+def own_share(own: Array, before: Array, after: Array) -> float | None:
+    """Where cheeks lie between the actor's colour, 0, and the photo's `own`, 1; None where these are too near."""
+    apart = float(np.linalg.norm(own - before))
+    return float((after - before) @ (own - before)) / apart**2 if apart >= OTHER_SKIN else None
 
 
-def grey(rgb: Array) -> Array:
-    return np.asarray(cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY), np.float32)
+def cosine(one: Array, other: Array) -> float:
+    """How alike two faces (E,) are, both unit."""
+    return float(one @ other)
 
 
-def sharpness(rgb: Array, area: Array) -> float:
-    """Spread of the Laplacian inside an area, grey levels."""
-    return float(cv2.Laplacian(grey(rgb), cv2.CV_32F)[area].std())
+def sharpness_ratio(before: Array, after: Array, area: Array) -> float:
+    """Sharpness of the swap over the original's."""
+    return sharpness(after, area) / max(sharpness(before, area), 1e-3)
 
 
-def light_difference(before: Array, after: Array, area: Array) -> float:
-    """Colour difference (CIE 1976 dE) of the low frequencies inside an area; seen small, for they are low."""
-    size = np.maximum(np.array(area.shape[::-1]) * min(1.0, LIGHT_SIDE / max(area.shape)), 1).astype(int).tolist()
-    inside = cv2.resize(area.astype(np.float32), size, interpolation=cv2.INTER_AREA)
-    sigma = max(1.0, 0.12 * float(np.sqrt(inside.sum())))
-    share = cv2.GaussianBlur(inside, (0, 0), sigma) + 1e-3
-
-    def low(rgb: Array) -> Array:
-        small = cv2.resize(rgb, size, interpolation=cv2.INTER_AREA).astype(np.float32) / 255
-        lab = cv2.cvtColor(small, cv2.COLOR_RGB2LAB) * inside[..., None]
-        return np.asarray(cv2.GaussianBlur(lab, (0, 0), sigma) / share[..., None])
-
-    difference = np.linalg.norm(low(before) - low(after), axis=-1)
-    return float((difference * inside).sum() / max(float(inside.sum()), 1e-6))
+def texture_gain(before: Array, after: Array) -> float:
+    """How much stronger the texture is, dB, of two band_energies."""
+    return float(after[0] - before[0])
 
 
-def band_energies(rgb: Array, area: Array) -> Array | None:
-    """Power in dB of texture and of grain, (2,): the median over patches that lie inside; None where none does."""
-    patches = np.lib.stride_tricks.sliding_window_view(grey(rgb), (PATCH, PATCH))[:: PATCH // 2, :: PATCH // 2]
-    inside = np.lib.stride_tricks.sliding_window_view(area, (PATCH, PATCH))[:: PATCH // 2, :: PATCH // 2].all((2, 3))
-    if not inside.any():
-        return None
-    chosen = patches[inside]
-    window = np.outer(np.hanning(PATCH), np.hanning(PATCH))
-    power = np.abs(np.fft.rfft2((chosen - chosen.mean((1, 2), keepdims=True)) * window)) ** 2
-    frequency = np.hypot(np.fft.fftfreq(PATCH)[:, None], np.fft.rfftfreq(PATCH)[None])
-    bands = [power[:, (frequency >= low) & (frequency < high)].mean(1) for low, high in BANDS]
-    return np.asarray(10 * np.log10(np.median(bands, axis=1) + 1e-3))
+def grain_gain(before: Array, after: Array) -> float:
+    """The same of the grain."""
+    return float(after[1] - before[1])
 
 
-def psnr(before: Array, after: Array, area: Array) -> float:
-    """Peak signal to noise ratio inside an area (H, W) bool, dB; BEST_DB where the area is empty or the same."""
-    mean = cv2.norm(before, after, cv2.NORM_L2SQR, area.astype(np.uint8)) / max(3 * int(area.sum()), 1)
-    return min(BEST_DB, 10 * float(np.log10(255**2 / max(mean, 1e-9))))
+def both_flickers(run: Array, area: Array) -> tuple[float, float]:
+    """Flicker of each in three moments in a row, (3, 2, SIDE, SIDE)."""
+    return flicker(run[:, 0], area), flicker(run[:, 1], area)
 
 
-def steady_crop(rgb: Array, to_crop: Array) -> Array:
-    """(SIDE, SIDE) float32 grey: the face held still by a (2, 3) transform."""
-    return grey(cv2.warpAffine(rgb, to_crop, (SIDE, SIDE), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE))
+# -- figures of a clip -------------------------------------------------------------------------------------------------
 
 
-def flicker(crops: list[Array], area: Array) -> float:
-    """Mean second difference over time of three crops in a row, inside an area, grey levels."""
-    first, middle, last = crops
-    return float(np.abs(2 * middle - first - last)[area].mean())
+def apart(values: Array) -> float:
+    """Mean difference of (N, 2)."""
+    return float(np.abs(values[:, 0] - values[:, 1]).mean())
+
+
+def median_ratio(values: Array) -> float:
+    """Median of the second of (N, 2) over that of the first."""
+    return ratio_at(values, 50)
+
+
+def worst_ratio(values: Array) -> float:
+    """The same of the 95th percentiles."""
+    return ratio_at(values, 95)
+
+
+def ratio_at(values: Array, percent: float) -> float:
+    """One percentile of the second of (N, 2) over that of the first."""
+    before, after = np.percentile(values, percent, axis=0)
+    return float(after / max(before, 1e-3))
+
+
+ALIKE, MEASURED = "Likeness to the photo, and to the actor", ("close_before", "close_after", "inner")
+MEASURES = (
+    Measure(("shown", "wanted"), cosine, (
+        Figure("identity", "Likeness to the photo", "Cosine between the new face and the photo, as the face recogniser "
+               "sees them: 1 is the same picture; one pair of strangers in twenty gets more than 0.45. The mean over "
+               "the clip.", low=0.6, wrong=("hardly the person", "")),
+        Figure("identity_least", "Likeness, worst moment", "The same, where it is lowest.",
+               low=0.4, wrong=("a stranger at times", ""), over=np.min),
+    ), NOW_AND_THEN, ALIKE),
+    Measure(("shown", "actor"), cosine, (
+        Figure("leak", "Likeness to the actor", "How much of the original actor still shines through: it should come "
+               "near to how alike actor and photo were before.", high=0.6, wrong=("", "still the actor")),
+    ), NOW_AND_THEN, ALIKE),
+    Measure(("actor", "wanted"), cosine, (
+        Figure("identity_before", "Actor and photo", "How alike the two were before: for comparison."),
+    ), NOW_AND_THEN),
+    Measure(("skin_wanted", "skin_before", "skin_after"), own_share, (
+        Figure("skin_own", "Whose complexion", "Where the cheeks lie between the actor's colour, 0, and the photo's, "
+               "1. Not told where the two hardly differ; the scene's light moves it as well.",
+               low=0.6, high=1.4, wrong=("the actor's complexion", "overdone")),
+    ), NOW_AND_THEN),
+    Measure(("skin_wanted", "skin_after"), lighter, (
+        Figure("skin_lighter", "Skin, lighter than in the photo", "Cheeks of the swap less those of the photo, in L* "
+               "(0 is black, 100 white). A dark scene darkens it rightly; nothing should pale anybody.",
+               low=-25.0, high=10.0, wrong=("darkened skin", "paled skin")),
+    ), NOW_AND_THEN),
+    Measure(("mesh", "found", "mean"), pose_angle, (
+        Figure("pose_deg", "Head pose", "Degrees by which the head is turned otherwise than the actor's.",
+               high=4.0, wrong=("", "a head turned otherwise")),
+    ), graph="Head pose, degrees apart"),
+    Measure(("mesh", "found"), expression_error, (
+        Figure("expression", "Expression", "How far lips, eyes and brows lie from the actor's, as a share of the "
+               "distance between the eyes. A new face shape alone makes some of it.",
+               high=0.05, wrong=("", "another expression")),
+    )),
+    Measure(("mesh", "found"), gaze_error, (
+        Figure("gaze", "Gaze", "How far the irises lie from where the actor's are between the corners of the eyes, as "
+               "a share of an eye's width: 0.1 is some ten degrees to the side.", high=0.06, wrong=("", "lost gaze")),
+    )),
+    Measure(("mesh", "found"), both_mouths, (
+        Figure("mouth", "Opening of the mouth", "Difference to the actor's, as a share of the eye distance.",
+               high=0.03, wrong=("", "a mouth that does not follow"), over=apart),
+    ), graph="Opening of the mouth, original and swap"),
+    Measure(("mesh", "found"), both_eyes, (
+        Figure("eyes", "Opening of the eyes", "Difference to the actor's: blinks are kept when it is small.",
+               high=0.02, wrong=("", "lids that do not follow"), over=apart),
+    ), graph="Opening of the eyes, original and swap"),
+    Measure(("run", "run_area"), both_flickers, (
+        Figure("flicker", "Flicker", "Unrest of the face from frame to frame, swap over original: 1 is as calm as the "
+               "original, more flickers, less is blurred or frozen.",
+               low=0.8, high=1.3, wrong=("frozen or blurred", "flicker"), over=median_ratio),
+        Figure("flicker_p95", "Flicker, worst frames", "The same for the restless twentieth of the frames.",
+               low=0.7, high=1.5, wrong=("frozen or blurred", "flicker at times"), over=worst_ratio),
+    ), graph="Unrest of the face, original and swap"),
+    Measure(MEASURED, sharpness_ratio, (
+        Figure("sharpness", "Sharpness", "Fine detail inside the face, swap over original.",
+               low=0.8, high=1.3, wrong=("softer than the scene", "sharper than the scene")),
+    ), NOW_AND_THEN, "Sharpness, swap over original"),
+    Measure(MEASURED, light_difference, (
+        Figure("light_de", "Light and skin tone", "Colour difference (dE) of the coarse light on the face; some two "
+               "are just visible. Another skin tone that is meant counts here too.",
+               high=6.0, wrong=("", "other light or skin than the actor's")),
+    ), NOW_AND_THEN, "Light, dE"),
+    Measure(("bands_before", "bands_after"), texture_gain, (
+        Figure("texture_db", "Texture", "Strength of fine texture against the original, in decibels.",
+               low=-3.0, high=3.0, wrong=("smoothed skin", "rougher skin")),
+    ), NOW_AND_THEN),
+    Measure(("bands_before", "bands_after"), grain_gain, (
+        Figure("grain_db", "Grain", "Strength of the film grain on the face against the original, in decibels.",
+               low=-3.0, high=3.0, wrong=("without the film's grain", "grainier than the film")),
+    ), NOW_AND_THEN),
+    Measure(("before", "after", "outside"), psnr, (
+        Figure("background_db", "Everything else", "How unchanged the picture is away from the face: PSNR in decibels, "
+               "99 is untouched.", low=38.0, wrong=("changed beyond the face", "")),
+    ), NOW_AND_THEN),
+)  # fmt: skip
+TIMING = Figure("timing_ms", "Timing", "The largest difference of the times of the frames, by the clock of the sound, "
+                "milliseconds.", high=0.5, wrong=("", "pictures at other times"))  # fmt: skip

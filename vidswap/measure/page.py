@@ -3,95 +3,16 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from html import escape
 from pathlib import Path
 
 from vidswap.files import as_output_error, write_whole
-from vidswap.measure.compare import Evaluation, FacePair
+from vidswap.measure import measures
+from vidswap.measure.compare import Evaluation, FacePair, Portrayal, all_figures
 
 WIDE, TALL = 640, 96  # of a graph, pixels
 INKS = ("#2f6fde", "#d9622b")
-NONE, ANY = -1e9, 1e9  # no least value, no greatest
-
-
-@dataclass(frozen=True)
-class Line:
-    """What a figure means, from `low` to `high` it is good, and what is `wrong` where it is lower, or higher."""
-
-    key: str
-    name: str
-    low: float
-    high: float
-    wrong: tuple[str, str]
-    words: str
-
-    def verdict(self, value: float) -> str:
-        """What is wrong, or "good"; "" where a figure is neither."""
-        if self.low == NONE and self.high == ANY:
-            return ""
-        return self.wrong[0] if value < self.low else self.wrong[1] if value > self.high else "good"
-
-    @property
-    def wanted(self) -> str:
-        if self.low == NONE:
-            return f"at most {self.high:g}"
-        return f"at least {self.low:g}" if self.high == ANY else f"{self.low:g} to {self.high:g}"
-
-
-LINES = (
-    Line("identity", "Likeness to the photo", 0.6, ANY, ("hardly the person", ""), "Cosine between the new face and "
-         "the photo, as the face recogniser sees them: 1 is the same picture; one pair of strangers in twenty gets "
-         "more than 0.45. The mean over the clip."),
-    Line("identity_least", "Likeness, worst moment", 0.4, ANY, ("a stranger at times", ""), "The same, where it is "
-         "lowest."),
-    Line("leak", "Likeness to the actor", NONE, 0.6, ("", "still the actor"), "How much of the original actor still "
-         "shines through: it should come near to how alike actor and photo were before."),
-    Line("identity_before", "Actor and photo", NONE, ANY, ("", ""), "How alike the two were before: for comparison."),
-    Line("skin_own", "Whose complexion", 0.6, 1.4, ("the actor's complexion", "overdone"), "Where the cheeks lie "
-         "between the actor's colour, 0, and the photo's, 1. Not told where the two hardly differ; the scene's light "
-         "moves it as well."),
-    Line("skin_lighter", "Skin, lighter than in the photo", -25.0, 10.0, ("darkened skin", "paled skin"), "Cheeks of "
-         "the swap less those of the photo, in L* (0 is black, 100 white). A dark scene darkens it rightly; nothing "
-         "should pale anybody."),
-    Line("pose_deg", "Head pose", NONE, 4.0, ("", "a head turned otherwise"), "Degrees by which the head is turned "
-         "otherwise than the actor's."),
-    Line("expression", "Expression", NONE, 0.05, ("", "another expression"), "How far lips, eyes and brows lie from "
-         "the actor's, as a share of the distance between the eyes. A new face shape alone makes some of it."),
-    Line("gaze", "Gaze", NONE, 0.06, ("", "lost gaze"), "How far the irises lie from where the actor's are between "
-         "the corners of the eyes, as a share of an eye's width: 0.1 is some ten degrees to the side."),
-    Line("mouth", "Opening of the mouth", NONE, 0.03, ("", "a mouth that does not follow"), "Difference to the "
-         "actor's, as a share of the eye distance."),
-    Line("eyes", "Opening of the eyes", NONE, 0.02, ("", "lids that do not follow"), "Difference to the actor's: "
-         "blinks are kept when it is small."),
-    Line("flicker", "Flicker", 0.8, 1.3, ("frozen or blurred", "flicker"), "Unrest of the face from frame to frame, "
-         "swap over original: 1 is as calm as the original, more flickers, less is blurred or frozen."),
-    Line("flicker_p95", "Flicker, worst frames", 0.7, 1.5, ("frozen or blurred", "flicker at times"), "The same for "
-         "the restless twentieth of the frames."),
-    Line("sharpness", "Sharpness", 0.8, 1.3, ("softer than the scene", "sharper than the scene"), "Fine detail inside "
-         "the face, swap over original."),
-    Line("light_de", "Light and skin tone", NONE, 6.0, ("", "other light or skin than the actor's"), "Colour "
-         "difference (dE) of the coarse light on the face; some two are just visible. Another skin tone that is meant "
-         "counts here too."),
-    Line("texture_db", "Texture", -3.0, 3.0, ("smoothed skin", "rougher skin"), "Strength of fine texture against the "
-         "original, in decibels."),
-    Line("grain_db", "Grain", -3.0, 3.0, ("without the film's grain", "grainier than the film"), "Strength of the film "
-         "grain on the face against the original, in decibels."),
-    Line("background_db", "Everything else", 38.0, ANY, ("changed beyond the face", ""), "How unchanged the picture is "
-         "away from the face: PSNR in decibels, 99 is untouched."),
-    Line("timing_ms", "Timing", NONE, 0.5, ("", "pictures at other times"), "The largest difference of the times of "
-         "the frames, by the clock of the sound, milliseconds."),
-)  # fmt: skip
-GRAPHS = (
-    ("Likeness to the photo, and to the actor", ("identity", "leak")),
-    ("Opening of the mouth, original and swap", ("mouth before", "mouth after")),
-    ("Opening of the eyes, original and swap", ("eyes before", "eyes after")),
-    ("Unrest of the face, original and swap", ("flicker before", "flicker after")),
-    ("Head pose, degrees apart", ("pose_deg",)),
-    ("Sharpness, swap over original", ("sharpness",)),
-    ("Light, dE", ("light_de",)),
-)
 SOUND = {"same": ("good", "the same, packet by packet"), "changed": ("bad", "not the original's"),
          "missing": ("bad", "missing: the original has sound"), "none": ("", "the original has none")}  # fmt: skip
 STYLE = """
@@ -109,23 +30,27 @@ svg text{font-size:11px;fill:var(--pale)}
 
 def page(evaluation: Evaluation, title: str) -> str:
     """The whole page as HTML."""
-    before, after = evaluation.frames
-    seen = f"{evaluation.faces} of {before} frames show the face; in {evaluation.lost} of them the swap lost it."
-    if before != after:
-        seen += f" The clips differ in length: {before} and {after} frames; the shorter was compared."
+    several = len(evaluation.persons) > 1
+    persons = "".join(_section(each, evaluation, f"Person {each.person}: " if several else "")
+                      for each in evaluation.persons)  # fmt: skip
     return (
         f'<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
-        f"<title>{escape(title)}</title><style>{STYLE}</style><h1>{escape(title)}</h1><p>{seen} "
-        f"Figures are measured by the models that vidswap swaps with; another judge can be stricter.</p>"
-        f"<h2>Original and swap</h2>{''.join(map(_figure, evaluation.moments))}"
-        f"<h2>Figures</h2><table>{_table(evaluation)}</table><h2>Over time</h2>{''.join(_graphs(evaluation))}</html>\n"
+        f"<title>{escape(title)}</title><style>{STYLE}</style><h1>{escape(title)}</h1><p>Figures are measured by the "
+        f"models that vidswap swaps with; another judge can be stricter.</p>{persons}</html>\n"
     )
 
 
-def verdicts(evaluation: Evaluation) -> dict[str, str]:
-    """What each figure that was measured says: "good", or what is wrong."""
-    told = ((line, evaluation.figures.get(line.key)) for line in LINES)
-    return {line.key: verdict for line, value in told if value is not None and (verdict := line.verdict(value))}
+def _section(one: Portrayal, evaluation: Evaluation, whose: str) -> str:
+    """What there is to say of one person."""
+    before, after = evaluation.frames
+    seen = f"{one.faces} of {before} frames show the face; in {one.lost} of them the swap lost it."
+    if before != after:
+        seen += f" The clips differ in length: {before} and {after} frames; the shorter was compared."
+    return (
+        f"<h2>{whose}Original and swap</h2><p>{seen}</p>{''.join(map(_figure, one.moments))}"
+        f"<h2>{whose}Figures</h2><table>{_table(one, evaluation.sound)}</table>"
+        f"<h2>{whose}Over time</h2>{''.join(_graphs(one))}"
+    )
 
 
 def write_page(out: Path, evaluation: Evaluation, title: str) -> None:
@@ -142,17 +67,16 @@ def _figure(moment: FacePair) -> str:
     return f"<figure>{pair}<figcaption>{moment.second:.2f} s</figcaption></figure>"
 
 
-def _table(evaluation: Evaluation) -> str:
+def _table(one: Portrayal, sound: str) -> str:
     rows = ["<tr><th></th><th></th><th>good is</th><th></th></tr>"]
-    for line in LINES:
-        value = evaluation.figures.get(line.key)
+    for figure in all_figures():
+        value, verdict = one.figures.get(figure.name), one.verdicts.get(figure.name, "")
         shown = "&ndash;" if value is None else f"{value:.3g}"
-        verdict = "" if value is None else line.verdict(value)
         kind = verdict if verdict in ("", "good") else "bad"
         shown += f"<br>{escape(verdict)}" if kind == "bad" else ""
-        rows.append(_row(line.name, shown, kind, line.wanted if verdict else "", line.words))
-    kind, words = SOUND[evaluation.sound]
-    rows.append(_row("Sound", evaluation.sound, kind, "same" if kind else "", f"The sound is {words}."))
+        rows.append(_row(figure.title, shown, kind, figure.wanted if verdict else "", figure.words))
+    kind, words = SOUND[sound]
+    rows.append(_row("Sound", sound, kind, "same" if kind else "", f"The sound is {words}."))
     return "".join(rows)
 
 
@@ -161,11 +85,12 @@ def _row(name: str, shown: str, verdict: str, wanted: str, words: str) -> str:
     return f"<tr><td>{escape(name)}</td>{cells}</tr>"
 
 
-def _graphs(evaluation: Evaluation) -> Iterable[str]:
-    for title, names in GRAPHS:
-        curves = [evaluation.curves[name] for name in names if name in evaluation.curves]
-        if curves:
-            yield f"<p>{escape(title)}</p>{graph(curves)}"
+def _graphs(one: Portrayal) -> Iterator[str]:
+    drawn: dict[str, list[Sequence[tuple[float, float]]]] = {measure.graph: [] for measure in measures.MEASURES}
+    for measure in measures.MEASURES:
+        names = (measure.name, f"{measure.name} before", f"{measure.name} after")
+        drawn[measure.graph] += [one.curves[name] for name in names if name in one.curves]
+    yield from (f"<p>{escape(title)}</p>{graph(curves)}" for title, curves in drawn.items() if title and curves)
 
 
 def graph(curves: Sequence[Sequence[tuple[float, float]]]) -> str:
