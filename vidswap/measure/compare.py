@@ -20,6 +20,7 @@ from vidswap.analysis import analyse
 from vidswap.errors import InputError, NoFaceError
 from vidswap.face import geometry
 from vidswap.face.landmarks import mean_face
+from vidswap.face.sampling import CUBIC, LINEAR, interpolate
 from vidswap.measure import measures
 from vidswap.measure.align import compare_sound, part_of, seconds_of, timing
 from vidswap.measure.instant import Instant, Wanted
@@ -265,8 +266,7 @@ def face_pair(second: float, before: Array, after: Array, mesh: Array) -> FacePa
     to_strip = np.hstack([np.eye(2) * zoom, shift[:, None]])
 
     def jpeg(rgb: Array) -> bytes:
-        flags = cv2.INTER_AREA if zoom < 1 else cv2.INTER_CUBIC
-        strip = cv2.warpAffine(rgb, to_strip, (STRIP_SIDE, STRIP_SIDE), flags=flags, borderMode=cv2.BORDER_REPLICATE)
+        strip = interpolate(rgb, to_strip, STRIP_SIDE, LINEAR if zoom < 1 else CUBIC)
         return bytes(cv2.imencode(".jpg", cv2.cvtColor(strip, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 88])[1])
 
     return FacePair(second, jpeg(before), jpeg(after))

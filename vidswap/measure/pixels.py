@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 
 from vidswap.face import geometry, landmarks
+from vidswap.face.sampling import interpolate
 from vidswap.types import Array
 
 LEAST_SKIN = 30  # pixels of cheek that have a colour worth telling
@@ -104,7 +105,7 @@ def psnr(before: Array, after: Array, area: Array) -> float:
 
 def steady_crop(rgb: Array, to_crop: Array) -> Array:
     """(SIDE, SIDE) float32 grey: the face held still by a (2, 3) transform."""
-    return grey(cv2.warpAffine(rgb, to_crop, (SIDE, SIDE), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE))
+    return grey(interpolate(rgb, to_crop, SIDE))
 
 
 def flicker(crops: Sequence[Array] | Array, area: Array) -> float:

@@ -16,6 +16,7 @@ import numpy as np
 
 from vidswap.errors import InputError
 from vidswap.face import geometry, landmarks
+from vidswap.face.sampling import interpolate
 from vidswap.train import damage, redraw
 from vidswap.train.shape import mean_face
 from vidswap.types import Array
@@ -142,7 +143,7 @@ def nothing(faces: Faces, augmentation: Augmentation, rng: np.random.Generator) 
         middle = geometry.apply(crop, faces.meshes[index])[:468].mean(0)[:2]
         away = augmentation.size * rng.uniform(0.5, 0.9) * max(1.0, zoom)
         crop[:, 2] += augmentation.size / 2 - middle + away * np.array([np.cos(angle), np.sin(angle)])
-        rgb = cv2.warpAffine(faces.pictures[index], crop, (augmentation.size,) * 2, borderMode=cv2.BORDER_REPLICATE)
+        rgb = interpolate(faces.pictures[index], crop, augmentation.size)
     rgb = damage.relit(rgb, rng) if rng.random() < augmentation.relight else rgb
     return damage.spoilt(rgb, rng) if rng.random() < augmentation.spoil else rgb
 

@@ -15,6 +15,7 @@ import cv2
 import numpy as np
 
 from vidswap.face import geometry, landmarks
+from vidswap.face.raster import draw_triangles, sampling_map
 from vidswap.train.faces import closed
 from vidswap.types import Array
 
@@ -115,7 +116,7 @@ def child(one: Person, two: Person, known: Anatomy, rng: np.random.Generator) ->
     share = np.clip(rng.uniform(0.3, 0.7) + known.mean @ slope, 0.05, 0.95).astype(np.float32)
     shape = one.shape + share[:, None] * (two.shape - one.shape)
     ids, maps = paint(one.points, two.points, ringed(known.mean)[:, 2], known.triangles, PHOTO)
-    other = cv2.remap(two.photo, maps[..., 0], maps[..., 1], cv2.INTER_LINEAR).astype(np.float32)
+    other = cv2.remap(two.photo, maps, None, cv2.INTER_LINEAR).astype(np.float32)
     own = (ids >= 0) & (ids < known.own)
     weight = np.zeros(ids.shape, np.float32)
     weight[own] = share[known.triangles[: known.own]].mean(1)[ids[own]]
@@ -128,31 +129,10 @@ def child(one: Person, two: Person, known: Anatomy, rng: np.random.Generator) ->
 
 
 def paint(target: Array, source: Array, depth: Array, triangles: Array, side: int) -> tuple[Array, Array]:
-    """Painter's algorithm. Which triangle shows at each pixel (side, side) int16 (-1: none), nearer (smaller depth)
-    over farther, and where in the source picture its pixel comes from (side, side, 2) float32."""
-    order = np.argsort(-depth[triangles].mean(1))
-    corners = np.clip(np.round(target[triangles] * 16), -30000, 30000).astype(np.int32)
-    ids = np.full((side, side), -1, np.int16)
-    for k in order:
-        cv2.fillConvexPoly(ids, corners[k], int(k), shift=4)
-    affine = _affines(target[triangles], source[triangles])
-    y, x = np.mgrid[:side, :side].astype(np.float32)
-    picked = affine[ids]
-    maps = picked[..., 0] * x[..., None] + picked[..., 1] * y[..., None] + picked[..., 2]
-    maps[ids < 0] = -1e4
-    return ids, np.clip(maps, -1e4, 1e4).astype(np.float32)
-
-
-def _affines(target: Array, source: Array) -> Array:
-    """(M, 2, 3) float32: target pixel -> source pixel for triangles (M, 3, 2)."""
-    edge = np.swapaxes(target[:, 1:] - target[:, :1], 1, 2).astype(np.float64)
-    to = np.swapaxes(source[:, 1:] - source[:, :1], 1, 2).astype(np.float64)
-    det = edge[:, 0, 0] * edge[:, 1, 1] - edge[:, 0, 1] * edge[:, 1, 0]
-    det = np.where(np.abs(det) < 1e-3, 1e-3, det)
-    adjugate = np.stack([edge[:, 1, 1], -edge[:, 0, 1], -edge[:, 1, 0], edge[:, 0, 0]], 1).reshape(-1, 2, 2)
-    turn = to @ adjugate / det[:, None, None]
-    shift = source[:, 0] - np.einsum("mij,mj->mi", turn, target[:, 0])
-    return np.concatenate([turn, shift[..., None]], -1).astype(np.float32)
+    """Which of `triangles` shows at each pixel (side, side), -1 where none, when their points (P, 2) are at `target`;
+    and where it comes from (side, side, 2) float32 in a picture where they are at `source`."""
+    seen = draw_triangles(target, depth, triangles, side)
+    return seen, sampling_map(seen, target, source, triangles)
 
 
 def expression(shape: Array, known: Anatomy, rng: np.random.Generator) -> Array:
@@ -193,7 +173,7 @@ def view(who: Person, around: Person, known: Anatomy, rng: np.random.Generator) 
 
 
 def _lay(photo: Array, maps: Array) -> Array:
-    laid = cv2.remap(photo, maps[..., 0], maps[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101)
+    laid = cv2.remap(photo, maps, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101)
     return np.asarray(laid)
 
 

@@ -26,6 +26,7 @@ from vidswap.face import geometry
 from vidswap.face import raster as surface
 from vidswap.face import relight as match
 from vidswap.face.expression import Blend, likeness
+from vidswap.face.sampling import interpolate
 from vidswap.swap.engines import embedded, warp
 from vidswap.train import damage
 from vidswap.train.detector import Say, quiet
@@ -87,7 +88,7 @@ def turned(faces: Faces, index: int, form: surface.Surface, rng: np.random.Gener
     picture, mesh = faces.pictures[index], faces.meshes[index]
     crop = geometry.crop_transform(mesh, faces.mean, SIZE)
     if rng.random() < 0.35:
-        return cv2.warpAffine(picture, crop, (SIZE, SIZE), borderMode=cv2.BORDER_REPLICATE), geometry.apply(crop, mesh)
+        return interpolate(picture, crop, SIZE), geometry.apply(crop, mesh)
     scale, rotation, shift = geometry.face_pose(geometry.apply(crop, mesh), faces.mean)
     face = geometry.normalised(geometry.apply(crop, mesh), (scale, rotation, shift))
     turn = rotated(float(rng.normal(0, 16)), float(rng.normal(0, 8)))
@@ -104,9 +105,7 @@ def footage(faces: Faces, index: int, rng: np.random.Generator) -> tuple[Array, 
     turn = zoom * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
     middle = np.full(2, (SIZE - 1) / 2)
     crop = np.hstack([turn @ crop[:, :2], (turn @ (crop[:, 2] - middle) + middle + rng.normal(0, 4, 2))[:, None]])
-    picture = cv2.warpAffine(
-        faces.pictures[index], crop, (SIZE, SIZE), flags=cv2.INTER_AREA, borderMode=cv2.BORDER_REPLICATE
-    )
+    picture = interpolate(faces.pictures[index], crop, SIZE)
     if rng.random() < 0.5:
         picture = damage.relit(picture, rng)
     if rng.random() < 0.5:

@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 
 from vidswap.face import geometry
+from vidswap.face.sampling import interpolate
 from vidswap.types import Array
 from vidswap.write.sheet import INK, MARGIN, PALE, PAPER, inscribe
 
@@ -44,7 +45,7 @@ def portrait(rgb: Array, mesh: Array, mean: Array, side: int = SIDE) -> Array:
     """The face of `mesh` (478, 3) cut out of the picture `rgb` (H, W, 3): (side, side, 3) uint8, upright."""
     large = 2 * side  # drawn large, then averaged, so that a large face does not alias
     turn = geometry.crop_transform(mesh, mean, large)
-    picture = cv2.warpAffine(rgb, turn, (large, large), borderMode=cv2.BORDER_REPLICATE)
+    picture = interpolate(rgb, turn, large)
     return np.asarray(cv2.resize(picture, (side, side), interpolation=cv2.INTER_AREA))
 
 
