@@ -16,13 +16,12 @@ from pathlib import Path
 from rendered import SOMEONE, Echo, track_of
 
 from vidswap.errors import VidswapError
-from vidswap.pipeline import checked
 from vidswap.progress import Progress
 from vidswap.read.clip import frames, open_clip
 from vidswap.render import Job, make, make_pictures
 from vidswap.settings import WriteSettings
 from vidswap.types import Clip, Shot
-from vidswap.write.pictures import is_for_pictures
+from vidswap.write.target import is_for_pictures, plan_target
 from vidswap.write.work import WorkFolder, open_work
 
 MEMORY = 4 << 30  # bytes: who claims more in a header is answered with an error of memory
@@ -48,7 +47,7 @@ def read(path: Path) -> Clip:
 def render(clip: Clip, out: Path) -> None:
     """The clip with a grey patch in its corner."""
     span = Shot(0, min(len(clip), MOST))
-    encoding = checked(clip, span, out, WriteSettings() if is_for_pictures(clip, out) else SETTINGS)
+    encoding = plan_target(clip, span, out, WriteSettings() if is_for_pictures(clip, out) else SETTINGS).encoding
     job = Job(clip, span, [track_of(0, 0, span.stop)], Echo(7, 3), SOMEONE, {}, {"comment": "rendered"})
     with open_work(out) as folder:
         work = WorkFolder(folder, job.key(encoding), 0, SETTINGS.segment)

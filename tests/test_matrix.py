@@ -29,7 +29,7 @@ from vidswap.render import Job, make
 from vidswap.settings import WriteSettings
 from vidswap.swap.engine import Advance, Needs
 from vidswap.types import Consent, Crops, Identity, Shot, Swapped, TrackPart
-from vidswap.write.film import check_writable
+from vidswap.write.target import check_film
 from vidswap.write.work import WorkFolder, open_work
 
 MEAN = mean_face()
@@ -83,7 +83,7 @@ def rendered(source: Path, out: Path, case: Case) -> Path:
     """The clip with a painted square in its middle, by the way that every render takes."""
     clip = open_clip(source)
     span = Shot(case.start, len(clip) if case.stop is None else case.stop)
-    check_writable(clip, out)
+    check_film(clip, out)
     encoding = encoding_of(clip, out, case.settings)
     count = len(span)
     middle = np.array([clip.width / 2, clip.height / 2, 0])

@@ -21,7 +21,7 @@ from vidswap.face.landmarks import mean_face
 from vidswap.files import Named, as_output_error, check_place, noted_as, refuse_clash
 from vidswap.keys import code_of, packages
 from vidswap.media.containers import named
-from vidswap.media.encoder import Encoding, encoding_of
+from vidswap.media.encoder import Encoding
 from vidswap.models.packs import find_pack
 from vidswap.models.registry import ROOT, registry
 from vidswap.plan.file import Plan, Track, save_plan
@@ -38,16 +38,14 @@ from vidswap.trust.consent import REMOTE, SELF, SWAP, load_consent, permit
 from vidswap.trust.disclosure import labels
 from vidswap.types import Array, Clip, Consent, Identity, Shot
 from vidswap.write.cast import Cast, Row, cast_sheet, portrait
-from vidswap.write.film import check_writable
-from vidswap.write.picture import check_picture, write_picture
-from vidswap.write.pictures import check_pictures, is_for_pictures
+from vidswap.write.picture import write_picture
 from vidswap.write.sheet import sheet
-from vidswap.write.target import left_out
+from vidswap.write.target import check_picture, plan_target
 from vidswap.write.work import WorkFolder, folder_of, open_work
 
 SHEET_ROWS, PORTRAITS = 6, 6
 # What decides a result: our code, and what that stands on.
-CODE = ("face", "media", "plan", "read", "render", "swap", "threads", "types", "write")
+CODE = ("face", "facts", "media", "plan", "read", "render", "swap", "threads", "types", "write")
 PACKAGES = ("av", "numpy", "opencv-python", "opencv-python-headless", "pillow")
 
 
@@ -104,15 +102,14 @@ def swap_clip(
         clip = open_clip(source, settings.read.rate)
         span, asked, out = span_of(clip, settings.read), out, named(out, clip)
         refuse_clash(written_by(out, settings), read_by(settings, clip=source, photos=photos, consent=consent))
-        encoding, lost = checked(clip, span, out, settings.write), left_out(clip)
-        if settings.write.sheet:
-            check_picture(settings.write.sheet)
+        target = plan_target(clip, span, out, settings.write)
+        encoding, lost = target.encoding, target.left_out
         agreed = consent if isinstance(consent, Consent) else load_consent(consent)
         permit(agreed, use)
         reader = open_faces(settings.read.face_pack)
         identity = load_identity(photos, agreed, reader)
     notes = [] if out == asked else [f"{asked} has no ending; the result is {out}, as the clip is"]
-    notes += encoding.notes if encoding else ()
+    notes += target.notes
     with ExitStack() as life:
         with progress.stage("engine"):  # torch and the weights are the engine's own cost
             used = fenced(life.enter_context(chosen))
@@ -256,19 +253,6 @@ def moments(clip: Clip, out: Path, span: Shot, indices: Sequence[int]) -> Iterat
         there = min(index - span.start, len(result) - 1)  # an animation may hold fewer: equal ones become one
         before, after = next(frames(clip, index, index + 1)), next(frames(result, there))
         yield index, clip.seconds(index), before.rgb, after.rgb
-
-
-def checked(clip: Clip, span: Shot, out: Path, settings: WriteSettings) -> Encoding | None:
-    """How to encode the film `out`, or None where it names pictures. Raises OutputError where it cannot be made,
-    UsageError where pictures are asked for as films are."""
-    if is_for_pictures(clip, out):
-        if settings.codec or settings.preset or settings.lossless or settings.crf is not None:
-            films = "`write.codec`, `write.crf`, `write.preset` and `write.lossless` are for films"
-            raise UsageError(f"{out.name} is of pictures; {films}", "leave them out; a .png loses nothing")
-        check_pictures(clip, len(span), out)
-        return None
-    check_writable(clip, out, settings.codec, span.start > 0)
-    return encoding_of(clip, out, settings)
 
 
 def choose(tracks: Sequence[Track], person: str) -> list[Track]:

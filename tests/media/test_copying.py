@@ -18,8 +18,7 @@ from vidswap.media.metadata import Trim, chapters, counted, labelled, later, nee
 from vidswap.media.subtitles import Cue, apart, clipped, read_cues
 from vidswap.read.clip import open_clip
 from vidswap.settings import WriteSettings
-from vidswap.write.film import check_writable
-from vidswap.write.target import left_out, refusals
+from vidswap.write.target import check_film, left_out, refusals
 
 STYLED = ((Fraction(1, 10), Fraction(1, 2), "{\\pos(10,20)}up there"),)
 LEANING = ((Fraction(1, 10), Fraction(1, 2), "{\\i1}up{\\i0} there"),)
@@ -54,7 +53,7 @@ REFUSALS = [
 def test_what_a_container_cannot_hold_is_told_before_rendering(case, tmp_path):
     source = make_film(tmp_path / f"clip{case.ending}", case.film)
     with pytest.raises(OutputError, match=case.told) as caught:
-        check_writable(open_clip(source), tmp_path / f"out{case.out}")
+        check_film(open_clip(source), tmp_path / f"out{case.out}")
     assert case.instead in caught.value.hint
     assert [path.name for path in tmp_path.iterdir() if "out" in path.name] == []
 
@@ -63,7 +62,7 @@ def test_sound_of_no_known_codec_is_left_out_and_told(tmp_path):
     path = make_film(tmp_path / "a.mkv", Film(sounds=(Sound("flac"), Sound("ac3"))))
     path.write_bytes(path.read_bytes().replace(b"A_AC3", b"A_XYZ"))
     clip = open_clip(path)
-    check_writable(clip, tmp_path / "out.mkv")
+    check_film(clip, tmp_path / "out.mkv")
     assert left_out(clip) == ("stream 2 (audio)",)
 
 
@@ -71,7 +70,7 @@ def test_what_a_muxer_refuses_only_when_it_sees_it_is_told_before_rendering(tmp_
     path = make_film(tmp_path / "a.mkv", Film(sounds=(Sound("flac"),)))
     path.write_bytes(path.read_bytes().replace(b"A_FLAC", b"A_AAC\0"))  # mp4 takes AAC, but not without its header
     with pytest.raises(OutputError, match="does not take the clip's sound") as caught:
-        check_writable(open_clip(path), tmp_path / "out.mp4")
+        check_film(open_clip(path), tmp_path / "out.mp4")
     assert ".mkv" in caught.value.hint
 
 
@@ -80,10 +79,10 @@ def test_an_avi_cannot_begin_with_the_middle_of_compressed_sound(tmp_path):
         open_clip(make_film(tmp_path / f"{codec}.avi", Film(unit=PAL, sounds=(Sound(codec),))))
         for codec in ("libmp3lame", "pcm_s16le")
     )
-    check_writable(packed, tmp_path / "out.avi")
-    check_writable(plain, tmp_path / "out.avi", trimmed=True)
+    check_film(packed, tmp_path / "out.avi")
+    check_film(plain, tmp_path / "out.avi", trimmed=True)
     with pytest.raises(OutputError, match="before or after the pictures"):
-        check_writable(packed, tmp_path / "out.avi", trimmed=True)
+        check_film(packed, tmp_path / "out.avi", trimmed=True)
 
 
 def test_what_is_refused_and_how_is_encoded_is_known_without_the_file(tmp_path):

@@ -12,7 +12,8 @@ from vidswap.errors import EngineError, OutputError
 from vidswap.media.native import film_maker, planar
 from vidswap.read.clip import frames, open_clip
 from vidswap.settings import WriteSettings
-from vidswap.write.film import check_writable, encode
+from vidswap.write.film import encode
+from vidswap.write.target import check_film
 
 COUNT = 30
 FAST = WriteSettings(crf=10, preset="ultrafast")
@@ -214,11 +215,11 @@ def test_refusals_come_before_rendering(plain, tmp_path):
     }  # fmt: skip
     for out, message in wrong.items():
         with pytest.raises(OutputError, match=message) as caught:
-            check_writable(clip, out)
+            check_film(clip, out)
         assert caught.value.hint
         with pytest.raises(OutputError, match=message):
             encode(clip, iter(()), out, FAST, {})
-    check_writable(clip, tmp_path / "fine.mp4")
+    check_film(clip, tmp_path / "fine.mp4")
     assert left_in(tmp_path) == ["folder.mp4"]
     with pytest.raises(OutputError, match="no frames"):
         encode(clip, iter(()), tmp_path / "fine.mp4", FAST, {})
@@ -229,9 +230,9 @@ def test_a_turned_clip_is_refused_where_nothing_tells_of_it(tmp_path, ending):
     turned = make_clip(tmp_path / "a.mp4", moving(2), sound=False,
                        prepare=lambda _, video: video.set_display_rotation(90))  # fmt: skip
     with pytest.raises(OutputError, match="turned") as caught:
-        check_writable(open_clip(turned), tmp_path / f"out{ending}")
+        check_film(open_clip(turned), tmp_path / f"out{ending}")
     assert ".mkv" in str(caught.value)
-    check_writable(open_clip(turned), tmp_path / "out.mkv")
+    check_film(open_clip(turned), tmp_path / "out.mkv")
 
 
 def test_sound_that_the_container_refuses_names_another(tmp_path):
@@ -249,7 +250,7 @@ def test_sound_that_the_container_refuses_names_another(tmp_path):
         target.mux([*video.encode(None), *sound.encode(noise), *sound.encode(None)])
     clip = open_clip(source)
     with pytest.raises(OutputError, match="wavpack") as caught:
-        check_writable(clip, tmp_path / "out.mp4")
+        check_film(clip, tmp_path / "out.mp4")
     assert ".mkv" in caught.value.hint
     assert len(packets_of(through(source, tmp_path / "out.mkv"))) == len(packets_of(source))
 

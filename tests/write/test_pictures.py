@@ -1,19 +1,23 @@
 """Pictures written as stills, animations and folders: exact, labelled, by rename."""
 
+import pickle
 from fractions import Fraction
 
 import numpy as np
 import pytest
 from footage import make_clip, moving, texture
 from PIL import Image
+from PIL.PpmImagePlugin import PpmImageFile
 from reader import render
 
 from vidswap.errors import EngineError, OutputError, UsageError
-from vidswap.pipeline import checked
+from vidswap.media import images
+from vidswap.media.images import ImageKind, is_pictures
 from vidswap.read.clip import frames, open_clip
 from vidswap.settings import WriteSettings
 from vidswap.types import Shot
-from vidswap.write.pictures import check_pictures, is_for_pictures, write_pictures
+from vidswap.write.pictures import write_pictures
+from vidswap.write.target import check_pictures, is_for_pictures, plan_target
 from vidswap.write.work import MARK, MARKED, open_work
 
 LABELS = {"comment": "AI-generated: face swap (vidswap 1)", "vidswap_engine": "none"}
@@ -47,8 +51,8 @@ def test_pixels_that_nobody_touched_come_back(tmp_path, mode, ending):
 def test_pictures_are_not_asked_for_as_films_are(tmp_path, asked):
     clip = still(tmp_path / "a.png", texture(1, 64, 48))
     with pytest.raises(UsageError, match=r"out\.jpg .* for films"):
-        checked(clip, Shot(0, 1), tmp_path / "out.jpg", WriteSettings(**asked))
-    assert checked(clip, Shot(0, 1), tmp_path / "out.jpg", WriteSettings()) is None
+        plan_target(clip, Shot(0, 1), tmp_path / "out.jpg", WriteSettings(**asked))
+    assert plan_target(clip, Shot(0, 1), tmp_path / "out.jpg", WriteSettings()).encoding is None
 
 
 def test_sixteen_bits_come_back(tmp_path):
@@ -206,6 +210,29 @@ def test_refusals_come_before_the_work(tmp_path):
         assert caught.value.hint
     assert not is_for_pictures(clip, tmp_path / "out.mp4")
     assert not is_for_pictures(clip, tmp_path / "folder")
+
+
+def test_a_target_goes_to_another_process(tmp_path):
+    clip = still(tmp_path / "a.png", texture(1, 64, 48))
+    for name, kind in (("out.png", None), ("out.mp4", "libx264")):
+        target = plan_target(clip, Shot(0, 1), tmp_path / name, WriteSettings())
+        assert pickle.loads(pickle.dumps(target)) == target
+        assert (target.shape.width, target.shape.height) == (64, 48)
+        assert (target.encoding and target.encoding.encoder) == kind
+
+
+def test_a_kind_of_picture_is_one_record(tmp_path, monkeypatch):
+    """One that is added is known by its head and its ending, read and written: nothing else has to learn of it."""
+    kind = ImageKind("PPM", (".ppm",), rb"P6\s", PpmImageFile, stills=True)
+    before = texture(1, 64, 48)
+    Image.fromarray(before).save(tmp_path / "a.ppm")
+    assert not is_pictures(tmp_path / "a.ppm")
+    monkeypatch.setattr(images, "KINDS", (*images.KINDS, kind))
+    assert is_pictures(tmp_path / "a.ppm")
+    out = through(open_clip(tmp_path / "a.ppm"), tmp_path / "out.ppm")
+    with Image.open(out) as image:
+        assert image.format == "PPM"
+        np.testing.assert_array_equal(np.asarray(image), before)
 
 
 @pytest.mark.parametrize("ending", [".png", ".gif", ""])

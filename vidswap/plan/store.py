@@ -37,7 +37,7 @@ ABANDONED = 86_400  # seconds after which a part that nobody finished is removed
 ENDING, PART = ".plan", ".part"
 TRIAL = ".trial"  # beside the entries: what was found out about the machine, a line each (swap/network.py)
 DETECT_EVERY = 8  # frames between detections while faces are followed
-CODE = ("analysis", "face", "media", "plan", "read", "threads", "types")  # what decides a plan
+CODE = ("analysis", "face", "facts", "media", "plan", "read", "threads", "types")  # what decides a plan
 # ... and what that stands on
 PACKAGES = ("av", "numpy", "onnxruntime", "opencv-python", "opencv-python-headless", "scenedetect", "scipy")
 

@@ -17,10 +17,10 @@ import pillow_heif
 from PIL import Image, ImageCms, ImageOps
 
 from vidswap.errors import IdentityError
-from vidswap.media.images import BROKEN, PHOTOS, reader_for
+from vidswap.media.images import BROKEN, endings_of, kind_in
 from vidswap.types import Array
 
-SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".heic", ".heif")
+SUFFIXES = endings_of(lambda kind: kind.photos)
 HINT = f"use a photo in one of {', '.join(SUFFIXES)}"
 MAX_BYTES = 64 << 20
 MAX_PIXELS = 120_000_000  # the largest phone cameras have 108 or 200 megapixels but store 12 to 108
@@ -103,14 +103,13 @@ def _opened(raw: bytes, path: Path) -> Any:
     """The picture, not yet decoded: what it says of its size is known first. Raises IdentityError.
 
     HEIC is turned while it is decoded, whatever its EXIF says besides."""
-    reader = reader_for(raw[:16])
-    reader = reader if reader in PHOTOS else None
+    kind = kind_in(raw[:16])
     try:
         if pillow_heif.is_supported(raw):
             found = pillow_heif.open_heif(raw)
             _check_size(found.size, path)
             return found.to_pillow()
-        picture = reader(io.BytesIO(raw)) if reader else None
+        picture = kind.reader(io.BytesIO(raw)) if kind and kind.photos else None
     except BROKEN as error:
         raise _damaged(path) from error
     if picture is None:

@@ -23,7 +23,7 @@ from vidswap.errors import InputError
 from vidswap.files import PICTURES
 from vidswap.media.colour import FULL
 from vidswap.media.endings import holds_film
-from vidswap.media.images import BROKEN, reader_of
+from vidswap.media.images import BROKEN, is_deep, kind_of
 from vidswap.media.native import colour_of, format_of, planar
 from vidswap.media.source import MOST_PIXELS
 from vidswap.types import Array, Clip
@@ -200,8 +200,8 @@ def _reading(file: Path) -> Iterator[Any]:
 
     Pillow's `Image.open` warns of sizes that are refused here, and to silence it is not for one thread alone."""
     try:
-        reader = reader_of(file)
-        picture = reader(str(file)) if reader else None
+        kind = kind_of(file)
+        picture = kind.reader(str(file)) if kind else None
     except BROKEN as error:
         _refuse_unread(file, error)
         raise InputError(f"{file} cannot be read as a picture", KINDS) from error
@@ -223,7 +223,7 @@ def _refuse_unread(file: Path, error: BaseException) -> None:
 def _values(picture: Any) -> Array:
     """(H, W), (H, W, 3) or (H, W, 4): uint16 where the file has 16 bits, else uint8."""
     picture.load()
-    if _is_deep(picture):
+    if is_deep(picture):
         found = cv2.imdecode(np.fromfile(picture.filename, np.uint8), _AS_IT_IS)
         if found is not None and found.dtype == np.uint16:
             return np.asarray(found[..., [2, 1, 0, 3][: found.shape[2]]] if found.ndim == 3 else found)
@@ -231,14 +231,6 @@ def _values(picture: Any) -> Array:
         return np.asarray(picture.convert("L"))
     clear = picture.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in picture.info
     return np.asarray(picture.convert("RGBA" if clear else "RGB"))
-
-
-def _is_deep(picture: Any) -> bool:
-    """Whether a file has 16 bits a channel, whatever Pillow makes of it."""
-    if picture.format == "PNG":
-        with open(picture.filename, "rb") as file:
-            return file.read(25)[24:] == b"\x10"
-    return picture.format == "TIFF" and 16 in tuple(picture.tag_v2.get(258, ()))
 
 
 def _orientation(picture: Any) -> int:

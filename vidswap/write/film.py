@@ -20,14 +20,14 @@ import av
 import numpy as np
 
 from vidswap.errors import OutputError
-from vidswap.files import as_output_error, check_place, publish, refuse_clash
+from vidswap.files import as_output_error, publish
 from vidswap.media import copying
 from vidswap.media.containers import kind_of
 from vidswap.media.encoder import Encoding, Picture, encoded, encoder, encoding_of, timed, track
 from vidswap.media.packets import seconds
 from vidswap.settings import WriteSettings
 from vidswap.types import Clip
-from vidswap.write.target import check
+from vidswap.write.target import check_film
 from vidswap.write.work import MADE, WorkFolder, digest, open_work
 
 _STEADY = {"fflags": "+bitexact"}  # else Matroska's numbers of tracks are drawn by lot
@@ -36,24 +36,12 @@ _HINT = "check the folder and its permissions, or write an .mkv"
 _INTERLEAVED = 2  # seconds that packets of one moment may lie apart in a file
 
 
-def check_writable(clip: Clip, out: Path, codec: str | None = None, trimmed: bool = False) -> None:
-    """Raise OutputError when `out` cannot become the result: unknown ending, no such folder, not writable, the clip
-    itself, or a container that does not take all that goes along (`codec` of the pictures, for what to do about it;
-    None is the container's own), from the first frame on or, where `trimmed`, from a later one. Call it before
-    rendering; it leaves nothing behind."""
-    check_place(out)
-    kind = kind_of(out)
-    refuse_clash([("the result", out)], [("the clip", clip.path)])
-    with as_output_error(out, av.FFmpegError):
-        check(clip, kind, codec or kind.codec, trimmed)
-
-
 def encode(
     clip: Clip, frames: Iterable[Picture], out: Path, settings: WriteSettings, labels: Mapping[str, str]
 ) -> None:
     """Write `out` from (index, native picture) of consecutive frames of the clip: `render` and `join`, in a work folder
     that does not outlive the call. Raises OutputError; whatever is raised, by `frames` as well, no file is left."""
-    check_writable(clip, out)
+    check_film(clip, out)
     pictures = iter(frames)
     first = next(pictures, None)
     if first is None:

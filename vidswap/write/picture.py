@@ -6,18 +6,8 @@ from pathlib import Path
 
 import cv2
 
-from vidswap.errors import OutputError
-from vidswap.files import as_output_error, check_place, write_whole
+from vidswap.files import as_output_error, write_whole
 from vidswap.types import Array
-
-KINDS = (".png", ".jpg", ".jpeg", ".webp")
-
-
-def check_picture(out: Path) -> None:
-    """Raise OutputError when no picture can be written to `out`. Call it before the work; it leaves nothing behind."""
-    if out.suffix.lower() not in KINDS:
-        raise OutputError(f"{out}: a picture's name ends in one of {', '.join(KINDS)}", "for example sheet.png")
-    check_place(out)
 
 
 def write_picture(out: Path, rgb: Array) -> None:

@@ -20,16 +20,12 @@ import cv2
 import numpy as np
 from PIL import Image, JpegImagePlugin, PngImagePlugin
 
-from vidswap.errors import OutputError
-from vidswap.files import as_output_error, check_place, check_room, publish, refuse_clash
+from vidswap.files import as_output_error, publish
+from vidswap.media.images import QUALITY, ImageKind, kind_called
 from vidswap.trust.disclosure import SOURCE_TYPE
 from vidswap.types import Array, Clip
 from vidswap.write.work import MADE
 
-STILL = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP", ".tif": "TIFF", ".tiff": "TIFF"}
-MOVING = {".gif": "GIF", ".webp": "WEBP", ".png": "PNG"}  # a .png that moves is an APNG
-MOST_MOVING = 1 << 28  # pixels of an animation, all frames together, which Pillow holds at once
-QUALITY = 95  # of JPEG and lossy WebP
 _DESCRIPTION, _SOFTWARE, _ORIENTATION = 0x010E, 0x0131, 0x0112  # EXIF
 _XMP = """<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>
 <x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">
@@ -44,25 +40,6 @@ Picture = tuple[int, Any]  # index in the clip, av.VideoFrame
 Show = Callable[[Any], Array]  # a native picture as it is seen: (H, W, 3) uint8
 
 
-def is_for_pictures(clip: Clip, out: Path) -> bool:
-    """Whether `out` names a picture, an animation, or (for a clip that is a folder) a folder, not a film."""
-    return out.suffix.lower() in (*STILL, *MOVING) or (clip.container == "sequence" and not out.suffix)
-
-
-def check_pictures(clip: Clip, count: int, out: Path) -> None:
-    """Raise OutputError when `count` frames of the clip cannot become `out`. Call it before rendering."""
-    ending = out.suffix.lower()
-    (check_place if ending else check_room)(out)
-    refuse_clash([("the result", out)], [("the clip", clip.path)])
-    if not ending and out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise OutputError(f"{out} is not an empty folder", "give the pictures a folder of their own")
-    if count > 1 and ending and ending not in MOVING:
-        raise OutputError(f"a {ending} holds one picture, these are {count}", f"end it in {' '.join(MOVING)}, or .mp4")
-    if count > 1 and ending and count * clip.width * clip.height > MOST_MOVING:
-        raise OutputError(f"{count} frames are too many for a {ending}",
-                          "take fewer with `read.start` and `read.end`, or .mp4")  # fmt: skip
-
-
 def write_pictures(
     clip: Clip, frames: Iterable[Picture], count: int, out: Path, *, folder: Path, labels: Mapping[str, str], show: Show
 ) -> None:
@@ -71,11 +48,11 @@ def write_pictures(
     and transparency. Times are rounded to what the format counts in (GIF 10 ms, the others 1 ms), their sum stays
     exact; equal frames in a row may become one that is shown longer. Raises OutputError."""
     pictures = ((index, values(native, show)) for index, native in frames)
-    part, ending = folder / f"{MADE}{out.suffix}", out.suffix.lower()
+    part, kind = folder / f"{MADE}{out.suffix}", kind_called(out)
     with as_output_error(out):
-        if not ending:
+        if kind is None:
             _save_all(clip, pictures, part, labels)
-        elif count == 1 and ending in STILL:
+        elif count == 1 and kind.stills:
             _save(next(pictures)[1], part, labels, clip.files[0] if clip.files else None)
         else:
             _save_moving(clip, pictures, count, part, labels)
@@ -102,37 +79,45 @@ def _save_all(clip: Clip, pictures: Iterable[tuple[int, Array]], folder: Path, l
     folder.mkdir()
     for index, pixels in pictures:
         source = clip.files[index]
-        name = source.name if source.suffix.lower() in STILL else f"{source.stem}.png"
+        kind = kind_called(source)
+        name = source.name if kind and kind.stills else f"{source.stem}.png"
         _save(pixels, folder / name, labels, source)
 
 
 def _save(pixels: Array, path: Path, labels: Mapping[str, str], source: Path | None) -> None:
-    form = STILL[path.suffix.lower()]
-    if form == "PNG" and pixels.dtype == np.uint16:
+    kind = _kind_of(path)
+    if kind.deep and pixels.dtype == np.uint16:
         path.write_bytes(_deep_png(pixels, labels))
         return
     image = _image(pixels)
-    if form == "JPEG" and image.mode == "RGBA":
+    if not kind.clear and image.mode == "RGBA":
         image = image.convert("RGB")
-    image.save(path, form, **_said(form, labels, _known(source)), **_exactness(form, source))
+    image.save(path, kind.name, **_said(kind, labels, _known(source)), **_exactness(kind, source))
 
 
 def _save_moving(
     clip: Clip, pictures: Iterator[tuple[int, Array]], count: int, path: Path, labels: Mapping[str, str]
 ) -> None:
-    form = MOVING[path.suffix.lower()]
+    kind = _kind_of(path)
     start, first = next(pictures)
     whole = (_image(pixels) for pixels in chain([first], (pixels for _, pixels in pictures)))
-    images = map(_indexed, whole) if form == "GIF" else whole
-    lengths = _lengths(clip, start, start + count, 10 if form == "GIF" else 1)
+    images = map(_indexed, whole) if kind.indexed else whole
+    lengths = _lengths(clip, start, start + count, kind.tick)
     known = _known(clip.files[0] if clip.files else None)
     options = {"duration": lengths if count > 1 else lengths[0], "loop": known.get("loop", 0)}
-    if form == "GIF":  # what is clear in one frame would show the frame before
+    if kind.indexed:  # what is clear in one frame would show the frame before
         options["disposal"] = 2 if first.shape[2:] == (4,) else 1
     image = next(images)
-    rest = images if form == "GIF" else list(images)  # the others are looked through more than once
-    image.save(path, form, save_all=True, append_images=rest, **options, **_said(form, labels, known),
-                      **_exactness(form, clip.files[0] if clip.files else None))  # fmt: skip
+    rest = images if kind.indexed else list(images)  # the others are looked through more than once
+    image.save(path, kind.name, save_all=True, append_images=rest, **options, **_said(kind, labels, known),
+                      **_exactness(kind, clip.files[0] if clip.files else None))  # fmt: skip
+
+
+def _kind_of(path: Path) -> ImageKind:
+    kind = kind_called(path)
+    if kind is None:
+        raise ValueError(f"{path}: expected the ending of a picture")
+    return kind
 
 
 def _lengths(clip: Clip, start: int, stop: int, tick: int) -> list[int]:
@@ -196,22 +181,24 @@ def _known(source: Path | None) -> dict[str, Any]:
         return {}
 
 
-def _said(form: str, labels: Mapping[str, str], known: Mapping[str, Any]) -> dict[str, Any]:
+def _said(kind: ImageKind, labels: Mapping[str, str], known: Mapping[str, Any]) -> dict[str, Any]:
     """Pillow's options that put the labels, the colour profile and the camera's tags into a file."""
     said = labels.get("comment", "")
-    if form == "GIF":
-        return {"comment": said.encode()}
-    wanted = ("icc_profile",) if form == "WEBP" else ("icc_profile", "dpi")
-    options = {name: known[name] for name in wanted if name in known}
-    xmp = _XMP.format(kind=escape(SOURCE_TYPE), words=escape(said)).encode()
-    if form == "PNG":
-        text = PngImagePlugin.PngInfo()
-        for name, value in labels.items():
-            text.add_itxt(name.capitalize() if name == "comment" else name, value)
-        text.add_itxt("XML:com.adobe.xmp", xmp.decode())
-        return {**options, "pnginfo": text, "exif": _exif(known, "")}
-    exif = _exif(known, said)
-    return {**options, "exif": exif} if form == "TIFF" else {**options, "exif": exif, "xmp": xmp}
+    xmp = _XMP.format(kind=escape(SOURCE_TYPE), words=escape(said))
+    options = {
+        "comment": said.encode(), "xmp": xmp.encode(), "pnginfo": _text(labels, xmp),
+        "exif": _exif(known, "" if "pnginfo" in kind.holds else said),
+        **{name: known[name] for name in ("icc_profile", "dpi") if name in known},
+    }  # fmt: skip
+    return {name: options[name] for name in kind.holds if name in options}
+
+
+def _text(labels: Mapping[str, str], xmp: str) -> PngImagePlugin.PngInfo:
+    text = PngImagePlugin.PngInfo()
+    for name, value in labels.items():
+        text.add_itxt(name.capitalize() if name == "comment" else name, value)
+    text.add_itxt("XML:com.adobe.xmp", xmp)
+    return text
 
 
 def _exif(known: Mapping[str, Any], said: str) -> bytes:
@@ -228,23 +215,20 @@ def _exif(known: Mapping[str, Any], said: str) -> bytes:
         return plain.tobytes()
 
 
-def _exactness(form: str, source: Path | None) -> dict[str, Any]:
+def _exactness(kind: ImageKind, source: Path | None) -> dict[str, Any]:
     """Options for as little loss as the original had: a JPEG's own tables, a lossless WebP where the source was not a
     JPEG or a lossy WebP."""
-    if form == "GIF":
-        return {"optimize": False}
-    if form == "JPEG":
+    if kind.name == "JPEG":
         try:
             with Image.open(source or "") as image:
                 if isinstance(image, JpegImagePlugin.JpegImageFile) and image.mode == "RGB":
                     return {"qtables": image.quantization, "subsampling": JpegImagePlugin.get_sampling(image)}
         except (OSError, ValueError, SyntaxError):
             pass
-        return {"quality": QUALITY, "subsampling": 0}
-    if form == "WEBP":
+    if kind.name == "WEBP":
         lossless = source is not None and (source.suffix.lower() in (".png", ".gif") or _is_lossless_webp(source))
-        return {"lossless": lossless, "quality": 75 if lossless else QUALITY, "exact": lossless, "method": 4}
-    return {"compression": "tiff_lzw"} if form == "TIFF" else {}
+        return {**kind.saving, "lossless": lossless, "quality": 75 if lossless else QUALITY, "exact": lossless}
+    return dict(kind.saving)
 
 
 def _is_lossless_webp(source: Path) -> bool:

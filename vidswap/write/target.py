@@ -1,25 +1,119 @@
-"""What of a clip a container cannot hold, said before anything is rendered, and which other one would take it."""
+"""What is to be made of a clip, decided from its facts before anything is rendered: how it is encoded, and all that
+cannot be written, with what would do instead."""
 
 from __future__ import annotations
 
 import io
+from dataclasses import dataclass
 from fractions import Fraction
 from itertools import islice
 from pathlib import Path
 
 import av
 
-from vidswap.errors import OutputError
+from vidswap.errors import OutputError, UsageError
 from vidswap.facts import Stream
+from vidswap.files import as_output_error, check_place, check_room, refuse_clash
 from vidswap.media import subtitles
-from vidswap.media.containers import KINDS, Container, takes
+from vidswap.media.containers import KINDS, Container, kind_of, takes
 from vidswap.media.copying import copied_packets, copied_streams, describe, muxing, opened_for
+from vidswap.media.encoder import Encoding, encoding_of
+from vidswap.media.images import endings_of, kind_called
 from vidswap.media.metadata import Trim
 from vidswap.media.streams import is_carried, is_lost, is_other_film, stream_name
-from vidswap.types import UPRIGHT, Clip
+from vidswap.settings import WriteSettings
+from vidswap.types import UPRIGHT, Clip, Shot
 
 _SLIP = Fraction(1, 2000)  # seconds that sound and pictures may slip
+MOST_MOVING = 1 << 28  # pixels of an animation, all frames together, which Pillow holds at once
 _TRIED = 300  # packets muxed for a trial: some muxers say no only when they have seen a few
+
+
+@dataclass(frozen=True)
+class Shape:
+    """The size of a result's pictures, as they are stored; `fit` is how a clip's of another shape come into it."""
+
+    width: int
+    height: int
+    fit: str = "whole"
+
+
+@dataclass(frozen=True)
+class Target:
+    """What is to be made of the frames `span` of a clip: the file or folder `out`, of pictures of a `shape`; film by an
+    `encoding`, None for what is written as pictures. `left_out` are the clip's streams that go into no container;
+    `notes` say what of the pictures is lost, a line each."""
+
+    out: Path
+    span: Shot
+    shape: Shape
+    encoding: Encoding | None = None
+    left_out: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+def plan_target(clip: Clip, span: Shot, out: Path, settings: WriteSettings) -> Target:
+    """What is to be made of a clip, refused now or never; nothing is left behind. Raises OutputError where it cannot be
+    made, UsageError where pictures are asked for as films are."""
+    encoding = None
+    if not is_for_pictures(clip, out):
+        check_film(clip, out, settings.codec, span.start > 0)
+        encoding = encoding_of(clip, out, settings)
+    elif settings.codec or settings.preset or settings.lossless or settings.crf is not None:
+        films = "`write.codec`, `write.crf`, `write.preset` and `write.lossless` are for films"
+        raise UsageError(f"{out.name} is of pictures; {films}", "leave them out; a .png loses nothing")
+    else:
+        check_pictures(clip, len(span), out)
+    if settings.sheet:
+        check_picture(settings.sheet)
+    notes = encoding.notes if encoding else ()
+    return Target(out, span, Shape(clip.width, clip.height), encoding, left_out(clip), notes)
+
+
+# -- pictures ---------------------------------------------------------------------------------------------------------
+
+
+def is_for_pictures(clip: Clip, out: Path) -> bool:
+    """Whether `out` names a picture, an animation, or (for a clip that is a folder) a folder, not a film."""
+    kind = kind_called(out)
+    return (clip.container == "sequence" and not out.suffix) or (kind is not None and (kind.stills or kind.moves))
+
+
+def check_pictures(clip: Clip, count: int, out: Path) -> None:
+    """Raise OutputError when `count` frames of the clip cannot become the picture, animation or folder `out`."""
+    kind, ending = kind_called(out), out.suffix.lower()
+    (check_place if kind else check_room)(out)
+    refuse_clash([("the result", out)], [("the clip", clip.path)])
+    if not kind and out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise OutputError(f"{out} is not an empty folder", "give the pictures a folder of their own")
+    if count > 1 and kind and not kind.moves:
+        able = " ".join(endings_of(lambda each: each.moves))
+        raise OutputError(f"a {ending} holds one picture, these are {count}", f"end it in {able}, or .mp4")
+    if count > 1 and kind and count * clip.width * clip.height > MOST_MOVING:
+        raise OutputError(f"{count} frames are too many for a {ending}",
+                          "take fewer with `read.start` and `read.end`, or .mp4")  # fmt: skip
+
+
+def check_picture(out: Path) -> None:
+    """Raise OutputError when no drawn picture can be written to `out`."""
+    able = endings_of(lambda kind: kind.photos and kind.stills)
+    if out.suffix.lower() not in able:
+        raise OutputError(f"{out}: a picture's name ends in one of {', '.join(able)}", "for example sheet.png")
+    check_place(out)
+
+
+# -- film -------------------------------------------------------------------------------------------------------------
+
+
+def check_film(clip: Clip, out: Path, codec: str | None = None, trimmed: bool = False) -> None:
+    """Raise OutputError when `out` cannot become the result: unknown ending, no such folder, not writable, the clip
+    itself, or a container that does not take all that goes along (`codec` of the pictures, for what to do about it;
+    None is the container's own), from the first frame on or, where `trimmed`, from a later one."""
+    check_place(out)
+    kind = kind_of(out)
+    refuse_clash([("the result", out)], [("the clip", clip.path)])
+    with as_output_error(out, av.FFmpegError):
+        check(clip, kind, codec or kind.codec, trimmed)
 
 
 def check(clip: Clip, kind: Container, codec: str, trimmed: bool = False) -> None:
