@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 from av.video.reformatter import VideoReformatter
 
 from vidswap.facts import PixelFormat
 from vidswap.media.colour import BT709, FULL, LIMITED, UNTAGGED, matrix_of
 from vidswap.media.filters import EXACT, EXACT_WORDS, Chain, Filter
+from vidswap.types import Array
 
 _RANGES = {LIMITED: ":in_range=limited:out_range=limited", FULL: ":in_range=full:out_range=full"}  # as `scale` says it
 
@@ -115,6 +117,15 @@ def sized(native: Any, width: int, height: int, reformatter: VideoReformatter) -
     if (native.width, native.height) == (width, height):
         return native
     return reformatter.reformat(native, width, height, interpolation=EXACT, threads=1)
+
+
+def planes(native: Any) -> list[Array]:
+    """Views (h, w) on the planes of a native picture of 8 to 16 bits: Y, U, V, or G, B, R, or grey; transparency."""
+    dtype = np.dtype(np.uint16 if native.format.components[0].bits > 8 else np.uint8)
+    return [
+        np.frombuffer(plane, dtype).reshape(plane.height, plane.line_size // dtype.itemsize)[:, : plane.width]
+        for plane in native.planes
+    ]
 
 
 def is_planar_yuv(shape: Any) -> bool:
