@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from av import VideoFrame
 from av.video.reformatter import VideoReformatter
 
 from vidswap.facts import PixelFormat
@@ -12,6 +13,7 @@ from vidswap.media.colour import BT709, FULL, LIMITED, UNTAGGED, matrix_of
 from vidswap.media.filters import EXACT, EXACT_WORDS, Chain, Filter
 from vidswap.types import Array
 
+_TAGS = ("pts", "time_base", "duration", "colorspace", "color_range", "color_primaries", "color_trc")
 _RANGES = {LIMITED: ":in_range=limited:out_range=limited", FULL: ":in_range=full:out_range=full"}  # as `scale` says it
 
 
@@ -117,6 +119,15 @@ def sized(native: Any, width: int, height: int, reformatter: VideoReformatter) -
     if (native.width, native.height) == (width, height):
         return native
     return reformatter.reformat(native, width, height, interpolation=EXACT, threads=1)
+
+
+def empty_like(native: Any, width: int, height: int) -> Any:
+    """A picture of another size with a native picture's format, times and colour tags, its pixels yet to be set."""
+    made = VideoFrame(width, height, native.format.name)
+    for tag in _TAGS:
+        if (value := getattr(native, tag)) is not None:
+            setattr(made, tag, value)
+    return made
 
 
 def planes(native: Any) -> list[Array]:

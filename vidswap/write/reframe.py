@@ -7,18 +7,16 @@ from __future__ import annotations
 
 from typing import Any
 
-import av
 import cv2
 import numpy as np
 
-from vidswap.media.native import planes
+from vidswap.media.native import empty_like, planes
 from vidswap.types import Array
 from vidswap.write.camera import Shape
 
 NEAR = 0.01  # by which shapes may differ and be taken for one
 BLURRED = 24  # pixels of the fill are averaged over so many, a side
 EXACT = 1 / 64  # of a pixel: what lies nearer to whole ones is taken for it
-TAGS = ("pts", "time_base", "duration", "colorspace", "color_range", "color_primaries", "color_trc")
 STORED_AS_SEEN = np.eye(2, 3)
 _TAPS = np.arange(-3, 4)
 
@@ -37,7 +35,7 @@ def reframe(native: Any, crop: Array, shape: Shape, to_stored: Array = STORED_AS
         return native
     inner = crop[2:] * (sides / crop[2:]).min()
     beside = np.rint((sides - inner) / 4).astype(int) * 2  # even, for chroma
-    made = av.VideoFrame(shape.width, shape.height, native.format.name)
+    made = empty_like(native, shape.width, shape.height)
     for stored, target in zip(planes(native), planes(made), strict=True):
         plane = _turned(stored[:: 1 + native.interlaced_frame], turn)
         scale = np.array([plane.shape[1], plane.shape[0]]) / np.rint(size)
@@ -51,9 +49,6 @@ def reframe(native: Any, crop: Array, shape: Shape, to_stored: Array = STORED_AS
         else:
             inside = target
         inside[:] = _sampled(plane, box, inside.shape)
-    for tag in TAGS:
-        if (value := getattr(native, tag)) is not None:
-            setattr(made, tag, value)
     return made
 
 
