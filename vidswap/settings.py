@@ -1,7 +1,8 @@
 """All that a person can choose: frozen, one section a stage, each setting read and checked when it is set.
 
 A setting takes what a program has and what a person types: `ReadSettings(start="1:02", rate=24)`, paths as strings.
-Messages call it by its place in Settings, `read.start`; the command line says its flag instead (words.in_flags).
+Messages call it by its place in Settings, `read.start`; the command line says its flag instead (words.in_flags), which
+it makes of what the setting says of itself: a new one is declared here, and nowhere else.
 """
 
 from __future__ import annotations
@@ -24,7 +25,6 @@ if TYPE_CHECKING:  # numpy comes with it, and --help need not wait for that
 
 CODECS = ("h264", "hevc", "av1", "vp9", "prores", "ffv1", "mpeg4")
 PRESETS = ("ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow", "placebo")
-PEOPLE = "largest, all, or numbers shown by `vidswap cast`, such as 0 or 0,2"
 Place = str | os.PathLike[str]
 Pairs = tuple[tuple[str, Any], ...]
 _WHOLE = re.compile(r"[+-]?\d{1,20}", re.ASCII)
@@ -32,14 +32,25 @@ _NUMBERS = re.compile("[0-9]{1,9}( *, *[0-9]{1,9})*")
 _RATE = re.compile(r"\d{1,9}(\.\d{1,12})?(/\d{1,9})?", re.ASCII)
 Given = TypeVar("Given")
 Kept = TypeVar("Kept")
+Read_co = TypeVar("Read_co", covariant=True)
+
+
+@dataclass(frozen=True)
+class Kind(Generic[Read_co]):
+    """A kind of values: `read` makes what is kept of what is given, and raises ValueError (and what numbers raise) for
+    what cannot be; `allowed` says what can, in words; `metavar` stands for one in the help."""
+
+    read: Callable[[Any], Read_co]
+    allowed: str
+    metavar: str = "N"
 
 
 class Setting(Generic[Given, Kept]):
-    """A field of a section, a descriptor: `read` makes what is kept of what is given, and raises ValueError (and what
-    numbers raise) for what cannot be; `allowed` says what can, in words. Setting it raises UsageError."""
+    """A field of a section, a descriptor: a value of a kind, or its default. Setting it raises UsageError. `about` is
+    what a person should know of it (""; it is for programs alone), `unset` what its default means."""
 
-    def __init__(self, read: Callable[[Any], Kept], allowed: str, default: Kept) -> None:
-        self.read, self.allowed, self.default = read, allowed, default
+    def __init__(self, kind: Kind[Kept], default: Kept, about: str = "", unset: str = "") -> None:
+        self.kind, self.default, self.about, self.unset = kind, default, about, unset or str(default)
         self.name = self.key = ""
 
     def __set_name__(self, owner: type, name: str) -> None:
@@ -55,15 +66,17 @@ class Setting(Generic[Given, Kept]):
 
     def __set__(self, section: object, value: Given) -> None:
         try:
-            kept = self.default if value is None and self.default is None else self.read(value)
+            kept = self.default if value is None and self.default is None else self.kind.read(value)
         except UsageError as error:
             raise UsageError(f"{self.name}: {error.message}", error.hint) from error
         except (ValueError, TypeError, ArithmeticError) as error:
-            raise UsageError(f"{self.name} is {quoted(value)}", f"allowed: {self.allowed}") from error
+            raise UsageError(f"{self.name} is {quoted(value)}", f"allowed: {self.kind.allowed}") from error
         vars(section)[self.key] = kept
 
 
-def whole(low: int, high: int) -> Callable[[Any], int]:
+def whole(low: int, high: int) -> Kind[int]:
+    """Whole numbers from `low` to `high`."""
+
     def read(value: Any) -> int:
         if isinstance(value, str) and _WHOLE.fullmatch(value.strip()):
             value = int(value)
@@ -72,17 +85,30 @@ def whole(low: int, high: int) -> Callable[[Any], int]:
             raise ValueError
         return number
 
-    return read
+    return Kind(read, f"{low} to {high}")
 
 
-def number(low: float, high: float) -> Callable[[Any], float]:
+def number(low: float, high: float) -> Kind[float]:
+    """Numbers from `low` to `high`."""
+
     def read(value: Any) -> float:
         number = float(value) if isinstance(value, (str, Real)) and not isinstance(value, bool) else None
         if number is None or not low <= number <= high:
             raise ValueError
         return number
 
-    return read
+    return Kind(read, f"{low} to {high}")
+
+
+def one_of(names: Sequence[str]) -> Kind[str]:
+    """One of some words."""
+
+    def read(value: Any) -> str:
+        if value not in names:
+            raise ValueError
+        return str(value)
+
+    return Kind(read, ", ".join(names), "|".join(names if len(names) < 8 else (names[0], "...", names[-1])))
 
 
 def _rate(value: Any) -> Fraction:
@@ -101,31 +127,23 @@ def _rate(value: Any) -> Fraction:
 
 
 def _person(value: Any) -> str:
-    words = value if isinstance(value, str) else str(whole(0, 10**9)(value))
+    words = value if isinstance(value, str) else str(whole(0, 10**9).read(value))
     if words not in ("largest", "all") and not _NUMBERS.fullmatch(words):
         raise ValueError
     return words
 
 
-def one_of(names: Sequence[str]) -> Callable[[Any], str]:
-    def read(value: Any) -> str:
-        if value not in names:
-            raise ValueError
-        return str(value)
-
-    return read
-
-
-def word(value: Any) -> str:
+def _word(value: Any) -> str:
     if not isinstance(value, str):
         raise ValueError
     return value
 
 
-def flag(value: Any) -> bool:
-    if not isinstance(value, bool):
+def _switch(value: Any) -> bool:
+    found = {"true": True, "false": False}.get(value, value) if isinstance(value, str) else value
+    if not isinstance(found, bool):
         raise ValueError
-    return value
+    return found
 
 
 def _options(value: Any) -> Pairs:
@@ -144,6 +162,18 @@ def _path(value: Any) -> Path:
     return Path(words)
 
 
+TIME = Kind(as_time_point, ALLOWED, "TIME")
+FILE = Kind(_path, "a path", "FILE")
+PICTURE = Kind(_path, "a path", "PNG")
+PACK = Kind(lambda value: str(_path(value)), "a pack's name, or a folder", "NAME|DIR")
+PEOPLE = Kind(_person, "largest, all, or numbers shown by `vidswap cast`, such as 0 or 0,2", "largest|all|N,N")
+RATE = Kind(_rate, "0.01 to 1000, or as 24000/1001")
+WORD = Kind(_word, "a word", "NAME")
+SWITCH = Kind(_switch, "True or False")
+OPTIONS = Kind(_options, "names of settings, and values")
+PATHS = (FILE, PICTURE, PACK)  # kinds that a shell can complete
+
+
 def path_of(name: str, value: Place) -> Path:
     """A path that a function was given as its argument `name`. Raises UsageError."""
     try:
@@ -160,19 +190,25 @@ def check_kind(name: str, value: object, kind: type) -> None:
 
 @dataclass(frozen=True)
 class ReadSettings:
-    """`start`: the first picture is at or after it; `end`: so is the first left out; both in seconds, or in words:
-    "1:02:03.25", "120f". `person`: "largest", "all", or numbers from `vidswap cast` (0, "0,2"); `face_pack`:
-    "embedded", an insightface pack's name, or a folder with its .onnx files. `plan`: a file made by `vidswap plan`, in
-    place of looking for faces; `cache`: a folder where what was found is kept for the next time; None: nowhere. `rate`:
-    pictures a second of a folder of pictures."""
+    """What is read, and of whom. `start`: the first picture is at or after it; `end`: so is the first left out; both in
+    seconds, or in words: "1:02:03.25", "120f". `cache`: a folder where what was found is kept for the next time; None:
+    nowhere."""
 
-    start: Setting[Time | None, TimePoint | None] = Setting(as_time_point, ALLOWED, None)
-    end: Setting[Time | None, TimePoint | None] = Setting(as_time_point, ALLOWED, None)
-    person: Setting[str | int, str] = Setting(_person, PEOPLE, "largest")
-    face_pack: Setting[Place, str] = Setting(lambda value: str(_path(value)), "a pack's name, or a folder", "embedded")
-    plan: Setting[Place | None, Path | None] = Setting(_path, "a path", None)
-    cache: Setting[Place | None, Path | None] = Setting(_path, "a path", None)
-    rate: Setting[float | str | Fraction, Fraction] = Setting(_rate, "0.01 to 1000, or as 24000/1001", Fraction(25))
+    start: Setting[Time | None, TimePoint | None] = Setting(
+        TIME, None, "where to begin: 3.5 (s), 1:02:03.25, or 120f", "the first picture"
+    )
+    end: Setting[Time | None, TimePoint | None] = Setting(TIME, None, "where to stop, told alike", "after the last")
+    person: Setting[str | int, str] = Setting(PEOPLE, "largest", "whom to replace; N as `vidswap cast` counts them")
+    face_pack: Setting[Place, str] = Setting(
+        PACK, "embedded", "models that read faces: an insightface pack's name, or a folder with its .onnx files"
+    )
+    plan: Setting[Place | None, Path | None] = Setting(
+        FILE, None, "made by `vidswap plan`: start rendering at once", "none"
+    )
+    cache: Setting[Place | None, Path | None] = Setting(FILE, None)
+    rate: Setting[float | str | Fraction, Fraction] = Setting(
+        RATE, Fraction(25), "a folder's pictures a second: 0.01 to 1000, or 24000/1001"
+    )
 
     def __post_init__(self) -> None:
         start = self.start or TimePoint(Fraction(0), self.end is not None and self.end.in_frames)
@@ -185,8 +221,8 @@ class SwapSettings:
     """`engine`: its name; `options`: what of its own settings is not left as it is, such as {"steps": 2}: the engine
     checks them (swap.engine.settings_of)."""
 
-    engine: Setting[str, str] = Setting(word, "the name of an engine", "embedded")
-    options: Setting[Mapping[str, object] | Pairs, Pairs] = Setting(_options, "names of settings, and values", ())
+    engine: Setting[str, str] = Setting(WORD, "embedded")
+    options: Setting[Mapping[str, object] | Pairs, Pairs] = Setting(OPTIONS, ())
 
     @property
     def choice(self) -> EngineChoice:
@@ -197,18 +233,21 @@ class SwapSettings:
 
 @dataclass(frozen=True)
 class WriteSettings:
-    """`codec`: h264, hevc ..., None for the container's own. `crf` is on the codec's own scale, 0 the best; `preset` is
-    how much time it takes to make the file small; None is its default. `lossless`: no bit of the pictures is lost.
-    `sheet` is where a before/after picture goes, None for none. `resume`: go on from where an earlier render of the
-    same stopped. `segment`: frames that are finished at once."""
+    """How the result is written. `segment`: frames that are finished at once."""
 
-    codec: Setting[str | None, str | None] = Setting(one_of(CODECS), ", ".join(CODECS), None)
-    crf: Setting[int | None, int | None] = Setting(whole(0, 63), "0 to 63", None)
-    preset: Setting[str | None, str | None] = Setting(one_of(PRESETS), ", ".join(PRESETS), None)
-    lossless: Setting[bool, bool] = Setting(flag, "True or False", False)
-    sheet: Setting[Place | None, Path | None] = Setting(_path, "a path", None)
-    resume: Setting[bool, bool] = Setting(flag, "True or False", True)
-    segment: Setting[int, int] = Setting(whole(1, 100_000), "1 to 100000", 240)  # x264's own: shorter costs bytes
+    codec: Setting[str | None, str | None] = Setting(
+        one_of(CODECS), None, "how a film is coded", "h264; vp9 in a webm, mpeg4 in an avi"
+    )
+    crf: Setting[int | None, int | None] = Setting(
+        whole(0, 63), None,
+        "quality on the codec's own scale, 0 is best: to 51 for h264 and hevc, to 63 for av1 and vp9",
+        "what looks alike: h264 16, hevc 15, av1 8, vp9 12",
+    )  # fmt: skip
+    preset: Setting[str | None, str | None] = Setting(one_of(PRESETS), None, "slower, smaller files", "medium")
+    lossless: Setting[bool, bool] = Setting(SWITCH, False, "no bit of the pictures is lost: h264, hevc, av1, ffv1")
+    sheet: Setting[Place | None, Path | None] = Setting(PICTURE, None, "also write a before/after picture", "none")
+    resume: Setting[bool, bool] = Setting(SWITCH, True, "start over, whatever an earlier render has finished")
+    segment: Setting[int, int] = Setting(whole(1, 100_000), 240)  # x264's own: shorter costs bytes
 
     def __post_init__(self) -> None:
         if self.crf is not None and self.lossless:

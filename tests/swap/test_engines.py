@@ -175,9 +175,9 @@ def test_failures_are_told_as_engine_errors(name, cache, window, identity):
 
 def other_value(setting: Setting) -> object:
     """What a setting may be, and is not if nothing is said."""
-    for value in (*setting.allowed.split(", "), 1, 2, 0.25, not setting.default):
+    for value in (*setting.kind.allowed.split(", "), 1, 2, 0.25, not setting.default):
         try:
-            if setting.read(value) != setting.default:
+            if setting.kind.read(value) != setting.default:
                 return value
         except (ValueError, TypeError):
             continue

@@ -79,7 +79,7 @@ def test_with_a_perfect_network_the_data_are_reached_whatever_it_predicts(name, 
     levels = levels_of(MODELS[name](), 200)
     e = torch.randn(2, 3, 8, 8, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
     start = levels.noised(torch.full(e.shape, MEAN, dtype=dtype), e)
-    way = sample(levels.denoiser(lambda x, time: told(levels.kind, x, time, levels)), start, levels.sigmas)
+    way = sample(levels.denoiser(lambda x, time: told(levels.predicts, x, time, levels)), start, levels.sigmas)
     *_, last = way
     assert last.dtype == dtype
     assert len(levels.times) == len(levels.sigmas) - 1 == 200

@@ -23,7 +23,7 @@ from torch import Tensor
 from torch.nn.functional import avg_pool2d, interpolate
 
 Denoise = Callable[[Tensor, float], Tensor]
-Kind = Literal["epsilon", "v_prediction", "sample", "flow_prediction"]  # as schedulers call what a network predicts
+Prediction = Literal["epsilon", "v_prediction", "sample", "flow_prediction"]  # in diffusers' words
 STEADY = 0.995  # share of the noise's variance that all frames of a track have in common
 
 
@@ -46,11 +46,11 @@ def sample(denoise: Denoise, x: Tensor, sigmas: Sequence[float]) -> Iterator[Ten
 @dataclass(frozen=True)
 class Levels:
     """The way of a model from noise to a picture: falling `sigmas`, the last of them 0; `times`, one fewer, that the
-    network is told at them; the `kind` of what it predicts."""
+    network is told at them; the kind of what it `predicts`."""
 
     sigmas: tuple[float, ...]
     times: tuple[float, ...]
-    kind: Kind
+    predicts: Prediction
 
     def cut(self, strength: float) -> Levels:
         """The last part of the way: `strength` 1 is all of it, 0.3 the last three of ten steps, at least one."""
@@ -60,24 +60,24 @@ class Levels:
     def noised(self, x0: Tensor, noise: Tensor) -> Tensor:
         """A clean picture with as much noise as there is at the first level: where sampling begins."""
         sigma = self.sigmas[0]
-        return x0 * (1 - sigma if self.kind == "flow_prediction" else 1) + noise.to(x0) * sigma
+        return x0 * (1 - sigma if self.predicts == "flow_prediction" else 1) + noise.to(x0) * sigma
 
     def denoiser(self, network: Callable[[Tensor, float], Tensor]) -> Denoise:
         """What `sample` asks, of a `network(x, time)` that is handed x as it was trained on it."""
         times = dict(zip(self.sigmas, self.times))
 
         def denoise(x: Tensor, sigma: float) -> Tensor:
-            total = 1.0 if self.kind == "flow_prediction" else hypot(1, sigma)
-            return clean(self.kind, network(x / total, times[sigma]).to(x), x, sigma)
+            total = 1.0 if self.predicts == "flow_prediction" else hypot(1, sigma)
+            return clean(self.predicts, network(x / total, times[sigma]).to(x), x, sigma)
 
         return denoise
 
 
-def clean(kind: Kind, out: Tensor, x: Tensor, sigma: float) -> Tensor:
+def clean(predicts: Prediction, out: Tensor, x: Tensor, sigma: float) -> Tensor:
     """x0, of what a network makes of x: the noise e, a velocity v (Salimans & Ho 2022) or flow e - x0, or x0 itself."""
-    if kind == "sample":
+    if predicts == "sample":
         return out
-    if kind == "v_prediction":
+    if predicts == "v_prediction":
         return x / hypot(1, sigma) ** 2 - out * (sigma / hypot(1, sigma))
     return x - sigma * out
 
@@ -88,7 +88,7 @@ def levels_of(scheduler: Any, steps: int, **more: Any) -> Levels:
     scheduler.set_timesteps(steps, **more)
     name, times = type(scheduler).__name__, tuple(float(time) for time in scheduler.timesteps)
     flow = "FlowMatch" in name or scheduler.config.get("use_flow_sigmas", False)
-    kind: Any = "flow_prediction" if flow else scheduler.config.get("prediction_type", "epsilon")
+    predicts: Any = "flow_prediction" if flow else scheduler.config.get("prediction_type", "epsilon")
     if hasattr(scheduler, "sigmas"):
         sigmas = [float(sigma) for sigma in scheduler.sigmas[: len(times)]]
     elif hasattr(scheduler, "alphas_cumprod"):
@@ -97,9 +97,9 @@ def levels_of(scheduler: Any, steps: int, **more: Any) -> Levels:
     else:
         sigmas = []
     falling = all(sigma > after for sigma, after in pairwise([inf, *sigmas, 0.0]))
-    if not sigmas or not falling or kind not in get_args(Kind) or "EDM" in name:
-        raise ValueError(f"{name}, {kind}: expected a scheduler of the first order, that predicts {get_args(Kind)}")
-    return Levels((*sigmas, 0.0), times, kind)
+    if not sigmas or not falling or predicts not in get_args(Prediction) or "EDM" in name:
+        raise ValueError(f"{name}, {predicts}: expected a scheduler of the first order, of {get_args(Prediction)}")
+    return Levels((*sigmas, 0.0), times, predicts)
 
 
 def noise(seed: int, track: int, frame: int, shape: tuple[int, ...]) -> Tensor:

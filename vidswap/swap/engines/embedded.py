@@ -44,13 +44,12 @@ LIBRARIES = ("torch", "diffusers")
 
 @dataclass(frozen=True)
 class Settings:
-    """`steps` of the sampler: fewer are faster. Equal `seed`s give equal results. `smooth`: 0 (each frame alone) to 1
-    (steadiest). `dtype`: the numbers it computes in; auto is what is quicker on this machine."""
-
-    steps: Setting[int, int] = Setting(whole(1, 100), "1 to 100", 1)
-    seed: Setting[int, int] = Setting(whole(0, 2**32 - 1), f"0 to {2**32 - 1}", 0)
-    smooth: Setting[float, float] = Setting(number(0, 1), "0 to 1", 0.5)
-    dtype: Setting[str, str] = Setting(one_of(("auto", *DTYPES)), "auto, " + ", ".join(DTYPES), "auto")
+    steps: Setting[int, int] = Setting(whole(1, 100), 1, "of the sampler: fewer are faster")
+    seed: Setting[int, int] = Setting(whole(0, 2**32 - 1), 0, "equal ones give equal results")
+    smooth: Setting[float, float] = Setting(number(0, 1), 0.5, "steadiness over time: 0 is each frame alone")
+    dtype: Setting[str, str] = Setting(
+        one_of(("auto", *DTYPES)), "auto", "the numbers it computes in", "auto, what is quicker on this machine"
+    )
 
 
 @dataclass(frozen=True, eq=False)
