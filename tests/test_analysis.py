@@ -93,16 +93,6 @@ def test_plans_that_cannot_be_made_are_told(tmp_path, capsys):
     assert list(tmp_path.iterdir()) == [grey]
 
 
-def test_the_cache_is_where_the_system_keeps_caches(monkeypatch, tmp_path):
-    monkeypatch.setenv("HOME", str(tmp_path))
-    for named, folder in ((str(tmp_path / "x"), "x/vidswap"), ("x", ".cache/vidswap"), ("", ".cache/vidswap")):
-        monkeypatch.setenv("XDG_CACHE_HOME", named)
-        monkeypatch.setattr("sys.platform", "linux")
-        assert cli.cache_folder() == tmp_path / folder
-    monkeypatch.setattr("sys.platform", "darwin")
-    assert cli.cache_folder() == tmp_path / "Library" / "Caches" / "vidswap"
-
-
 def test_shots_are_drawn_up_one_by_one(tmp_path):
     """The tracks of a shot are in the file before the next one is looked at, and persons are known again after all."""
     asked: list[str] = []

@@ -57,6 +57,7 @@ FENCES = {
     "diffusers": TORCH,
     "safetensors": TORCH,
     "onnx": {"train"},
+    "platformdirs": {"cli"},
     "filelock": {"swap.network", "write.work"},
     "tqdm": {"bars"},
     "argparse": {"cli"},

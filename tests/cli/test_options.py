@@ -4,14 +4,14 @@ import pytest
 
 from vidswap.cli import main as cli
 from vidswap.cli.options import options_of
-from vidswap.cli.words import in_flags, parser
+from vidswap.cli.words import in_flags
 from vidswap.errors import UsageError
 
 SWAP = ["swap", "none.mp4", "--face", "a.jpg", "--consent", "self", "-o", "out.mp4"]
 
 
 def chosen(*words: str, engine: str = "embedded") -> dict[str, object]:
-    return options_of(parser().parse_args([*SWAP, *words]).options, engine)
+    return options_of(cli.parser().parse_args([*SWAP, *words]).options, engine)
 
 
 def test_what_is_said_last_holds(tmp_path):

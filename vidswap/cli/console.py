@@ -11,8 +11,12 @@ import json
 import os
 import sys
 import unicodedata
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import TextIO
+
+import vidswap
+from vidswap.progress import Report, quiet
 
 _OBEYED = ("Cc", "Cs", "Zl", "Zp")  # kinds of characters: controls, halves of one, ends of lines and paragraphs
 _TURNING = "\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"  # show words in another order
@@ -55,6 +59,16 @@ def tell(words: str) -> None:
     """Print one line where troubles go, if anybody hears it."""
     with suppress(OSError, ValueError):
         print(f"vidswap: {plain(' '.join(words.split()))}", file=sys.stderr)
+
+
+@contextmanager
+def bars() -> Iterator[Report]:
+    """A report that draws one bar, for the stage that is at work; nothing where nobody looks."""
+    if not sys.stderr.isatty():
+        yield quiet
+        return
+    with vidswap.Bars() as report:
+        yield report
 
 
 def arrived() -> None:

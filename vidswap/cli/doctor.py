@@ -3,6 +3,7 @@ folder is ~. Each question is asked by itself, so that one without an answer is 
 
 from __future__ import annotations
 
+import argparse
 import os
 import platform
 import shutil
@@ -15,16 +16,31 @@ from types import MappingProxyType
 from typing import Any
 
 import psutil
-from packaging.requirements import Requirement
 
 from vidswap import __version__
+from vidswap.cli.console import say, say_json
+from vidswap.cli.words import Parser, cache_folder, json_word
 from vidswap.errors import VidswapError
 from vidswap.libraries import explained, headless
 from vidswap.models import registry as weights
 from vidswap.processor import processor
 
+ABOUT = "what is here and what is missing: paste it into a report"
 GB = 1e9
 NEEDED = 0.5 * GB  # of free disk, for a minute of film twice
+
+
+def words(words: Parser) -> None:
+    json_word(words)
+
+
+def run(options: argparse.Namespace) -> None:
+    found = examined(cache_folder())
+    if options.json:
+        return say_json(found)
+    width = max(map(len, found))
+    for name, value in found.items():
+        say(f"{name:<{width}}  {value}")
 
 
 def examined(cache: Path | None) -> dict[str, str]:
@@ -129,6 +145,8 @@ def _disk(cache: Path | None) -> str:
 
 def _missing() -> str:
     """What is declared and not there, or of another version; and an OpenCV that will not load."""
+    from packaging.requirements import Requirement
+
     try:
         wanted = [Requirement(words) for words in requires("vidswap") or ()]
     except PackageNotFoundError:
@@ -138,7 +156,7 @@ def _missing() -> str:
     return "; ".join([*amiss, *_desktop()]) or "nothing"
 
 
-def _fault(need: Requirement) -> Iterator[str]:
+def _fault(need: Any) -> Iterator[str]:
     try:
         there = version(need.name)
     except PackageNotFoundError:

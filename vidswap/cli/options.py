@@ -2,15 +2,34 @@
 
 from __future__ import annotations
 
+import argparse
 import re
 import tomllib
 from collections.abc import Sequence
 from pathlib import Path
+from types import MappingProxyType
 
 from vidswap.errors import UsageError, quoted
 from vidswap.swap.engines import ENGINES
 
+# Settings that engines have in common: diffusion's, so warp has none of them.
+SHORT = MappingProxyType({
+    "steps": "of the sampler, fewer are faster", "seed": "equal ones give equal results",
+    "smooth": "steadiness over time, 0 (each frame alone) to 1",
+})  # fmt: skip
 _PAIR = re.compile("([a-z][a-z0-9_-]*)=(.*)", re.DOTALL)
+
+
+def engine_words(words: argparse.ArgumentParser) -> None:
+    """Which engine, and what is chosen of its own settings."""
+    listed = ", ".join(f"{name} ({about})" for name, about in ENGINES.items())
+    words.add_argument("--engine", default="embedded", metavar="NAME", help=f"{listed} (default: embedded)")
+    words.add_argument("--set", dest="options", action="append", default=[], metavar="NAME=VALUE|FILE",
+                       help="a setting of the engine's own, such as steps=2; or a TOML file with a table for each "
+                       "engine; any number of them (default: none)")  # fmt: skip
+    for name, about in SHORT.items():
+        words.add_argument(f"--{name}", dest="options", action="append", type=f"{name}={{}}".format, metavar="N",
+                           help=f"{about}: short for --set {name}=N")  # fmt: skip
 
 
 def options_of(words: Sequence[str], engine: str) -> dict[str, object]:

@@ -1,0 +1,46 @@
+"""The swap."""
+
+from __future__ import annotations
+
+import argparse
+
+import vidswap
+from vidswap.cli.console import bars, say, say_json
+from vidswap.cli.options import engine_words
+from vidswap.cli.words import Parser, cache_word, json_word, place, settings_of, settings_words, warn
+from vidswap.errors import ConsentError
+
+ABOUT = "put a face into a clip"
+
+
+def words(words: Parser) -> None:
+    words.add_argument("clip", type=place, metavar="CLIP", help="the film clip")
+    words.add_argument("--face", type=place, required=True, metavar="PHOTO", help="a photo, or a folder of photos")
+    words.add_argument("--consent", metavar="self|FILE", help="'self', or a TOML record: subject, uses, until")
+    words.add_argument("-o", "--out", type=place, required=True, metavar="OUT", help="the result, e.g. out.mp4")
+    json_word(words)
+    settings_words(words, "read")
+    cache_word(words)
+    engine_words(words)
+    settings_words(words, "write")
+
+
+def run(options: argparse.Namespace) -> None:
+    settings = settings_of(options)
+    if options.consent is None:
+        raise ConsentError("nobody's consent was named", "--consent self, or the path of a consent record")
+    with bars() as report:
+        done = vidswap.swap_clip(options.clip, options.face, options.consent, options.out,
+                                 settings=settings, report=report)  # fmt: skip
+    warn(done.notes)
+    if options.json:
+        return say_json({"out": str(done.out), "sheet": options.sheet and str(options.sheet), "frames": done.frames,
+                         "resumed": done.resumed, "repeated": done.repeated, "swapped": done.swapped,
+                         "persons": done.persons, "engine": settings.swap.engine, "licence": done.licence,
+                         "notes": done.notes, "seconds": round(done.seconds, 2)})  # fmt: skip
+    found = f", {done.resumed} were there already" if done.resumed else ""
+    say(f"{done.out}: {done.swapped} of {done.frames} frames have the new face{found}; {done.seconds:.1f} s")
+    if options.sheet:
+        say(f"{options.sheet}: before and after")
+    if options.face_pack != "embedded":
+        say(f"face models: {done.licence}")

@@ -1,0 +1,72 @@
+"""Models made anew."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import replace
+from importlib import import_module
+from inspect import signature
+from math import isfinite
+
+from vidswap.cli.console import say
+from vidswap.cli.words import Parser, place
+from vidswap.errors import UsageError, quoted
+from vidswap.libraries import loading
+from vidswap.models import registry as weights
+from vidswap.settings import whole
+
+ABOUT = "make a model anew from labelled face pictures"
+
+
+def words(words: Parser) -> None:
+    words.add_argument("model", choices=("shape", "detector", "mesh", "features", "recognizer", "swapper"))
+    words.add_argument("--data", type=place, required=True, metavar="DIR", help="pictures, labels.npz, topology.npz")
+    words.add_argument("--out", type=place, default=weights.ROOT / "embedded", metavar="DIR",
+                       help="where the model goes (default: in place)")  # fmt: skip
+    words.add_argument("--scenes", type=place, metavar="DIR", help="pictures without a face (default: none)")
+    words.add_argument("--seed", type=_seed, default=0, metavar="N",
+                       help="equal seeds give equal models: 0 to 4294967295 (default: 0)")  # fmt: skip
+    words.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE",
+                       help="a longer or shorter plan: steps=... (default: the trainer's own)")  # fmt: skip
+
+
+def run(options: argparse.Namespace) -> None:
+    if not (options.data / "labels.npz").is_file():
+        raise UsageError(f"{options.data} has no labels.npz", "--data is a folder of faces with labels.npz beside them")
+    for flag, folder in (("--data", options.data), ("--scenes", options.scenes)):
+        if folder and folder.exists() and options.out.exists() and options.out.samefile(folder):
+            raise UsageError(f"--out is the folder of {flag}", "give the model a folder of its own")
+    with loading():
+        trainer = import_module(f"vidswap.train.{options.model}")
+    accepted = signature(trainer.train).parameters
+    offered: dict[str, object] = {"scenes": options.scenes, "seed": options.seed, "say": say}
+    for name in {"schedule", "augmentation"} & accepted.keys():  # how long and how hard: each trainer's own dataclass
+        kind = getattr(trainer, name.capitalize())
+        known = {"seed": options.seed} if "seed" in vars(kind()) else {}
+        offered[name] = replace(kind(), **known, **_changes(kind(), options.set))
+    made = trainer.train(options.data, options.out, **{name: offered[name] for name in accepted if name in offered})
+    if options.out.resolve() == (weights.ROOT / "embedded").resolve():
+        weights.record_checksums({"face" if options.model == "shape" else options.model})
+    say(f"{made}: trained")
+
+
+def _changes(schedule: object, words: Sequence[str]) -> dict[str, object]:
+    """key=value words as values of the types that the schedule's own have. Raises UsageError."""
+    changes: dict[str, object] = {}
+    for word in words:
+        key, _, value = word.partition("=")
+        try:
+            changes[key] = kept = type(vars(schedule)[key])(value)
+            if isinstance(kept, float) and not isfinite(kept):
+                raise ValueError
+        except (KeyError, ValueError) as error:
+            raise UsageError(f"--set {quoted(word)} cannot be", f"the schedule is {schedule}") from error
+    return changes
+
+
+def _seed(words: str) -> int:
+    try:
+        return whole(0, 2**32 - 1).read(words)
+    except ValueError as error:
+        raise UsageError(f"--seed is {quoted(words)}", "allowed: 0 to 4294967295") from error
