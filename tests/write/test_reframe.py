@@ -13,8 +13,8 @@ from footage import texture
 
 from vidswap.media.native import planes
 from vidswap.media.view import View
-from vidswap.write.camera import Shape
 from vidswap.write.reframe import reframe
+from vidswap.write.target import Shape
 
 
 def picture(width=192, height=108, form="yuv420p", seed=0):

@@ -7,17 +7,15 @@ paid once is `vidswap.swap.tickets`.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path
 from typing import Protocol
 
+from vidswap.swap.engine import Advance
 from vidswap.swap.tickets import Ticket
 from vidswap.types import Identity
-
-Done = Callable[[float], None]  # is told how much of a call is done, 0 to 1
 
 
 @dataclass(frozen=True)
@@ -94,7 +92,7 @@ class ClipEngine(Protocol):
         then it is asked for. Raises EngineError where that cannot be known."""
         ...
 
-    def swap(self, shot: Path, identity: Identity, ticket: Ticket, progress: Done) -> Path:
+    def swap(self, shot: Path, identity: Identity, ticket: Ticket, progress: Advance) -> Path:
         """The shot with the identity's face, as a new file in `ticket.folder`: the whole of the picture from the
         shot's beginning on, of whatever size and rate.
 

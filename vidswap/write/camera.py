@@ -15,7 +15,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Literal
 
 import numpy as np
 from scipy import sparse
@@ -25,6 +24,7 @@ from scipy.optimize import linprog
 from vidswap.face.landmarks import NOSE_TIP
 from vidswap.plan.file import PIECE, Track
 from vidswap.types import Array, Shot, TrackPart
+from vidswap.write.target import Shape
 
 HAIR, BACK = 0.3, 0.35  # of a mesh's height that a head is higher; of its width that there is behind it, in profile
 SAFE = 0.06  # of the crop's width: no nearer to its edge comes a head
@@ -38,22 +38,6 @@ KNOT = 0.16  # seconds between the control points of a path
 UNSAFE, UNEASY = 20.0, 3.0  # cost a second of a width outside the safe area, and outside comfort,
 RESTLESS = (0.1, 0.1, 0.02)  # and of a unit of speed, of acceleration, of its change
 STILL = 1.0  # pixels: what moves less does not
-
-
-@dataclass(frozen=True)
-class Shape:
-    """What a result looks like: `width` x `height` square pixels; "crop" follows faces, "whole" shows all of each
-    picture, before a blurred one where the shapes differ."""
-
-    width: int
-    height: int
-    fit: Literal["crop", "whole"] = "crop"
-
-    def __post_init__(self) -> None:
-        if self.width < 16 or self.height < 16 or self.width % 2 or self.height % 2:
-            raise ValueError(f"Shape: expected even sides of at least 16 pixels, got {self.width} x {self.height}")
-        if self.fit not in ("crop", "whole"):
-            raise ValueError(f"Shape: expected fit crop or whole, got {self.fit}")
 
 
 @dataclass(frozen=True, eq=False)

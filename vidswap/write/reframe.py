@@ -12,7 +12,7 @@ import numpy as np
 
 from vidswap.media.native import empty_like, planes
 from vidswap.types import Array
-from vidswap.write.camera import Shape
+from vidswap.write.target import Shape
 
 NEAR = 0.01  # by which shapes may differ and be taken for one
 BLURRED = 24  # pixels of the fill are averaged over so many, a side

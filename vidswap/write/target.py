@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from itertools import islice
 from pathlib import Path
+from typing import Literal
 
 import av
 
@@ -31,11 +32,16 @@ _TRIED = 300  # packets muxed for a trial: some muxers say no only when they hav
 
 @dataclass(frozen=True)
 class Shape:
-    """The size of a result's pictures, as they are stored; `fit` is how a clip's of another shape come into it."""
+    """The size of a result's pictures, as they are stored; `fit` is how a clip's of another shape come into it: "crop"
+    follows faces, "whole" shows all of each picture, before a blurred one. Films of 4:2:0 want even sides."""
 
     width: int
     height: int
-    fit: str = "whole"
+    fit: Literal["crop", "whole"] = "crop"
+
+    def __post_init__(self) -> None:
+        if min(self.width, self.height) < 1 or self.fit not in ("crop", "whole"):
+            raise ValueError(f"Shape: expected sides of at least 1 and fit crop or whole, got {self}")
 
 
 @dataclass(frozen=True)
