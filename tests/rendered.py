@@ -7,7 +7,9 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -20,20 +22,30 @@ from vidswap.read.clip import open_clip
 from vidswap.render import Job, Made, make
 from vidswap.settings import WriteSettings
 from vidswap.swap.engine import Advance, Needs
-from vidswap.types import Consent, Crops, Identity, Shot, Swapped, TrackPart
+from vidswap.types import Consent, Crops, Identity, Shot, Swapped, Track, TrackPart
 from vidswap.write.work import WorkFolder, open_work
 
 MEAN = mean_face()
 SOMEONE = Identity((np.zeros((8, 8, 3), np.uint8),), (MEAN,), np.ones(4, np.float32) / 2, Consent("self"))
 
 
-def write_plan(path: Path, name: str, facts: Facts, shots: Sequence[Shot], tracks: Sequence[TrackPart]) -> None:
-    """A plan file of tracks that are there already."""
+def lazy(whole: TrackPart) -> Track:
+    """The track of which these are all frames."""
+    return Track(whole.id, whole.person, whole.start, whole.stop, whole.embedding, whole.part, 10.0 * len(whole))
+
+
+def facts_for(frames: int, **changed: Any) -> Facts:
+    """Those of a clip that nobody reads."""
+    return replace(Facts("ab12", (640, 360, frames), {"mesh": "cd"}, {}, {"vidswap": "0.1.0", "code": "1"}), **changed)
+
+
+def write_plan(path: Path, facts: Facts, span: Shot, shots: Sequence[Shot], tracks: Sequence[TrackPart]) -> None:
+    """A plan file of tracks that are there already, of clip.mp4."""
     embeddings = np.stack([track.embedding for track in tracks]) if tracks else np.empty((0, 0), np.float32)
-    with drafted(path) as draft:
+    with drafted(path, "clip.mp4", facts, span) as draft:
         for track in tracks:
-            draft.add(track)
-        draft.finish(name, facts, shots, [track.person for track in tracks], embeddings)
+            draft.add(lazy(track))
+        draft.finish(span, shots, [track.person for track in tracks], embeddings)
 
 
 class Echo:

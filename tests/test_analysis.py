@@ -13,7 +13,7 @@ import pytest
 from footage import make_clip, moving
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from rendered import track_of
+from rendered import facts_for, track_of
 
 from vidswap import analysis, pipeline
 from vidswap.cli import main as cli
@@ -28,7 +28,7 @@ from vidswap.read import clip as clips
 from vidswap.read import smoothing, spool
 from vidswap.read.faces import open_faces
 from vidswap.settings import ReadSettings
-from vidswap.types import Clip, Face, Shot
+from vidswap.types import Clip, Face, Shot, Track
 
 SAMPLES = Path(__file__).parents[1] / "samples"
 CLIP, SELFIE = SAMPLES / "clip.mp4", SAMPLES / "selfie.jpg"
@@ -97,23 +97,18 @@ def test_shots_are_drawn_up_one_by_one(tmp_path):
     """The tracks of a shot are in the file before the next one is looked at, and persons are known again after all."""
     asked: list[str] = []
 
-    class Asked:
-        def __init__(self, track):
-            self.track, self.id, self.start, self.stop = track, track.id, track.start, track.stop
-
-        def part(self, start, stop):
-            asked.append(f"track {start}")
-            return self.track.part(start, stop)
+    def read(start, stop):
+        asked.append(f"track {start}")
+        return track_of(0, start, stop)
 
     def found():
         for number, start in enumerate((0, 10, 20)):
             asked.append(f"shot {start}")
             alike = np.eye(4, dtype=np.float32)[number % 2]
             who = TrackSummary(start, start + 10, 1.0 + start, alike)
-            yield [Shot(start, start + 10)], [(Asked(track_of(number, start, start + 10)), who)], []
+            yield [Shot(start, start + 10)], [(Track(number, 0, start, start + 10, alike, read), who)], []
 
-    facts = {"versions": {}, "size": [64, 64, 30], "span": [0, 30]}
-    store.draw_up(tmp_path / "a.plan", "a", facts, found())
+    store.draw_up(tmp_path / "a.plan", "a", facts_for(30), Shot(0, 30), found())
     assert asked == [f"{what} {start}" for start in (0, 10, 20) for what in ("shot", "track")]
     with open_plan(tmp_path / "a.plan") as plan:
         assert [(each.id, each.start, each.person) for each in plan.tracks] == [(0, 0, 0), (1, 10, 1), (2, 20, 0)]
@@ -198,10 +193,9 @@ def test_no_more_is_held_of_a_long_take_than_of_a_short_one(tmp_path, film_of_tw
         pictures = [SimpleNamespace(index=index, rgb=np.zeros((64, 96, 3), np.uint8)) for index in range(count)]
         monkeypatch.setattr(analysis.clips, "frames", lambda clip, start, stop: iter(pictures))
         monkeypatch.setattr(analysis, "follow_faces", watched)
-        facts = {"versions": {}, "size": [96, 64, count], "span": [0, count]}
         tracemalloc.start()
         seen = analysis.analyse(None, film_of_twenty, Shot(0, count), Progress())
-        store.draw_up(tmp_path / "a.plan", "a", facts, seen)
+        store.draw_up(tmp_path / "a.plan", "a", facts_for(count), Shot(0, count), seen)
         peak = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
         with open_plan(tmp_path / "a.plan") as plan:

@@ -24,7 +24,7 @@ START = "vidswap.swap.engines.warp"  # what diffusion starts from; no other engi
 FLOORS = (
     {"errors", "facts", "processor"},
     {"libraries", "types"},
-    {"files", "keys", "threads", "progress", "timepoint"},
+    {"files", "keys", "records", "threads", "progress", "timepoint"},
     {"bars", "models", "settings"},
     {"face", "media", "plan", "trust"},
     {"read", "swap", "write"},
@@ -60,6 +60,7 @@ FENCES = {
     "platformdirs": {"cli"},
     "filelock": {"swap.network", "write.work"},
     "tqdm": {"bars"},
+    "pydantic": {"records"},
     "argparse": {"cli"},
     "shtab": {"cli"},
     "packaging": {"cli.doctor"},

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from footage import make_clip, moving
-from rendered import SOMEONE, Echo, track_of, write_plan
+from rendered import SOMEONE, Echo, facts_for, track_of, write_plan
 
 from vidswap.media.encoder import encoding_of
 from vidswap.plan.file import open_plan, subsample
@@ -44,8 +44,8 @@ def peaks(tmp_path_factory) -> dict[int, int]:
         pictures = moving(25, SIDE, SIDE) * (count // 25)
         clip = make_clip(folder / f"{count}.mp4", pictures, sound=False, options={"preset": "ultrafast"})
         tracks = [track_of(number, 0, count) for number in range(2)]
-        facts = {"versions": {}, "size": [SIDE, SIDE, count], "span": [0, count]}
-        write_plan(folder / f"{count}.plan", "clip", facts, [Shot(0, count)], tracks)
+        span = Shot(0, count)
+        write_plan(folder / f"{count}.plan", facts_for(count), span, [span], tracks)
         words = [sys.executable, __file__, clip, folder / f"{count}.plan", folder / f"{count}.out.mp4"]
         found[count] = int(subprocess.run(words, capture_output=True, text=True, check=True).stdout)
         assert len(open_clip(folder / f"{count}.out.mp4")) == count

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from rendered import lazy
 
 from vidswap import pipeline, render
 from vidswap.errors import NoFaceError, UsageError
@@ -125,8 +126,9 @@ def test_relay_holds_no_more_of_a_long_clip_than_of_a_short_one():
 
 
 def test_choose_takes_the_largest_all_or_numbers():
-    tracks = [track_of(0, 0, 5, person=1), track_of(1, 0, 9, person=0), track_of(2, 9, 12, person=1)]
+    tracks = [lazy(track_of(*words)) for words in ((0, 0, 5, 1), (1, 0, 9, 0), (2, 9, 12, 1))]
     assert [track.id for track in pipeline.choose(tracks, "largest")] == [1]
+    assert [track.id for track in pipeline.choose([tracks[0], tracks[1].within(0, 4)], "largest")] == [0]
     assert [track.id for track in pipeline.choose(tracks, "1")] == [0, 2]
     assert len(pipeline.choose(tracks, "all")) == 3
     assert [track.id for track in pipeline.choose(tracks, "1, 0")] == [0, 1, 2]

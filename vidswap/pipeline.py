@@ -24,7 +24,7 @@ from vidswap.media.containers import named
 from vidswap.media.encoder import Encoding
 from vidswap.models.packs import find_pack
 from vidswap.models.registry import ROOT, registry
-from vidswap.plan.file import Plan, Track, save_plan
+from vidswap.plan.file import Plan, save_plan
 from vidswap.plan.store import find_plan
 from vidswap.progress import Progress, Report, Stage, quiet
 from vidswap.read.clip import frames, open_clip
@@ -36,7 +36,7 @@ from vidswap.swap.engine import Engine, fenced, load_engine
 from vidswap.timepoint import TimePoint
 from vidswap.trust.consent import REMOTE, SELF, SWAP, load_consent, permit
 from vidswap.trust.disclosure import labels
-from vidswap.types import Array, Clip, Consent, Identity, Shot
+from vidswap.types import Array, Clip, Consent, Identity, Shot, Track
 from vidswap.write.cast import Cast, Row, cast_sheet, portrait
 from vidswap.write.picture import write_picture
 from vidswap.write.sheet import sheet
@@ -243,7 +243,7 @@ def facts_of(plan: Plan) -> dict[str, object]:
     """What a render depends on beside identity, engine and encoding: the clip, what was found in it, versions."""
     models = {name: [file.sha256 for file in model.files] for name, model in registry().items()}
     code = code_of(*CODE), packages(*PACKAGES)
-    return {"plan": plan.facts, "version": __version__, "code": code, "models": models}
+    return {"plan": plan.key, "version": __version__, "code": code, "models": models}
 
 
 def moments(clip: Clip, out: Path, span: Shot, indices: Sequence[int]) -> Iterator[tuple[int, float, Array, Array]]:
@@ -261,7 +261,8 @@ def choose(tracks: Sequence[Track], person: str) -> list[Track]:
     if not tracks:
         raise NoFaceError("nobody's face was found in the clip", "a face should be at least some 40 pixels wide")
     there = {track.person for track in tracks}
-    words = {"all": there, "largest": {min(there)}}
+    screen = {who: sum(track.screen for track in tracks if track.person == who) for who in sorted(there)}
+    words = {"all": there, "largest": {max(screen, key=screen.__getitem__)}}  # of a part of a clip not always the first
     wanted = words[person] if person in words else {int(number) for number in person.split(",")}
     if unknown := sorted(wanted - there):
         missing = f"no person {unknown[0]}" if len(unknown) == 1 else f"none of the persons {unknown}"

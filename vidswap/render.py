@@ -22,14 +22,14 @@ from vidswap.face.expression import neutral_shape
 from vidswap.face.landmarks import mean_face
 from vidswap.keys import key_of
 from vidswap.media.encoder import Encoding, Picture
-from vidswap.plan.file import Track, subsample
+from vidswap.plan.file import subsample
 from vidswap.progress import Progress, quiet
 from vidswap.read.clip import frames, to_rgb
 from vidswap.swap.crops import AROUND, cut_crops
 from vidswap.swap.engine import Advance, Engine, Needs, Wrapped
 from vidswap.swap.windows import Window, windows
 from vidswap.threads import Call, beside, prefetch, relay
-from vidswap.types import Array, Clip, Crops, Frame, Identity, Shot, Swapped, TrackPart
+from vidswap.types import Array, Clip, Crops, Frame, Identity, Shot, Swapped, Track, TrackPart
 from vidswap.write.answers import Answers
 from vidswap.write.composite import composite
 from vidswap.write.film import join, render

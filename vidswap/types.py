@@ -8,13 +8,13 @@ stages leave the bytes of what they are handed alone.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from datetime import date
 from fractions import Fraction
 from os import PathLike
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +24,7 @@ from vidswap.facts import PixelFormat, Stream, Stretch
 Array = NDArray[Any]
 MESH_POINTS = 478
 UPRIGHT = ((1, 0), (0, 1))  # rows of the matrix that leaves pictures as they are
+PIECE = 32  # frames of a track that are read and kept together
 PER_FRAME = ("mesh", "seen", "visible", "visible_to_frame")  # arrays of a track with a row for each frame
 
 
@@ -195,8 +196,8 @@ class Face(_Shapes):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class TrackPart(_Shapes):
-    """One face through one shot: frames [start, start + T). `person` is the same number for the same person in every
-    shot, ordered by time on screen (0 is seen most)."""
+    """The frames [start, start + T) of a track. `person` is the same number for the same person in every shot of a
+    plan, ordered by time on screen (0 is seen most)."""
 
     id: int
     person: int
@@ -236,16 +237,35 @@ def joined(pieces: Sequence[TrackPart]) -> TrackPart:
     return replace(pieces[0], **whole)
 
 
-class Parted(Protocol):
-    """A track, however its frames are kept."""
+@dataclass(frozen=True, eq=False)
+class Track:
+    """One face through one shot, or a part of it: frames [start, stop), which are read when they are asked for, by
+    `read(start, stop)`, and not held. `screen` is the sum of the face's sizes over them, pixels."""
 
-    @property
-    def id(self) -> int: ...
-    @property
-    def start(self) -> int: ...
-    @property
-    def stop(self) -> int: ...
-    def part(self, start: int, stop: int) -> TrackPart: ...
+    id: int
+    person: int
+    start: int
+    stop: int
+    embedding: Array  # (E,) float32, unit
+    read: Callable[[int, int], TrackPart] = field(repr=False)
+    screen: float = 0
+
+    def __len__(self) -> int:
+        return self.stop - self.start
+
+    def part(self, start: int, stop: int) -> TrackPart:
+        """Its frames [start, stop). Raises InputError where the file that they lie in is damaged."""
+        return self.read(start, stop)
+
+    def within(self, start: int, stop: int) -> Track:
+        """The track of its frames [start, stop) alone."""
+        return replace(self, start=start, stop=stop, screen=self.screen * (stop - start) / len(self))
+
+    def seen(self) -> Iterator[int]:
+        """The frames in which the face was seen, not filled in."""
+        for start in range(self.start, self.stop, PIECE):
+            piece = self.part(start, min(start + PIECE, self.stop))
+            yield from (start + np.flatnonzero(piece.seen)).tolist()
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -3,9 +3,13 @@
 import contextlib
 import io
 import json
+import pickle
 import tracemalloc
 import zipfile
+from concurrent.futures import ProcessPoolExecutor
 from copy import deepcopy
+from dataclasses import asdict, replace
+from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -13,16 +17,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
-from rendered import write_plan
+from rendered import facts_for, write_plan
 from test_fuzz import changes
 
 from vidswap.errors import InputError, UsageError
 from vidswap.plan import file as plans
-from vidswap.plan.file import PIECE, decode_mesh, encode_mesh, open_plan, title
+from vidswap.plan.file import PIECE, decode_mesh, encode_mesh, open_plan, save_plan, title
 from vidswap.types import PER_FRAME, Shot, TrackPart
 
-FACTS = {"source": "ab12", "size": [640, 360, 200], "span": [10, 110], "models": {"mesh": "cd"}, "settings": {},
-         "versions": {"vidswap": "0.1.0", "tracks": 1}}  # fmt: skip
+FACTS, SPAN = facts_for(200, versions={"vidswap": "0.1.0", "tracks": "1"}), Shot(10, 110)
 SHOTS = [Shot(10, 60), Shot(60, 110)]
 
 
@@ -41,7 +44,7 @@ TRACKS = [track(0, 10, 60), track(1, 20, 57, seed=1), track(2, 60, 110, seed=2)]
 
 @pytest.fixture
 def path(tmp_path) -> Path:
-    write_plan(tmp_path / "clip.plan", "clip.mp4", FACTS, SHOTS, TRACKS)
+    write_plan(tmp_path / "clip.plan", FACTS, SPAN, SHOTS, TRACKS)
     return tmp_path / "clip.plan"
 
 
@@ -80,7 +83,8 @@ def rewritten(path: Path, header=lambda header: None, **members: bytes) -> Path:
 
 def test_what_was_written_is_read_to_the_last_bit(path):
     with open_plan(path) as plan:
-        assert (plan.name, plan.facts, plan.span, list(plan.shots)) == ("clip.mp4", FACTS, Shot(10, 110), SHOTS)
+        assert (plan.name, plan.facts, plan.span, plan.analysed) == ("clip.mp4", FACTS, SPAN, SPAN)
+        assert list(plan.shots) == SHOTS
         for trail, whole in zip(plan.tracks, TRACKS, strict=True):
             assert same(trail.part(trail.start, trail.stop), whole)
             assert len(trail) == len(whole)
@@ -92,7 +96,7 @@ def test_any_part_is_that_of_the_track(tmp_path_factory, count, data):
     path = tmp_path_factory.mktemp("plan") / "a.plan"
     start = data.draw(st.integers(0, 50))
     whole = track(7, start, start + count)
-    write_plan(path, "a", {**FACTS, "span": [start, start + count]}, [Shot(start, start + count)], [whole])
+    write_plan(path, FACTS, Shot(start, start + count), [Shot(start, start + count)], [whole])
     first = data.draw(st.integers(start, start + count - 1))
     last = data.draw(st.integers(first + 1, start + count))
     with open_plan(path) as plan:
@@ -114,12 +118,12 @@ def test_a_plan_is_an_npz_without_pickle_and_equal_for_equal_contents(path, tmp_
         assert json.loads(bytes(content["header"]))["name"] == "clip.mp4"
         assert np.array_equal(content["seen-1-1"], TRACKS[1].seen[PIECE:])
         assert np.array_equal(content["embeddings"], np.stack([each.embedding for each in TRACKS]))
-    write_plan(tmp_path / "again.plan", "clip.mp4", FACTS, SHOTS, TRACKS)
+    write_plan(tmp_path / "again.plan", FACTS, SPAN, SHOTS, TRACKS)
     assert (tmp_path / "again.plan").read_bytes() == path.read_bytes()
 
 
 def test_a_plan_without_anybody_is_one(tmp_path):
-    write_plan(tmp_path / "a.plan", "clip.mp4", FACTS, SHOTS, [])
+    write_plan(tmp_path / "a.plan", FACTS, SPAN, SHOTS, [])
     with open_plan(tmp_path / "a.plan") as plan:
         assert (plan.tracks, len(plan.shots)) == ((), 2)
 
@@ -130,31 +134,36 @@ def test_a_narrower_span_holds_what_lies_in_it(path):
         assert (narrow.span, narrow.shots) == (Shot(40, 58), (Shot(40, 58),))
         assert [(each.id, each.start, each.stop) for each in narrow.tracks] == [(0, 40, 58), (1, 40, 57)]
         assert same(narrow.tracks[1].part(41, 57), TRACKS[1].part(41, 57))
+        assert [each.screen for each in narrow.tracks] == pytest.approx([180, 170])
         assert plan.within(plan.span).tracks[2].stop == 110
 
 
 def test_a_plan_that_fits_is_taken(path):
     with open_plan(path) as plan:
-        plan.refuse_unless(FACTS)
-        plan.refuse_unless({**FACTS, "span": [11, 109]})
+        plan.refuse_unless(FACTS, SPAN)
+        plan.refuse_unless(FACTS, Shot(11, 109))
 
 
 @pytest.mark.parametrize(("change", "said"), [
     ({"source": "ab13"}, "another clip (clip.mp4)"),
-    ({"versions": {"vidswap": "0.2.0", "tracks": 1}}, "vidswap 0.1.0, here 0.2.0"),
-    ({"versions": {"vidswap": "0.1.0", "tracks": 2}}, "tracks 1, here 2"),
+    ({"versions": {"vidswap": "0.2.0", "tracks": "1"}}, "vidswap 0.1.0, here 0.2.0"),
+    ({"versions": {"vidswap": "0.1.0", "tracks": "2"}}, "tracks 1, here 2"),
     ({"versions": {"vidswap": "0.1.0"}}, "tracks 1, here None"),
-    ({"versions": {"vidswap": "0.1.0", "tracks": 1, "shots": 1}}, "another version"),
+    ({"versions": {"vidswap": "0.1.0", "tracks": "1", "shots": "1"}}, "another version"),
     ({"models": {"mesh": "ce"}}, "other face models"),
-    ({"span": [9, 110]}, "10f to 110f"),
-    ({"span": [10, 111]}, "10f to 110f"),
     ({"settings": {"every": 4}}, "other settings"),
 ])  # fmt: skip
 def test_a_plan_that_does_not_fit_says_what_differs(path, change, said):
     with open_plan(path) as plan, pytest.raises(UsageError) as caught:
-        plan.refuse_unless({**FACTS, **change})
+        plan.refuse_unless(replace(FACTS, **change), SPAN)
     assert said in caught.value.message
     assert "make it anew" in caught.value.hint
+
+
+@pytest.mark.parametrize("span", [Shot(9, 110), Shot(10, 111)])
+def test_a_plan_that_does_not_cover_what_is_wanted_says_so(path, span):
+    with open_plan(path) as plan, pytest.raises(UsageError, match="10f to 110f"):
+        plan.refuse_unless(FACTS, span)
 
 
 def test_no_file_and_other_files_are_told(tmp_path):
@@ -171,7 +180,7 @@ def test_no_file_and_other_files_are_told(tmp_path):
 @given(st.data())
 def test_a_damaged_plan_never_does_more_than_raise(tmp_path_factory, data):
     path = tmp_path_factory.mktemp("plan") / "a.plan"
-    write_plan(path, "clip.mp4", FACTS, SHOTS, TRACKS[1:])
+    write_plan(path, FACTS, SPAN, SHOTS, TRACKS[1:])
     content = bytearray(path.read_bytes())
     if data.draw(st.booleans()):
         del content[data.draw(st.integers(0, len(content) - 1)) :]
@@ -186,11 +195,13 @@ def test_a_damaged_plan_never_does_more_than_raise(tmp_path_factory, data):
 
 
 @pytest.mark.parametrize("change", [
-    {"format": 2}, {"format": "1"}, {"grid": 2**20}, {"grid": 9}, {"grid": -1}, {"embedding": 2**40},
-    {"embedding": "x"}, {"shots": 3}, {"shots": [[5, 1]]}, {"shots": [[0.5, 1]]}, {"tracks": [[0, 0, 10, 110]] * 99},
-    {"tracks": []}, {"tracks": [[0, 0, 0, 10**9]]}, {"tracks": [[0, 0, 10, 10]]}, {"tracks": None}, {"facts": []},
-    {"facts": {}}, {"facts": {"versions": [], "span": [0, 9]}}, {"facts": {"versions": {}, "span": [0, 2**50]}},
-    {"facts": {**FACTS, "span": [10, 201]}}, {"facts": {**FACTS, "size": [640, 360]}},
+    {"format": 1}, {"format": "2"}, {"grid": 2**20}, {"grid": 9}, {"grid": -1}, {"embedding": 2**40},
+    {"embedding": "x"}, {"shots": 3}, {"shots": [[5, 1]]}, {"shots": [[0.5, 1]]},
+    {"tracks": [[0, 0, 10, 110, 1.0]] * 99}, {"tracks": []}, {"tracks": [[0, 0, 0, 10**9, 1.0]]},
+    {"tracks": [[0, 0, 10, 10, 1.0]]}, {"tracks": None},
+    {"tracks": [[0, 0, 10, 110]]}, {"facts": []}, {"facts": {}}, {"facts": {**asdict(FACTS), "versions": []}},
+    {"facts": {**asdict(FACTS), "more": 1}}, {"facts": {**asdict(FACTS), "size": [640, 360]}}, {"span": [10, 201]},
+    {"span": [9, 110]}, {"analysed": [11, 110]}, {"analysed": [0, 201]}, {"more": 1},
 ])  # fmt: skip
 def test_a_header_that_lies_is_refused(path, change):
     assert "damaged" in refused(rewritten(path, lambda header: header.update(change)))
@@ -221,7 +232,7 @@ def test_parts_of_another_kind_are_refused(path):
 @pytest.mark.parametrize("mesh", [np.nan, np.inf, 1e30, 5.0])
 def test_meshes_that_no_face_has_are_refused(tmp_path, mesh):
     broken = TrackPart(**{**vars(TRACKS[0]), "mesh": np.full_like(TRACKS[0].mesh, mesh)})
-    write_plan(tmp_path / "a.plan", "clip.mp4", FACTS, SHOTS, [broken])
+    write_plan(tmp_path / "a.plan", FACTS, SPAN, SHOTS, [broken])
     assert "no face" in refused(tmp_path / "a.plan")
 
 
@@ -249,18 +260,19 @@ def test_a_name_is_shown_without_what_terminals_obey(path):
 
 def small(folder: Path, **facts: object) -> Path:
     """A plan of a few hundred bytes, whose header says whatever is wanted."""
-    write_plan(folder / "small.plan", "clip.mp4", FACTS, [], [])
+    write_plan(folder / "small.plan", FACTS, SPAN, [], [])
     return rewritten(folder / "small.plan", lambda header: header.update(facts))
 
 
 @pytest.mark.parametrize("claim", [
-    {"tracks": [[0, 0, 0, 10**8]]}, {"tracks": [[n, 0, 0, 10**8] for n in range(9)]}, {"shots": [[0, 10**8]] * 1000},
-    {"tracks": [[0, 0, 0, 32]] * 500}, {"grid": 256, "embedding": 8192, "tracks": [[0, 0, 0, 10**8]]},
+    {"tracks": [[0, 0, 0, 10**8, 1]]}, {"tracks": [[n, 0, 0, 10**8, 1] for n in range(9)]},
+    {"shots": [[0, 10**8]] * 1000}, {"tracks": [[0, 0, 0, 32, 1]] * 500},
+    {"grid": 256, "embedding": 8192, "tracks": [[0, 0, 0, 10**8, 1]]},
 ], ids=range(5))  # fmt: skip
 def test_what_a_header_claims_must_be_there(tmp_path, claim):
     """Every frame that it tells of takes bytes in the file: nothing is made of a few numbers."""
-    claim = {"facts": {**FACTS, "size": [640, 360, 10**8], "span": [0, 10**8]}, **claim}
-    path = small(tmp_path, **claim)
+    long = {"facts": asdict(facts_for(10**8)), "span": [0, 10**8], "analysed": [0, 10**8]}
+    path = small(tmp_path, **long, **claim)
     tracemalloc.start()
     said = refused(path) if "tracks" in claim else read(path)
     most = tracemalloc.get_traced_memory()[1]
@@ -279,7 +291,7 @@ def test_a_header_that_unpacks_to_much_more_than_it_is_is_refused(tmp_path):
 
 
 HOSTILE = st.sampled_from([None, True, -1, 0, 1, 2**31, 10**8, 2**63, 1e308, float("nan"), "", "\x1b[2J", [], {}, [[]],
-                           [0], [0, 10**8], [[0, 10**8]], [[0, 0, 0, 10**8]], {"a": [[[[[]]]]]}])  # fmt: skip
+                           [0], [0, 10**8], [[0, 10**8]], [[0, 0, 0, 10**8, 1]], {"a": [[[[[]]]]]}])  # fmt: skip
 
 
 def places(value: object, path: tuple = ()) -> list[tuple]:
@@ -291,7 +303,7 @@ def places(value: object, path: tuple = ()) -> list[tuple]:
 def harmed(path: Path) -> None:
     """Whatever was changed: the plan is refused in words, or all of it can be read."""
     with contextlib.suppress(InputError, UsageError), open_plan(path) as plan:
-        plan.refuse_unless(FACTS)
+        plan.refuse_unless(FACTS, SPAN)
         for trail in plan.tracks:
             assert len(trail.part(trail.start, trail.stop)) == len(trail)
             list(trail.seen())
@@ -302,7 +314,7 @@ def harmed(path: Path) -> None:
 @given(st.data())
 def test_no_header_does_harm(tmp_path_factory, data):
     path = tmp_path_factory.mktemp("lie") / "a.plan"
-    write_plan(path, "clip.mp4", FACTS, SHOTS, [track(0, 10, 13)])
+    write_plan(path, FACTS, SPAN, SHOTS, [track(0, 10, 13)])
 
     def lie(header: dict) -> None:
         for _ in range(data.draw(st.integers(1, 3))):
@@ -320,7 +332,7 @@ def test_no_header_does_harm(tmp_path_factory, data):
 def test_no_bytes_do_harm(tmp_path_factory, damage, ends):
     """`ends`: where an archive says what it holds."""
     path = tmp_path_factory.mktemp("harm") / "a.plan"
-    write_plan(path, "clip.mp4", FACTS, SHOTS, [track(0, 10, 13)])
+    write_plan(path, FACTS, SPAN, SHOTS, [track(0, 10, 13)])
     content = path.read_bytes()
     kept, harmful = (content[:-900], content[-900:]) if ends else (b"", content)
     for change in damage:
@@ -329,10 +341,45 @@ def test_no_bytes_do_harm(tmp_path_factory, damage, ends):
     harmed(path)
 
 
-def test_our_own_mistakes_are_not_called_damage(path, monkeypatch):
+@pytest.mark.parametrize("error", [TypeError, ValueError, KeyError])
+@pytest.mark.parametrize("place", ["_parts", "_refuse_unlikely", "decode_mesh", "plausible"])
+def test_our_own_mistakes_are_not_called_damage(path, monkeypatch, place, error):
     def mistaken(*_):
-        raise TypeError("our own")
+        raise error("our own")
 
-    monkeypatch.setattr(plans, "_parts", mistaken)
-    with pytest.raises(TypeError, match="our own"):
+    monkeypatch.setattr(plans, place, mistaken)
+    with pytest.raises(error, match="our own"):
         read(path)
+
+
+def test_a_part_of_a_plan_is_a_plan(path, tmp_path):
+    with open_plan(path) as plan:
+        save_plan(plan, tmp_path / "whole.plan")
+        save_plan(plan.within(Shot(40, 58)), tmp_path / "part.plan")
+        assert (tmp_path / "whole.plan").read_bytes() == path.read_bytes()
+        with open_plan(tmp_path / "part.plan") as part:
+            assert (part.span, part.analysed, part.key) == (Shot(40, 58), SPAN, plan.key)
+            for one, other in zip(part.tracks, plan.within(Shot(40, 58)).tracks, strict=True):
+                assert same(one.part(one.start, one.stop), other.part(other.start, other.stop))
+            with pytest.raises(UsageError, match="40f to 58f"):
+                part.refuse_unless(FACTS, Shot(39, 58))
+
+
+def test_a_plan_crosses_to_another_process_without_its_open_file(path, tmp_path):
+    with open_plan(path) as plan:
+        sent = pickle.dumps(plan.within(Shot(15, 100)))
+    assert len(sent) < 3000, "of the tracks no frame is sent"
+    with ProcessPoolExecutor(1, get_context("spawn")) as other:
+        found = other.submit(_meshes, sent).result()
+    assert [np.array_equal(mesh, track.part(max(track.start, 15), min(track.stop, 100)).mesh)
+            for mesh, track in zip(found, TRACKS, strict=True)] == [True] * 3  # fmt: skip
+    write_plan(path, FACTS, SPAN, SHOTS, TRACKS[:1])
+    with pytest.raises(InputError, match="another one by now"):
+        _meshes(sent)
+    path.unlink()
+    with pytest.raises(InputError, match="there is no plan"):
+        _meshes(sent)
+
+
+def _meshes(sent: bytes) -> list[np.ndarray]:
+    return [track.part(track.start, track.stop).mesh for track in pickle.loads(sent).tracks]

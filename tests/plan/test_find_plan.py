@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from footage import make_clip, moving
-from rendered import track_of, write_plan
+from rendered import lazy, track_of, write_plan
 
 from vidswap import pipeline
 from vidswap.errors import InputError, ModelError, OutputError, UsageError
@@ -33,7 +33,7 @@ class Passes(list[Shot]):
     def __call__(self, clip, span, progress):
         self.append(span)
         someone = TrackSummary(span.start, span.stop, 1.0, np.ones(4, np.float32) / 2)
-        yield [span], [(track_of(0, span.start, span.stop), someone)], []
+        yield [span], [(lazy(track_of(0, span.start, span.stop)), someone)], []
 
 
 @pytest.fixture
@@ -67,7 +67,7 @@ def test_without_a_cache_nothing_is_kept(film, tmp_path, passes, monkeypatch):
     assert list(tmp_path.iterdir()) == [film]
 
 
-@pytest.mark.parametrize("change", ["bytes", "span", "models", "version", "stage", "every"])
+@pytest.mark.parametrize("change", ["bytes", "models", "version", "stage", "every"])
 def test_what_changed_is_looked_at_anew(film, tmp_path, passes, monkeypatch, change):
     settings = ReadSettings(cache=tmp_path / "cache")
     found(film, settings, passes)
@@ -82,9 +82,34 @@ def test_what_changed_is_looked_at_anew(film, tmp_path, passes, monkeypatch, cha
         monkeypatch.setattr(store, "code_of", lambda *_: "another")
     elif change == "every":
         monkeypatch.setattr(store, "DETECT_EVERY", 99)
-    found(film, replace(settings, start=time_point("5f")) if change == "span" else settings, passes)
+    found(film, settings, passes)
     assert len(passes) == 2
     assert len(Cache(tmp_path / "cache").entries()) == 2
+
+
+def test_what_was_found_in_a_wider_span_serves_a_narrower_one(film, tmp_path, passes):
+    settings = ReadSettings(cache=tmp_path / "cache")
+    narrow = replace(settings, start=time_point("5f"), end=time_point("9f"))
+    assert found(film, narrow, passes) == (Shot(5, 9), 4)
+    assert found(film, settings, passes) == (Shot(0, 20), 20)
+    assert found(film, narrow, passes) == found(film, replace(narrow, person=0), passes) == (Shot(5, 9), 4)
+    assert passes == [Shot(5, 9), Shot(0, 20)], "no narrower one serves a wider span"
+    clip = clips.open_clip(film)
+    with store.find_plan(clip, Shot(5, 9), settings, passes, Progress()) as plan:
+        assert (plan.analysed, plan.span) == (Shot(0, 20), Shot(5, 9)), "who is who is told as for all of the clip"
+
+
+def test_our_own_mistakes_are_not_damage_to_be_mended_in_silence(film, tmp_path, passes, monkeypatch):
+    settings = ReadSettings(cache=tmp_path / "cache")
+    found(film, settings, passes)
+
+    def mistaken(*_):
+        raise TypeError("our own")
+
+    monkeypatch.setattr("vidswap.plan.file._refuse_unlikely", mistaken)
+    with pytest.raises(TypeError, match="our own"):
+        found(film, settings, passes)
+    assert len(passes) == len(Cache(tmp_path / "cache").entries()) == 1
 
 
 def test_a_damaged_entry_is_made_anew(film, tmp_path, passes):
@@ -138,8 +163,8 @@ def test_an_entry_stays_readable_while_the_cache_is_cleared(film, tmp_path, pass
 def plan(film, tmp_path, passes) -> Path:
     """Of the frames 5 to 15."""
     clip = clips.open_clip(film)
-    facts = store.facts_of(clip, Shot(5, 15), "embedded")
-    write_plan(tmp_path / "film.plan", "film.mp4", facts, [Shot(5, 15)], [track_of(0, 5, 15)])
+    facts = store.facts_of(clip, "embedded")
+    write_plan(tmp_path / "film.plan", facts, Shot(5, 15), [Shot(5, 15)], [track_of(0, 5, 15)])
     return tmp_path / "film.plan"
 
 

@@ -27,7 +27,6 @@ from vidswap.measure.instant import Instant, Wanted
 from vidswap.measure.measures import TIMING, Figure
 from vidswap.measure.pixels import face_area
 from vidswap.media.sound import sounds
-from vidswap.plan.file import Track
 from vidswap.plan.store import find_plan
 from vidswap.progress import Progress, Report, quiet
 from vidswap.read.clip import frames, open_clip
@@ -35,7 +34,7 @@ from vidswap.read.faces import FaceReader
 from vidswap.read.identity import load_identity
 from vidswap.settings import ReadSettings
 from vidswap.threads import prefetch
-from vidswap.types import Array, Clip, Consent, Shot, TrackPart
+from vidswap.types import Array, Clip, Consent, Shot, Track, TrackPart
 
 STRIPS, STRIP_SIDE = 6, 176  # moments of a person kept to be looked at, and the side of each picture
 LOOKS = 5  # frames in which it is seen whether somebody's face changed

@@ -2,17 +2,21 @@
 
 Meshes are kept to the last bit, as differences from frame to frame, their bytes sorted by weight: 3.5 kB a frame
 instead of 5.7 (float16 would be off by up to a quarter of a pixel, and a render with a plan would differ from one
-without). All that reads raises ValueError over bytes that are not theirs.
+without). All that reads raises Damaged over bytes that are not theirs.
 """
 
 from __future__ import annotations
 
 import struct
 import zipfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from math import prod
 
 import numpy as np
 
+from vidswap.records import Damaged
 from vidswap.types import MESH_POINTS, Array
 
 HEAD = 128  # bytes before an array's own, which say its dtype and shape (numpy's format, version 1.0)
@@ -20,6 +24,15 @@ FURTHEST = 1e6  # pixels from the picture's corner; no mesh lies there
 _DATE = (1980, 1, 1, 0, 0, 0)  # equal plans are equal files
 
 Parts = dict[str, tuple[type, tuple[int, ...]]]  # name of an array -> its dtype and shape
+
+
+@contextmanager
+def unzipping() -> Iterator[None]:
+    """All that zipfile raises over bytes that are no archive becomes Damaged; nothing but it is called inside."""
+    try:
+        yield
+    except (zipfile.BadZipFile, zlib.error, struct.error, EOFError, ValueError, RuntimeError, OverflowError) as error:
+        raise Damaged(str(error)) from error
 
 
 def encode_mesh(mesh: Array) -> Array:
@@ -48,32 +61,34 @@ def put_array(archive: zipfile.ZipFile, name: str, array: Array) -> None:
 def array_in(archive: zipfile.ZipFile, name: str, parts: Parts) -> Array:
     """An array of the archive, of that very dtype and shape."""
     dtype, shape = parts[name]
-    content = archive.read(member_of(archive, name))
+    with unzipping():
+        content = archive.read(member_of(archive, name))
     if content[:HEAD] != _head(dtype, shape):
-        raise ValueError("a part has another shape")
+        raise Damaged("a part has another shape")
     return np.frombuffer(content, dtype, offset=HEAD).reshape(shape)
 
 
 def member_of(archive: zipfile.ZipFile, name: str) -> zipfile.ZipInfo:
-    """What the archive says of an array. Raises ValueError."""
+    """What the archive says of an array. Raises Damaged."""
     try:
         info = archive.getinfo(f"{name}.npy")
     except KeyError as error:
-        raise ValueError("parts are missing") from error
+        raise Damaged("parts are missing") from error
     if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-        raise ValueError("a part is packed in another way")
+        raise Damaged("a part is packed in another way")
     return info
 
 
 def refuse_unless_whole(archive: zipfile.ZipFile, parts: Parts) -> None:
     """Refuse an archive that has not all the parts, or other ones, or whose bytes are not those that were written."""
     if sorted(archive.namelist()) != sorted(f"{name}.npy" for name in ("header", *parts)):
-        raise ValueError("parts are missing")
+        raise Damaged("parts are missing")
     for name, (dtype, shape) in parts.items():
         if member_of(archive, name).file_size != HEAD + np.dtype(dtype).itemsize * prod(shape):
-            raise ValueError("a part has another size")
-    if archive.testzip() is not None:
-        raise ValueError("a checksum differs")
+            raise Damaged("a part has another size")
+    with unzipping():
+        if archive.testzip() is not None:
+            raise Damaged("a checksum differs")
 
 
 def _head(dtype: type, shape: tuple[int, ...]) -> bytes:
@@ -87,5 +102,5 @@ def plausible(mesh: Array, to_frame: Array) -> Array:
         near = all(float(np.abs(each).max()) < FURTHEST for each in (mesh, to_frame))  # False for NaN
         wide = near and float((mesh.max(1) - mesh.min(1))[:, :2].min()) > 0
     if not wide or float(np.abs(np.linalg.det(to_frame[:, :, :2])).min()) == 0:
-        raise ValueError("meshes that no face has")
+        raise Damaged("meshes that no face has")
     return mesh

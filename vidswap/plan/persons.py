@@ -34,26 +34,31 @@ class TrackSummary:
     views: Sequence[Array] = field(default=())
 
 
-def embeddings_of(sketches: Sequence[TrackSummary]) -> Array:
+def embedding_of(summary: TrackSummary, width: int = 1) -> Array:
+    """(E,) float32: its embedding; `width` zeros where it has none."""
+    return np.zeros(width, np.float32) if summary.embedding is None else summary.embedding
+
+
+def embeddings_of(summaries: Sequence[TrackSummary]) -> Array:
     """(N, E) float32: the embeddings; zeros for those that have none."""
-    width = next((len(each.embedding) for each in sketches if each.embedding is not None), 1)
-    rows = [np.zeros(width, np.float32) if each.embedding is None else each.embedding for each in sketches]
+    width = next((len(each.embedding) for each in summaries if each.embedding is not None), 1)
+    rows = [embedding_of(each, width) for each in summaries]
     return np.stack(rows) if rows else np.empty((0, 0), np.float32)
 
 
-def persons_of(sketches: Sequence[TrackSummary], doubles: Collection[tuple[int, int]] = ()) -> list[int]:
+def persons_of(summaries: Sequence[TrackSummary], doubles: Collection[tuple[int, int]] = ()) -> list[int]:
     """A person's number for each track; 0 is the person with most time on screen times size.
 
     Groups are joined, the most alike first, while the mean likeness of their tracks is at least SAME (UPGMA; Sokal and
     Michener 1958); never two that are on screen together, but for one that
     takes over from the other, and `doubles`, pairs (i, j) of one person shown twice."""
-    if len(sketches) < 2:
-        return [0] * len(sketches)
-    distances = _distances(sketches)
+    if len(summaries) < 2:
+        return [0] * len(summaries)
+    distances = _distances(summaries)
     for i, j in doubles:
-        distances[_place(min(i, j), max(i, j), len(sketches))] = 0
+        distances[_place(min(i, j), max(i, j), len(summaries))] = 0
     groups = fcluster(linkage(distances, "average"), 1 - SAME, "distance")
-    screen = np.bincount(groups, [each.screen for each in sketches])
+    screen = np.bincount(groups, [each.screen for each in summaries])
     first = {group: place for place, group in reversed(list(enumerate(groups)))}
     order = sorted(first, key=lambda group: (-screen[group], first[group]))
     numbers = {group: number for number, group in enumerate(order)}
@@ -71,10 +76,10 @@ def _place(i: int, j: int, count: int) -> int:
     return i * count - i * (i + 1) // 2 + j - i - 1
 
 
-def _distances(sketches: Sequence[TrackSummary]) -> Array:
+def _distances(summaries: Sequence[TrackSummary]) -> Array:
     """(N (N - 1) / 2,) float64, scipy's condensed matrix: 1 - likeness, TOGETHER for what is on screen at once."""
-    count, views = len(sketches), _views(sketches)
-    starts, stops = (np.array([getattr(each, end) for each in sketches]) for end in ("start", "stop"))
+    count, views = len(summaries), _views(summaries)
+    starts, stops = (np.array([getattr(each, end) for each in summaries]) for end in ("start", "stop"))
     found = np.empty(count * (count - 1) // 2)
     for low in range(0, count, BLOCK):
         rows = slice(low, low + BLOCK)
@@ -98,9 +103,9 @@ def _together(starts: Array, stops: Array, others: Array, ends: Array) -> Array:
     return np.asarray((shared > 0) & ~(follows & short & (starts != others) & (stops != ends)))
 
 
-def _views(sketches: Sequence[TrackSummary]) -> Array:
+def _views(summaries: Sequence[TrackSummary]) -> Array:
     """(V, N, E) float32: the views of each, the first again where there are fewer; zeros where nothing is known."""
-    means = embeddings_of(sketches)
-    known = [list(each.views) or [mean] for each, mean in zip(sketches, means)]
+    means = embeddings_of(summaries)
+    known = [list(each.views) or [mean] for each, mean in zip(summaries, means)]
     most = max(map(len, known))
     return np.array([[views[min(place, len(views) - 1)] for views in known] for place in range(most)], np.float32)

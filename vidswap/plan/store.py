@@ -3,15 +3,16 @@
 Cuts, faces and tracks depend on the clip's bytes, the span, the face models and the code that reads them, and on
 nothing else a person can choose; so swap and cast share what is found, and a plan file holds it for other machines.
 
-A key is the digest of all that. Whatever changes asks for another key, so nothing here can be stale; only what was
-used longest ago goes, so that the folder does not grow beyond a limit. Entries get their name when they are whole and
-on the disk, so any number of processes may share the folder: the worst that can happen is that two make the same entry,
-and the later one's equal bytes replace the earlier's.
+A key is the digest of all that but the span, which is in the file's name beside it. Whatever changes asks for another
+key, so nothing here can be stale; only what was used longest ago goes, so that the folder does not grow beyond a limit.
+Entries get their name when they are whole and on the disk, so any number of processes may share the folder: the worst
+that can happen is that two make the same entry, and the later one's equal bytes replace the earlier's.
 """
 
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
@@ -30,7 +31,7 @@ from vidswap.plan.file import Facts, Plan, drafted, open_plan
 from vidswap.plan.persons import TrackSummary, embeddings_of, persons_of
 from vidswap.progress import Progress
 from vidswap.settings import ReadSettings
-from vidswap.types import Clip, Parted, Shot
+from vidswap.types import Clip, Shot, Track
 
 LIMIT = 2_000_000_000  # bytes: some six hours of footage with one face
 ABANDONED = 86_400  # seconds after which a part that nobody finished is removed
@@ -43,7 +44,7 @@ PACKAGES = ("av", "numpy", "onnxruntime", "opencv-python", "opencv-python-headle
 
 # A shot, or several that dissolve into one another; its tracks, each with what tells whose it is; pairs (i, j) of those
 # that show one person twice. The number of a track is its place among all.
-Found = tuple[Sequence[Shot], Sequence[tuple[Parted, TrackSummary]], Sequence[tuple[int, int]]]
+Found = tuple[Sequence[Shot], Sequence[tuple[Track, TrackSummary]], Sequence[tuple[int, int]]]
 Analysis = Generator[Found, None, None]  # shot by shot: its tracks can be read until the next one is asked for
 Analyse = Callable[[Clip, Shot, Progress], Analysis]
 
@@ -60,52 +61,50 @@ def find_plan(
             plan = stack.enter_context(open_plan(settings.plan))
             span = plan.span if settings.start is settings.end is None else span
         with progress.stage("digest"):
-            facts = facts_of(clip, span, settings.face_pack)
+            facts = facts_of(clip, settings.face_pack)
         if settings.plan:
-            plan.refuse_unless(facts)
+            plan.refuse_unless(facts, span)
             yield plan.within(span)
             return
         cache = Cache(settings.cache) if settings.cache else None
 
         def make(path: Path) -> None:
             with closing(_readable(analyse(clip, span, progress), clip)) as found:
-                draw_up(path, clip.path.name, facts, found)
+                draw_up(path, clip.path.name, facts, span, found)
 
-        yield _kept(cache, facts, stack) or _made(make, facts, cache, stack)
-
-
-def facts_of(clip: Clip, span: Shot, face_pack: str) -> Facts:
-    """All that the plan of a span depends on. Raises InputError, ModelError."""
-    return {
-        "source": digest_of(*(clip.files or [clip.path])), "size": [clip.width, clip.height, len(clip)],
-        "span": [span.start, span.stop], "models": models_of(face_pack), "settings": {"every": DETECT_EVERY},
-        "versions": {"vidswap": __version__, "code": code_of(*CODE)[:12], **packages(*PACKAGES)},
-    }  # fmt: skip
+        yield _kept(cache, facts, span, stack) or _made(make, facts, span, cache, stack)
 
 
-def draw_up(path: Path, name: str, facts: Facts, analysis: Iterable[Found]) -> None:
+def facts_of(clip: Clip, face_pack: str) -> Facts:
+    """All that a plan of a clip depends on but its span. Raises InputError, ModelError."""
+    versions = {"vidswap": __version__, "code": code_of(*CODE)[:12], **packages(*PACKAGES)}
+    source, size = digest_of(*(clip.files or [clip.path])), (clip.width, clip.height, len(clip))
+    return Facts(source, size, models_of(face_pack), {"every": DETECT_EVERY}, versions)
+
+
+def draw_up(path: Path, name: str, facts: Facts, span: Shot, analysis: Iterable[Found]) -> None:
     """Write the plan of what is found, shot by shot: of its tracks no more than pieces are held. Raises OSError."""
     shots, summaries, doubles = list[Shot](), list[TrackSummary](), list[tuple[int, int]]()
-    with drafted(path) as draft:
+    with drafted(path, name, facts, span) as draft:
         for shots_there, tracks, doubles_there in analysis:
             for track, summary in tracks:
                 draft.add(track)
                 summaries.append(summary)
             shots += shots_there
             doubles += doubles_there
-        draft.finish(name, facts, shots, persons_of(summaries, doubles), embeddings_of(summaries))
+        draft.finish(span, shots, persons_of(summaries, doubles), embeddings_of(summaries))
 
 
-def _kept(cache: Cache | None, facts: Facts, stack: ExitStack) -> Plan | None:
-    """The plan that the cache has, if it has one and that is whole."""
-    path = cache.find(key_of(facts)) if cache else None
-    if cache is None or path is None:
-        return None
-    try:
-        return stack.enter_context(open_plan(path))
-    except InputError:
-        cache.discard(key_of(facts))
-        return None
+def _kept(cache: Cache | None, facts: Facts, span: Shot, stack: ExitStack) -> Plan | None:
+    """What of the widest plan in the cache that covers the span lies in it, if one does and is whole: who is who has
+    the same numbers in all parts of a clip, once it was gone through as a whole."""
+    for path in cache.covering(key_of(facts), span) if cache else ():
+        try:
+            return stack.enter_context(open_plan(path)).within(span)
+        except InputError:
+            with suppress(OSError):
+                path.unlink()
+    return None
 
 
 def _readable(analysis: Analysis, clip: Clip) -> Analysis:
@@ -117,7 +116,7 @@ def _readable(analysis: Analysis, clip: Clip) -> Analysis:
         raise InputError(f"{clip.path} cannot be read any further ({error.strerror or error})", hint) from error
 
 
-def _made(make: Callable[[Path], None], facts: Facts, cache: Cache | None, stack: ExitStack) -> Plan:
+def _made(make: Callable[[Path], None], facts: Facts, span: Shot, cache: Cache | None, stack: ExitStack) -> Plan:
     """The plan of what is found now, which `make` writes: it lies in the cache, or, without one or where that takes no
     file, in a folder that does not outlive the run."""
     with keeping():
@@ -125,7 +124,7 @@ def _made(make: Callable[[Path], None], facts: Facts, cache: Cache | None, stack
         make(made)
     if cache:
         with suppress(OSError, InputError):  # full, not ours to write, or emptied meanwhile: nobody is stopped by that
-            plan = stack.enter_context(open_plan(cache.keep(key_of(facts), partial(shutil.copyfile, made))))
+            plan = stack.enter_context(open_plan(cache.keep(key_of(facts), span, partial(shutil.copyfile, made))))
             made.unlink()
             return plan
     return stack.enter_context(open_plan(made))
@@ -151,30 +150,24 @@ class Cache:
     folder: Path
     limit: int = LIMIT
 
-    def find(self, key: str) -> Path | None:
-        """The file of a key, marked as used now; None where there is none."""
-        path = self._place(key)
-        try:
-            os.utime(path)
-        except FileNotFoundError:
-            return None
-        except OSError:  # another's folder: it can be read, its age not be told
-            return path if os.access(path, os.R_OK) else None
-        return path
+    def covering(self, key: str, span: Shot) -> Iterator[Path]:
+        """The files of a key that cover a span, the widest first, each marked as used when it is asked for."""
+        there = [(path, start, stop) for path in self.folder.glob(f"{key}-*{ENDING}") for start, stop in _span_in(path)]
+        wide = [each for each in there if each[1] <= span.start and span.stop <= each[2]]
+        for path, *_ in sorted(wide, key=lambda each: each[1] - each[2]):
+            with suppress(OSError):  # gone by now, or another's folder: it can be read, its age not be told
+                os.utime(path)
+            yield path
 
-    def keep(self, key: str, write: Callable[[Path], object]) -> Path:
-        """Have `write` make the file of a key under another name, and give it its own when it is whole. What was used
-        longest ago makes room. Raises OSError where the folder takes no file, and whatever `write` raises."""
+    def keep(self, key: str, span: Shot, write: Callable[[Path], object]) -> Path:
+        """Have `write` make the file of a key and a span under another name, and give it its own when it is whole. What
+        was used longest ago makes room. Raises OSError where the folder takes no file, and whatever `write` raises."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        with whole(self._place(key)) as part:
+        place = self.folder / f"{key}-{span.start}-{span.stop}{ENDING}"
+        with whole(place) as part:
             write(part)
-        self._make_room(self._place(key))
-        return self._place(key)
-
-    def discard(self, key: str) -> None:
-        """Forget an entry that turned out to be damaged."""
-        with suppress(OSError):
-            self._place(key).unlink()
+        self._make_room(place)
+        return place
 
     def entries(self) -> list[Entry]:
         """All entries, the one used last first."""
@@ -191,9 +184,6 @@ class Cache:
             raise OutputError(f"{self.folder} cannot be emptied ({error.strerror})", "check its permissions") from error
         return gone
 
-    def _place(self, key: str) -> Path:
-        return self.folder / (key + ENDING)
-
     def _make_room(self, newest: Path) -> None:
         """Remove the entries used longest ago until the rest, `newest` among them, is within the limit. One that is
         being read stays readable: its name goes, its bytes only when it is closed."""
@@ -206,6 +196,12 @@ class Cache:
         for entry in (*old, *abandoned):
             with suppress(OSError):
                 entry.path.unlink()
+
+
+def _span_in(path: Path) -> Iterator[tuple[int, int]]:
+    """The span in the name of an entry; nothing where that has none."""
+    if found := re.fullmatch(r".*-([0-9]{1,12})-([0-9]{1,12})", path.stem):
+        yield int(found[1]), int(found[2])
 
 
 def _files(folder: Path, ending: str) -> list[Entry]:

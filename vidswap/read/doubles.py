@@ -13,23 +13,22 @@ import numpy as np
 
 from vidswap.face import geometry, landmarks
 from vidswap.plan.persons import SAME, TrackSummary, likeness
-from vidswap.read.course import Course
-from vidswap.types import Array
+from vidswap.types import Array, Track
 
 LEAST, MOST = 25, 250  # frames that both are seen in: with fewer nothing is said, no more are compared
 FIXED = 0.012  # sizes of a face, by which one is off where the other's copy lies, in the mean
 AS_ONE, TURNING = 0.7, 0.8  # correlation of the changes of both faces; of both heads' turns, in a mirror
 
 
-def doubles_in(found: Sequence[tuple[Course, TrackSummary]], mean: Array) -> Iterator[tuple[int, int]]:
+def doubles_in(found: Sequence[tuple[Track, TrackSummary]], mean: Array) -> Iterator[tuple[int, int]]:
     """Pairs of ids of the tracks of one shot that show one person twice; `mean` is the mean face (478, 3)."""
-    for (one, sketch), (other, known) in combinations(found, 2):
+    for (one, summary), (other, known) in combinations(found, 2):
         both = range(max(one.start, other.start), min(one.stop, other.stop))
-        if len(both) >= LEAST and likeness(sketch, known) >= SAME and _move_as_one(*_meshes(one, other, both), mean):
+        if len(both) >= LEAST and likeness(summary, known) >= SAME and _move_as_one(*_meshes(one, other, both), mean):
             yield one.id, other.id
 
 
-def _meshes(one: Course, other: Course, both: range) -> tuple[Array, Array]:
+def _meshes(one: Track, other: Track, both: range) -> tuple[Array, Array]:
     """(T, 478, 3) of each, in frames amid `both` in which both are seen."""
     middle = (both.start + both.stop) // 2
     start, stop = max(both.start, middle - MOST // 2), min(both.stop, middle + MOST // 2)

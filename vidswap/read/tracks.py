@@ -10,10 +10,10 @@ from math import inf, log
 import numpy as np
 
 from vidswap.face import geometry
-from vidswap.plan.persons import SAME, VIEWS, TrackSummary
-from vidswap.read.course import Course, course
+from vidswap.plan.persons import SAME, VIEWS, TrackSummary, embedding_of
 from vidswap.read.dissolves import Dissolve
-from vidswap.types import Array, Face, Shot
+from vidswap.read.fill import Filled, fill
+from vidswap.types import Array, Face, Shot, Track
 
 GAP = 20  # frames without the face after which a track ends
 REACH = 0.5  # how far, in sizes of the face, its points may lie from where they are expected
@@ -80,22 +80,23 @@ class _Path:
 
 def tracks_in(
     shot: Shot, faces: Sequence[list[Face]], first: int, number: int, dissolves: Sequence[Dissolve] = ()
-) -> list[tuple[Course, TrackSummary]]:
+) -> list[tuple[Track, TrackSummary]]:
     """The faces of one shot followed through it, with ids from `number` on; `faces[i]` are those of frame `first + i`,
     where one of score 0 says that nothing in its place resembles a face; `dissolves` are those in the shot.
 
     Tracks are ordered by where they start, never leave the shot, and hold each face once. Frames between two sightings
     are filled in (`seen` False), for up to GAP frames. Whose they are is not known before all shots are: until then
-    each is person 0, and has the embedding of its sketch or one zero. `faces` are read again for a track's frames."""
+    each is person 0, and has the embedding of its summary or one zero. `faces` are read again for a track's frames."""
     whole = (part for path in _follow(shot, faces, first, dissolves) for part in _parted(path, dissolves))
     paths = [path for path in whole if _counts(path, shot)]
     paths.sort(key=lambda path: (path.first.index, float(path.first.points[0, 0])))
-    sketches = [_sketch(path, dissolves) for path in paths]
-    tracks = list[Course]()
-    for i, (path, sketch) in enumerate(zip(paths, sketches)):
+    summaries = [_summary(path, dissolves) for path in paths]
+    tracks, beside = list[Track](), list[Filled]()
+    for id_, (path, known) in enumerate(zip(paths, summaries), number):
         sights = np.array([(sight.index, sight.place) for sight in path.sights])
-        tracks.append(course(number + i, sights, lambda index: faces[index - first], sketch, tracks))
-    return list(zip(tracks, sketches))
+        beside.append(fill(id_, sights, lambda index: faces[index - first], known, beside))
+        tracks.append(Track(id_, 0, known.start, known.stop, embedding_of(known), beside[-1], known.screen))
+    return list(zip(tracks, summaries))
 
 
 def _follow(shot: Shot, faces: Sequence[list[Face]], first: int, dissolves: Sequence[Dissolve]) -> Iterator[_Path]:
@@ -260,7 +261,7 @@ def _frontal(sight: _Sight) -> float:
     return max(1 - 2 * abs(place), 0.0)
 
 
-def _sketch(path: _Path, dissolves: Sequence[Dissolve]) -> TrackSummary:
+def _summary(path: _Path, dissolves: Sequence[Dissolve]) -> TrackSummary:
     """A path's embedding is the mean of those of its sights; large, frontal, certain faces weigh most. What a dissolve
     shows is left out, unless there is no more. Its views are the means of parts of it that follow one another."""
     looks = [look for look in path.looks if not any(each.start <= look[0].index < each.stop for each in dissolves)]

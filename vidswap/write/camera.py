@@ -22,8 +22,7 @@ from scipy.interpolate import BSpline
 from scipy.optimize import linprog
 
 from vidswap.face.landmarks import NOSE_TIP
-from vidswap.plan.file import PIECE, Track
-from vidswap.types import Array, Shot, TrackPart
+from vidswap.types import PIECE, Array, Shot, Track, TrackPart
 from vidswap.write.target import Shape
 
 HAIR, BACK = 0.3, 0.35  # of a mesh's height that a head is higher; of its width that there is behind it, in profile

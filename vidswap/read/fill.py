@@ -14,32 +14,26 @@ import numpy as np
 
 from vidswap.face import geometry
 from vidswap.face.boxes import overlap
-from vidswap.plan.persons import TrackSummary
+from vidswap.plan.persons import TrackSummary, embedding_of
 from vidswap.read import smoothing
 from vidswap.types import Array, Face, TrackPart, joined
 
 NEAR = 0.4  # overlap (IoU) from which what was looked at is where a face was filled in
-Reading = Callable[[int], Sequence[Face]]  # a frame's index -> the faces found there
+Faces = Callable[[int], Sequence[Face]]  # a frame's index -> the faces found there
 
 
 @dataclass(frozen=True, eq=False)
-class Course:
-    """A track whose frames [start, stop) are made when asked for. `frames` (n,) are those it was seen in, `piece` gives
-    the PIECE frames from a multiple of that on, `beside` are the tracks of its shot, `read` gives the faces of a
-    frame."""
+class Filled:
+    """A track from frame `start` on, filled in: `frames` (n,) are those it was seen in, `piece` gives the PIECE frames
+    from a multiple of that on, `beside` are the tracks of its shot, `faces` gives the faces of a frame."""
 
-    id: int
     start: int
-    stop: int
     frames: Array
     piece: Callable[[int], TrackPart]
-    beside: Sequence[Course]
-    read: Reading
+    beside: Sequence[Filled]
+    faces: Faces
 
-    def __len__(self) -> int:
-        return self.stop - self.start
-
-    def part(self, start: int, stop: int) -> TrackPart:
+    def __call__(self, start: int, stop: int) -> TrackPart:
         """Its frames [start, stop), with nothing visible where it was filled in behind another face that was seen
         there, or where nothing resembles a face."""
         part = self._alone(start, stop)
@@ -54,7 +48,7 @@ class Course:
                 hull = cv2.convexHull(geometry.apply(to_grid, other._alone(index, index + 1).mesh[0, :468, :2]))
                 cv2.fillConvexPoly(visible[row], np.rint(hull).astype(np.int32), 0)
             box = geometry.bounds(part.mesh[row])
-            if any(face.score == 0 and overlap(box, face.box) > NEAR for face in self.read(index)):
+            if any(face.score == 0 and overlap(box, face.box) > NEAR for face in self.faces(index)):
                 visible[row] = 0
         return replace(part, visible=visible)
 
@@ -68,14 +62,15 @@ class Course:
         return joined([each.part(max(start, each.start), min(stop, each.stop)) for each in pieces])
 
 
-def course(number: int, sights: Array, read: Reading, sketch: TrackSummary, beside: Sequence[Course]) -> Course:
-    """The track `number` of a face that was seen in the frames, and at the places there, of `sights` (n, 2)."""
-    start, count = sketch.start, sketch.stop - sketch.start
+def fill(number: int, sights: Array, faces: Faces, summary: TrackSummary, beside: Sequence[Filled]) -> Filled:
+    """What reads the track `number` of a face that was seen in the frames, and at the places there, of `sights` (n, 2).
+    """
+    start, count = summary.start, summary.stop - summary.start
     frames = sights[:, 0] - start
-    embedding = np.zeros(1, np.float32) if sketch.embedding is None else sketch.embedding
+    embedding = embedding_of(summary)
 
     def face(row: int) -> Face:
-        return read(int(sights[row, 0]))[int(sights[row, 1])]
+        return faces(int(sights[row, 0]))[int(sights[row, 1])]
 
     def seen(low: int, high: int) -> tuple[Array, Array]:
         rows = range(*np.searchsorted(frames, (low, high)))
@@ -95,7 +90,7 @@ def course(number: int, sights: Array, read: Reading, sketch: TrackSummary, besi
         visible, to_frame = (np.stack(each) for each in zip(*maps))
         return TrackPart(number, 0, start + first, mesh, known, embedding, visible, to_frame)
 
-    return Course(number, start, sketch.stop, sights[:, 0], piece, beside, read)
+    return Filled(start, sights[:, 0], piece, beside, faces)
 
 
 def _nearest(frames: Array, place: int, row: int) -> int:

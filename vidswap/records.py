@@ -1,0 +1,42 @@
+"""A record in a file, written by anybody -> the dataclass that it must be: each field of its very kind, none
+missing and none more.
+
+What does not fit is Damaged, and nothing else is: a mistake of our own stays what Python raises for it.
+"""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from typing import Literal, TypeVar
+
+Record = TypeVar("Record")
+
+
+class Damaged(Exception):
+    """Bytes that are not what they must be; one line says in what."""
+
+
+def from_json(kind: type[Record], content: bytes, *, more: Literal["allow", "forbid", "ignore"] = "forbid") -> Record:
+    """The record of a JSON text; `more` says what becomes of fields that it does not have. Raises Damaged."""
+    from pydantic import TypeAdapter, ValidationError  # late: it takes a while, and few commands need it
+
+    try:
+        return TypeAdapter(kind).validate_json(content, strict=True, extra=more)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+        place = ".".join(str(step) for step in first["loc"])
+        raise Damaged(": ".join(filter(None, [_printable(place), first["msg"]]))) from error
+
+
+def from_toml(kind: type[Record], content: bytes) -> Record:
+    """The record of a TOML text. Raises Damaged."""
+    try:
+        found = tomllib.loads(content.decode())
+    except ValueError as error:
+        raise Damaged(str(error)) from error
+    return from_json(kind, json.dumps(found, default=str).encode())
+
+
+def _printable(words: str) -> str:
+    return "".join(letter if letter.isprintable() else "?" for letter in words[:200])
