@@ -21,7 +21,7 @@ class Bars:
 
     def _draw(self, stage: str, done: int, total: int) -> None:
         if self._bar is None:
-            self._bar = tqdm(total=total, desc=stage, unit=" frames")
+            self._bar = tqdm(total=total, desc=stage, unit="")
         elif stage != self._stage:
             self._bar.set_description(stage, refresh=False)
             self._bar.reset(total)

@@ -8,11 +8,12 @@ import numpy as np
 import onnxruntime
 import pytest
 import torch
+from learning import learnt_from
 
 from vidswap.face import geometry, landmarks
 from vidswap.models import registry as weights
 from vidswap.read.features import EYE_POINTS, EYE_WIDE, MOUTH_POINTS, patch_transform, pull
-from vidswap.train import faces, features
+from vidswap.train import faces, features, loop
 
 WIDE = {"eye": 31, "mouth": 40}
 
@@ -46,10 +47,10 @@ def test_patch_moves_with_its_mesh(people: faces.Faces) -> None:
 
 
 def test_samples_label_both_eyes_and_the_mouth_alike(people: faces.Faces) -> None:
-    stream = features.Stream(people, faces.Augmentation(size=64), 0)
+    samples = features.Samples(people, faces.Augmentation(size=64), 0)
     rng = np.random.default_rng(1)
     for _ in range(10):
-        eyes, spots, mouth, lips = stream.one(0, rng)
+        eyes, spots, mouth, lips = samples.one(0, rng)
         assert (eyes.shape, eyes.dtype, mouth.shape) == ((2, 3, 64, 64), torch.uint8, (3, 64, 64))
         assert (spots.shape, lips.shape, lips.dtype) == ((2, 31, 2), (40, 2), torch.float32)
         # In a patch the outer corner of either eye is on the left, and the lips run from left to right.
@@ -92,17 +93,16 @@ def test_dim_mouth_paints_between_the_lips_only() -> None:
 
 def test_learning_lowers_the_error_and_the_export_agrees(people: faces.Faces, tmp_path: Path) -> None:
     torch.manual_seed(0)
-    stream = features.Stream(people, faces.Augmentation(size=64), 0)
+    samples = features.Samples(people, faces.Augmentation(size=64), 0)
     rng = np.random.default_rng(0)
-    batch = tuple(torch.stack(parts) for parts in zip(*(stream.one(0, rng) for _ in range(4))))
+    batch = tuple(torch.stack(parts) for parts in zip(*(samples.one(0, rng) for _ in range(4))))
     nets = features.Nets(torch.full((31, 2), 31.5), torch.full((40, 2), 31.5))
-    schedule = features.Schedule(steps=50, rate=1e-2)
-    errors = [float(error.sum()) for error, _ in features.learn(nets, (batch for _ in range(50)), schedule)]
-    assert errors[-1] < 0.75 * errors[0]
-    folder = features.export(nets, tmp_path)
+    losses, learnt = learnt_from(loop.Lesson(nets, [batch] * 50, features.loss_of, loop.cosine), 1e-2)
+    assert losses[-1] < 0.75 * losses[0]
+    folder = features.export(learnt, tmp_path)
     rgb = torch.rand(2, 3, 64, 64)
     told = onnxruntime.InferenceSession(folder / "eye.onnx").run(None, {"rgb": rgb.numpy()})[0]
-    assert np.abs(told - nets.eval().eye(rgb).detach().numpy()).max() < 1e-2
+    assert np.abs(told - learnt.eval().eye(rgb).detach().numpy()).max() < 1e-2
 
 
 @pytest.mark.parametrize("name", WIDE)

@@ -11,10 +11,11 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from learning import learnt_from
 
 import vidswap
 from vidswap.face import geometry, landmarks
-from vidswap.train import damage, faces, mesh, redraw
+from vidswap.train import damage, faces, loop, mesh, redraw
 
 MODELS = Path(vidswap.__file__).parent / "models" / "embedded"
 FRONT = np.array([1, 4, 5, 6, 168, 9, 151, 33, 133, 159, 145, 362, 263, 386, 374, 61, 291, 0, 17, 105, 334, 50, 280])
@@ -142,14 +143,13 @@ def test_equal_seeds_equal_samples(people: faces.Faces) -> None:
 
 def test_learning_lowers_the_error(people: faces.Faces, tmp_path: Path) -> None:
     torch.manual_seed(0)
-    schedule = mesh.Schedule(steps=12, batch=8, fresh=8, kept=8)
-    stream = mesh.Stream(people, faces.Augmentation(), 0.2, 0)
     rng = np.random.default_rng(0)
-    one = tuple(torch.stack(part) for part in zip(*(stream.one(i % 3, rng) for i in range(8)), strict=True))
+    samples = mesh.Samples(people, faces.Augmentation(), 0.2, 0)
+    one = tuple(torch.stack(part) for part in zip(*(samples.one(i % 3, rng) for i in range(8)), strict=True))
     net = mesh.MeshNet(*mesh.shapes(people, faces.Augmentation(), 16, rng))
-    errors = [error for _, error, _ in mesh.learn(net, iter([one] * 12), schedule)]
-    assert errors[-1] < 0.8 * errors[0]
-    check_promise(mesh.export(net, tmp_path / "mesh.onnx"))
+    losses, learnt = learnt_from(loop.Lesson(net, [one] * 12, mesh.loss_of, loop.cosine), 2e-3)
+    assert losses[-1] < 0.8 * losses[0]
+    check_promise(mesh.export(learnt, tmp_path / "mesh.onnx"))
 
 
 def check_promise(path: Path) -> None:

@@ -75,15 +75,16 @@ def test_equal_seeds_make_equal_pairs(faces, base):
 
 
 def test_noise_levels_span_from_the_start_of_a_swap_to_almost_nothing():
-    sigma = swapper.levels(2000, torch.Generator().manual_seed(0))
+    torch.manual_seed(0)
+    sigma = swapper.levels(2000)
     assert sigma.max() == pytest.approx(swapper.SIGMA_MAX)
     assert sigma.min() >= swapper.SIGMA_MIN / 2
     assert 0.3 < (sigma == sigma.max()).float().mean() < 0.6
 
 
 def test_training_writes_what_the_engine_loads(data, tmp_path):
-    augmentation = swapper.Augmentation(minutes=0.02, batch=2, side=64, threads=1, workers=0)
-    folder = swapper.train(data, tmp_path, augmentation)
+    schedule = swapper.Schedule(minutes=0.02, batch=2, side=64, threads=1, workers=0)
+    folder = swapper.train(data, tmp_path, schedule=schedule)
     index = json.loads((folder / "model_index.json").read_text())
     assert index["unet"] == ["diffusers", "UNet2DModel"]
     from diffusers import DiffusionPipeline

@@ -8,21 +8,19 @@ matrix units run faster than depthwise ones.
 
 from __future__ import annotations
 
-import time
-import warnings
-from collections import deque
-from collections.abc import Callable, Iterator
-from copy import deepcopy
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional as F
-from torch.utils.data import DataLoader, IterableDataset
+from torch.utils.data import Dataset
 
+from vidswap.keys import digest_of
+from vidswap.progress import Report, quiet
+from vidswap.train import loop
+from vidswap.train.export import save_onnx
 from vidswap.train.scenes import Scene, Scenes, mirrored
 from vidswap.types import Array
 
@@ -30,26 +28,18 @@ NAME = "det_plain.onnx"
 STRIDES = (8, 16, 32)
 SIDES = ((16, 32), (64, 128), (256, 512))  # of the two anchors of a cell, pixels
 PER_CELL = 1 + 4 + 10
-Say = Callable[[str], None]
-
-
-def quiet(_line: str) -> None:
-    """A listener that lets progress pass."""
+ECHOES = 8  # batches after which a scene comes again, mirrored
 
 
 @dataclass(frozen=True)
-class Schedule:
-    """How long to learn: `steps` of `batch` scenes of side `size`, or `minutes`, whichever ends first. `prints`: see
-    Scenes. `settled` norms keep their statistics."""
+class Schedule(loop.Schedule):
+    """Scenes have the side `size`. `prints`: see Scenes. `settled` norms keep their statistics."""
 
     steps: int = 2400
-    minutes: float = 60.0
     batch: int = 16
     size: int = 256
-    rate: float = 2e-3
     prints: float = 0.0
     settled: bool = False
-    every: int = 100  # steps between reports, each with an export
 
 
 class Step(nn.Sequential):
@@ -112,7 +102,7 @@ class InsightFormat(nn.Module):
 
     NAMES = tuple(f"{kind}_{stride}" for kind in ("score", "bbox", "kps") for stride in STRIDES)
 
-    def __init__(self, net: Detector) -> None:
+    def __init__(self, net: nn.Module) -> None:
         super().__init__()
         self.net = net
 
@@ -216,26 +206,22 @@ def loss(outs: list[torch.Tensor], wanted: list[torch.Tensor]) -> torch.Tensor:
 # --- training -------------------------------------------------------------------------------------------------------
 
 
-class Batches(IterableDataset[tuple[torch.Tensor, list[torch.Tensor]]]):
-    """Endless batches of scenes: (B, S, S, 3) uint8 and the targets of three levels. Making a scene costs more than
-    learning from it, so each comes twice, mirrored and among others (data echoing, Choi et al. 2019)."""
+class Batches(Dataset[loop.Batch]):
+    """Batches of scenes: (B, S, S, 3) uint8 and the targets of three levels. Making a scene costs more than learning
+    from it, so each comes twice, mirrored and among others (data echoing, Choi et al. 2019)."""
 
-    def __init__(self, data: Path, schedule: Schedule, seed: int) -> None:
-        self.data, self.schedule, self.seed = data, schedule, seed
+    def __init__(self, data: Path, schedule: Schedule) -> None:
+        self._half = schedule.batch // 2
+        self._scenes = Scenes(data, schedule.size, schedule.seed, schedule.prints)
+        self._kept = loop.Kept(self._fresh, ECHOES + 1)
 
-    def __iter__(self) -> Iterator[tuple[torch.Tensor, list[torch.Tensor]]]:
-        torch.set_num_threads(1)
-        worker = torch.utils.data.get_worker_info()
-        number = worker.id if worker else 0
-        scenes = iter(Scenes(self.data, self.schedule.size, self.seed + number, self.schedule.prints))
-        seen = deque((next(scenes) for _ in range(64)), maxlen=64)
-        while True:
-            fresh = [next(scenes) for _ in range(self.schedule.batch // 2)]
-            batch = fresh + [mirrored(seen.popleft()) for _ in fresh]
-            seen.extend(fresh)
-            levels = zip(*(targets(scene) for scene in batch))
-            rgb = torch.from_numpy(np.stack([scene.rgb for scene in batch]))
-            yield rgb, [torch.from_numpy(np.stack(level)) for level in levels]
+    def _fresh(self, number: int) -> list[Scene]:
+        return [self._scenes.at(number * self._half + place) for place in range(self._half)]
+
+    def __getitem__(self, step: int) -> loop.Batch:
+        batch = self._kept(step + ECHOES) + [mirrored(scene) for scene in self._kept(step)]
+        levels = zip(*(targets(scene) for scene in batch))
+        return tuple(torch.from_numpy(np.stack(part)) for part in ([scene.rgb for scene in batch], *levels))
 
 
 def as_input(rgb: torch.Tensor) -> torch.Tensor:
@@ -243,73 +229,36 @@ def as_input(rgb: torch.Tensor) -> torch.Tensor:
     return (rgb.permute(0, 3, 1, 2).float() - 127.5) / 128.0
 
 
-def rate_at(step: int, share: float, schedule: Schedule) -> float:
-    """Warm up, hold, fall to nothing over the last 40 %; `share` of the time or steps is past."""
-    return schedule.rate * min(1.0, (step + 1) / 100, max(0.0, 1 - share) / 0.4)
+def loss_of(net: nn.Module, batch: loop.Batch, _share: float) -> torch.Tensor:
+    """The loss of a batch."""
+    rgb, *levels = batch
+    with torch.autocast(rgb.device.type, torch.bfloat16):
+        outs = net(as_input(rgb))
+    return loss(outs, levels)
 
 
-def train(data: Path, out: Path, seed: int = 0, schedule: Schedule = Schedule(), say: Say = quiet) -> Path:
+def train(
+    data: Path, out: Path, *, schedule: Schedule = Schedule(), say: loop.Say = loop.mute, report: Report = quiet
+) -> Path:
     """Train on `data`/*.jpg with labels.npz (and the pictures without faces in the folder `backgrounds` beside it), and
-    write `out`/det_plain.onnx. Equal seeds give equal scenes. `say` hears a line of progress at each export.
+    write `out`/det_plain.onnx.
 
     A second, shorter part teaches that faces on shirts and posters are nobody's."""
-    torch.manual_seed(seed)
-    target = out / NAME
-    net = learn(Detector(), Batches(data, schedule, seed), target, say)
-    finer = replace(schedule, steps=max(1, schedule.steps // 4), minutes=schedule.minutes / 4, rate=schedule.rate / 4)
-    learn(net, Batches(data, replace(finer, prints=0.35, settled=True), seed + 1), target, say)
-    return target
+    torch.manual_seed(schedule.seed)
+    finer = replace(schedule, steps=max(1, schedule.steps // 4), minutes=schedule.minutes / 4, rate=schedule.rate / 4,
+                    seed=schedule.seed + 1, prints=0.35, settled=True)  # fmt: skip
+    net: nn.Module = Detector()
+    with loop.checkpoints(out, "detector", "detector-finer") as places:
+        for part, place in zip((schedule, finer), places):
+            lesson = loop.Lesson(net.train(not part.settled), Batches(data, part), loss_of, loop.held, 0.995, 10.0,
+                                 source=digest_of(data / "labels.npz"))  # fmt: skip
+            net = loop.learn(lesson, part, place, say, report)
+        return export(net, out / NAME)
 
 
-def learn(net: Detector, source: Batches, target: Path, say: Say) -> Detector:
-    """Train a copy of `net` as the schedule of `source` says; returns the running mean of its weights, exported too."""
-    schedule = source.schedule
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    net = deepcopy(net).train(not schedule.settled).to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    mean = deepcopy(net).eval()
-    optimiser = torch.optim.AdamW(net.parameters(), lr=schedule.rate, weight_decay=0.02)
-    batches: Any = DataLoader(source, batch_size=None, num_workers=1, prefetch_factor=4)
-    began, total = time.monotonic(), 0.0
-    for step, (rgb, levels) in zip(range(schedule.steps), batches):
-        share = max(step / schedule.steps, (time.monotonic() - began) / 60 / schedule.minutes)
-        if share >= 1:
-            break
-        optimiser.param_groups[0]["lr"] = rate_at(step, share, schedule)
-        with torch.autocast(device.type, torch.bfloat16):
-            outs = net(as_input(rgb.to(device)))
-        value = loss(outs, [level.to(device) for level in levels])
-        optimiser.zero_grad()
-        value.backward()  # type: ignore[no-untyped-call]
-        nn.utils.clip_grad_norm_(net.parameters(), 10.0)
-        optimiser.step()
-        follow(mean, net, min(0.995, (step + 1) / (step + 10)))
-        total += value.item()
-        if (step + 1) % schedule.every == 0:
-            export(mean, target)
-            say(f"{step + 1} of {schedule.steps}: loss {total / schedule.every:.3f}, {time.monotonic() - began:.0f} s")
-            total = 0.0
-    export(mean, target)
-    return mean
-
-
-@torch.no_grad()
-def follow(mean: nn.Module, net: nn.Module, keep: float) -> None:
-    """Move the running mean of the weights, which is what ships, towards the net."""
-    for slow, fast in zip(mean.state_dict().values(), net.state_dict().values()):
-        if slow.dtype.is_floating_point:
-            slow.lerp_(fast, 1 - keep)
-        else:
-            slow.copy_(fast)
-
-
-def export(net: Detector, target: Path) -> None:
-    """Write ONNX with free height and width; batch norms are folded into the convolutions."""
-    wrapped = InsightFormat(deepcopy(net).cpu().float().eval())
+def export(net: nn.Module, target: Path) -> Path:
+    """Write ONNX with free height and width."""
     cells = {name: {0: f"cells_{name}"} for name in InsightFormat.NAMES}
-    with warnings.catch_warnings():  # the newer exporter needs a package more and gives the same graph
-        warnings.simplefilter("ignore", DeprecationWarning)
-        torch.onnx.export(
-            wrapped, (torch.zeros(1, 3, 64, 96),), str(target), dynamo=False, opset_version=17,
-            input_names=["input"], output_names=list(InsightFormat.NAMES),
-            dynamic_axes={"input": {2: "height", 3: "width"}, **cells},
-        )  # fmt: skip
+    given = torch.randn(1, 3, 64, 96, generator=torch.Generator().manual_seed(0))
+    return save_onnx(InsightFormat(net), given, ("input", *InsightFormat.NAMES), target,
+                     {"input": {2: "height", 3: "width"}, **cells})  # fmt: skip

@@ -7,7 +7,6 @@ fades smoothly. So the labels of the new picture are exact, and so is the map of
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -123,12 +122,6 @@ def sample(faces: Faces, index: int, augmentation: Augmentation, rng: np.random.
     if opened:
         rgb = damage.mouth(rgb, points[landmarks.INNER_LIPS, :2], rng)
     return finished(Sample(rgb, points, face.astype(np.float32)), faces, augmentation, rng)
-
-
-def rounds(count: int, rng: np.random.Generator) -> Iterator[int]:
-    """Every number below `count`, in another order each round, without end."""
-    while True:
-        yield from rng.permutation(count).tolist()
 
 
 def nothing(faces: Faces, augmentation: Augmentation, rng: np.random.Generator) -> Array:

@@ -8,11 +8,6 @@ gaps between them, which are the expression.
 
 from __future__ import annotations
 
-import itertools
-import math
-import time
-import warnings
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,9 +15,10 @@ import cv2
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.utils.data import IterableDataset
 
 from vidswap.face import geometry, landmarks
+from vidswap.keys import digest_of
+from vidswap.progress import Report, quiet
 from vidswap.read.features import (
     EYE_POINTS,
     EYE_WIDE,
@@ -33,10 +29,11 @@ from vidswap.read.features import (
     patch_transform,
     pull,
 )
-from vidswap.train import damage, redraw
-from vidswap.train.faces import Augmentation, Faces, load_faces, moved, near, rounds
-from vidswap.train.mesh import Residual, batches, wing
-from vidswap.train.mesh import Schedule as MeshPlan
+from vidswap.train import damage, loop, redraw
+from vidswap.train.export import save_onnx
+from vidswap.train.faces import Augmentation, Faces, load_faces, moved, near
+from vidswap.train.mesh import Residual, wing
+from vidswap.train.mesh import Schedule as MeshSchedule
 from vidswap.types import Array
 
 DETAIL = 110.0  # pixels between the eyes of the pictures kept: a patch is at most a little finer
@@ -47,7 +44,7 @@ MOUTH_GAPS = np.array([*((k, 20 - k) for k in range(1, 10)), *((20 + k, 40 - k) 
 
 
 @dataclass(frozen=True)
-class Schedule(MeshPlan):
+class Schedule(MeshSchedule):
     """How long to learn: as for the mesh; a sample is two eyes and a mouth."""
 
     steps: int = 20000
@@ -90,20 +87,19 @@ class Twice(nn.Module):
         return both / 2
 
 
-class Stream(IterableDataset[tuple[Tensor, ...]]):
-    """Endless samples: eyes (2, 3, S, S) uint8, the second mirrored, their points (2, 31, 2); mouth (3, S, S) uint8,
-    its points (40, 2)."""
+class Samples:
+    """What eyes and mouth are learnt from, by number: eyes (2, 3, S, S) uint8, the second mirrored, their points
+    (2, 31, 2); mouth (3, S, S) uint8, its points (40, 2)."""
 
     def __init__(self, faces: Faces, augmentation: Augmentation, seed: int) -> None:
         self.faces, self.augmentation, self.seed = faces, augmentation, seed
         self.spread = pull(faces.mean)
 
-    def __iter__(self) -> Iterator[tuple[Tensor, ...]]:
-        rng = np.random.default_rng(self.seed)
-        for index in rounds(len(self.faces), rng):
-            yield self.one(index, rng)
+    def __call__(self, number: int) -> loop.Batch:
+        index = loop.in_turns(number, len(self.faces), self.seed)
+        return self.one(index, loop.chance(self.seed, loop.SAMPLE, number))
 
-    def one(self, index: int, rng: np.random.Generator) -> tuple[Tensor, ...]:
+    def one(self, index: int, rng: np.random.Generator) -> loop.Batch:
         """Patches of one face with one expression; each is framed, lit and spoilt on its own."""
         mesh, mean = self.faces.meshes[index], self.faces.mean
         other = squinted(parted(mesh, mean, self.spread, rng), mean, rng)
@@ -238,77 +234,46 @@ class Nets(nn.Module):
         return self.eye(eyes), self.mouth(mouths)
 
 
-def loss_of(nets: nn.Module, batch: tuple[Tensor, ...]) -> tuple[Tensor, Tensor]:
-    """The loss of a batch, and (4,) mean errors in patch pixels: eye, its gaps, mouth, its gaps."""
+def loss_of(nets: nn.Module, batch: loop.Batch, _share: float) -> Tensor:
+    """The loss of a batch."""
     eyes, spots, mouths, lips = batch
     pictures = [(part.float() / 255).contiguous(memory_format=torch.channels_last)
                 for part in (eyes.flatten(0, 1), mouths)]  # fmt: skip
-    with torch.autocast("cpu", torch.bfloat16):
+    with torch.autocast(eyes.device.type, torch.bfloat16):
         found = nets(*pictures)
-    loss, errors = torch.zeros(()), []
+    loss = torch.zeros((), device=eyes.device)
     for points, truth, pairs in zip(found, (spots.flatten(0, 1), lips), (EYE_GAPS, MOUTH_GAPS)):
         off = points.float() - truth
         gaps = off[:, pairs[:, 0]] - off[:, pairs[:, 1]]
         loss = loss + wing(off, 5.0, 1.0).mean() + 1.5 * wing(gaps, 5.0, 1.0).mean()
-        errors += [off.detach().norm(dim=-1).mean(), gaps.detach().norm(dim=-1).mean()]
-    return loss, torch.stack(errors)
-
-
-def learn(
-    nets: nn.Module, data: Iterator[tuple[Tensor, ...]], schedule: Schedule
-) -> Iterator[tuple[Tensor, nn.Module]]:
-    """Train `nets` in place: yields the errors (see loss_of) and the running average of the nets after each step."""
-    nets.train().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    average = torch.optim.swa_utils.get_ema_multi_avg_fn(0.997)  # type: ignore[no-untyped-call]
-    steady = torch.optim.swa_utils.AveragedModel(nets, multi_avg_fn=average, use_buffers=True)
-    optimizer = torch.optim.AdamW(nets.parameters(), lr=schedule.rate, weight_decay=0.02, fused=True)
-    begun = time.monotonic()
-    for step, batch in enumerate(data):
-        share = max(step / schedule.steps, (time.monotonic() - begun) / 60 / schedule.minutes)
-        if share >= 1:
-            return
-        for group in optimizer.param_groups:
-            group["lr"] = schedule.rate * min(1.0, (step + 1) / 100) * 0.5 * (1 + math.cos(math.pi * share))
-        loss, errors = loss_of(nets, batch)
-        optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
-        nn.utils.clip_grad_norm_(nets.parameters(), 5.0)
-        optimizer.step()
-        steady.update_parameters(nets)
-        yield errors, steady.module
+    return loss
 
 
 def export(nets: nn.Module, folder: Path) -> Path:
-    """Write `folder`/eye.onnx and mouth.onnx (opset 17, any number of patches at a time)."""
-    folder.mkdir(parents=True, exist_ok=True)
+    """Write `folder`/eye.onnx and mouth.onnx, for any number of patches at a time."""
+    given, free = torch.rand(1, 3, SIZE, SIZE, generator=torch.Generator().manual_seed(0)), {0: "b"}
     for name, net in nets.named_children():
-        plain = (Twice(net) if name == "mouth" else net).eval().to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
-        with warnings.catch_warnings():
-            # As in train.mesh: the newer exporter needs a further package and, for these nets, gains nothing.
-            warnings.simplefilter("ignore", DeprecationWarning)
-            torch.onnx.export(
-                plain, (torch.zeros(1, 3, SIZE, SIZE),), str(folder / f"{name}.onnx"), dynamo=False, opset_version=17,
-                input_names=["rgb"], output_names=["points"], dynamic_axes={"rgb": {0: "b"}, "points": {0: "b"}},
-            )  # fmt: skip
+        whole = Twice(net) if name == "mouth" else net
+        save_onnx(whole, given, ("rgb", "points"), folder / f"{name}.onnx", {"rgb": free, "points": free})
     return folder
 
 
-def prepared(data: Path, scenes: Path | None, schedule: Schedule) -> tuple[Nets, Iterator[tuple[Tensor, ...]]]:
+def prepared(data: Path, scenes: Path | None, schedule: Schedule) -> loop.Lesson:
     """Untrained nets that know the mean shapes, and the batches to train them on."""
     torch.manual_seed(schedule.seed)
-    cv2.setNumThreads(0)  # a pool of threads does not survive the fork into the process that makes the samples
-    stream = Stream(load_faces(data, scenes, DETAIL), Augmentation(size=SIZE, express=0.75), schedule.seed)
+    samples = Samples(load_faces(data, scenes, DETAIL), Augmentation(size=SIZE, express=0.75), schedule.seed)
     rng = np.random.default_rng(schedule.seed)
-    some = [stream.one(int(index), rng) for index in rng.integers(len(stream.faces), size=64)]
+    some = [samples.one(int(index), rng) for index in rng.integers(len(samples.faces), size=64)]
     eye, mouth = (torch.stack([one[k] for one in some]).reshape(-1, *some[0][k].shape[-2:]).mean(0) for k in (1, 3))
-    return Nets(eye, mouth), batches(stream, schedule)
+    batches = loop.Echoed(samples, schedule.batch, schedule.fresh, schedule.kept, schedule.seed)
+    return loop.Lesson(Nets(eye, mouth), batches, loss_of, loop.cosine, source=digest_of(data / "labels.npz"))
 
 
-def train(data: Path, out: Path, scenes: Path | None = None, schedule: Schedule = Schedule()) -> Path:
+def train(
+    data: Path, out: Path, *, scenes: Path | None = None, schedule: Schedule = Schedule(),
+    say: loop.Say = loop.mute, report: Report = quiet,
+) -> Path:  # fmt: skip
     """Train on `data` (see load_faces; `scenes` holds *.jpg without faces); write eye.onnx and mouth.onnx into
-    `out`/features. Equal arguments give equal batches; the clock may end a run before its `steps` are done."""
-    nets, stream = prepared(data, scenes, schedule)
-    steady: nn.Module = nets
-    for _, steady in itertools.islice(learn(nets, stream, schedule), schedule.steps):  # noqa: B007
-        pass
-    return export(steady, out / "features")
+    `out`/features."""
+    with loop.checkpoints(out, "features") as (place,):
+        return export(loop.learn(prepared(data, scenes, schedule), schedule, place, say, report), out / "features")

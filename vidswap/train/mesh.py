@@ -8,12 +8,9 @@ starts at the principal components of the training shapes; the loss is the wing 
 
 from __future__ import annotations
 
-import itertools
 import math
-import time
-import warnings
-from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import cv2
@@ -21,30 +18,30 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.utils.data import DataLoader, IterableDataset
 
 from vidswap.face import landmarks
-from vidswap.train.faces import Augmentation, Faces, load_faces, nothing, rounds, sample
+from vidswap.keys import digest_of
+from vidswap.progress import Report, quiet
+from vidswap.train import loop
+from vidswap.train.export import save_onnx
+from vidswap.train.faces import Augmentation, Faces, load_faces, nothing, sample
 
 SIZE, GRID = 128, 32
+RANK = 160  # shapes that the net begins with
 # Pairs whose distance is an expression: lips, lids, mouth corners, brows over eyes.
 PAIRS = np.array([(13, 14), (82, 87), (312, 317), (78, 308), (61, 291), (0, 17), (159, 145), (160, 144), (158, 153),
                   (386, 374), (387, 373), (385, 380), (105, 159), (334, 386), (66, 158), (296, 385)])  # fmt: skip
 
 
 @dataclass(frozen=True)
-class Schedule:
-    """How long to learn and how: `steps` of `batch` samples (`fresh` of them new, the others drawn from the last
-    `kept`), or `minutes`, whichever ends first; the learning rate falls along a cosine to nothing at that end."""
+class Schedule(loop.Schedule):
+    """Of a batch, `fresh` samples are new, the others drawn from the last `kept`; a share are `negatives`."""
 
     steps: int = 12000
     minutes: float = 50.0
-    batch: int = 32
     fresh: int = 8
     kept: int = 4096
-    rate: float = 2e-3
     negatives: float = 0.12
-    seed: int = 0
 
 
 class Residual(nn.Module):
@@ -104,18 +101,22 @@ class Shipped(nn.Module):
         return points, score.sigmoid(), visible.sigmoid()
 
 
-class Stream(IterableDataset[tuple[Tensor, ...]]):
-    """Endless samples: rgb (3, S, S) uint8, mesh (478, 3), visible (32, 32), face (1,): 0 for a negative."""
+@dataclass(frozen=True, eq=False)
+class Samples:
+    """What the mesh is learnt from, by number: rgb (3, S, S) uint8, mesh (478, 3), visible (32, 32), face (1,): 0 for a
+    negative."""
 
-    def __init__(self, faces: Faces, augmentation: Augmentation, negatives: float, seed: int) -> None:
-        self.faces, self.augmentation, self.negatives, self.seed = faces, augmentation, negatives, seed
+    faces: Faces
+    augmentation: Augmentation
+    negatives: float
+    seed: int
 
-    def __iter__(self) -> Iterator[tuple[Tensor, ...]]:
-        rng = np.random.default_rng(self.seed)
-        for index in rounds(len(self.faces), rng):
-            yield self.one(index, rng)
+    def __call__(self, number: int) -> loop.Batch:
+        index = loop.in_turns(number, len(self.faces), self.seed)
+        return self.one(index, loop.chance(self.seed, loop.SAMPLE, number))
 
-    def one(self, index: int, rng: np.random.Generator) -> tuple[Tensor, ...]:
+    def one(self, index: int, rng: np.random.Generator) -> loop.Batch:
+        """A sample of face `index`, or of none."""
         if rng.random() < self.negatives:
             rgb, mesh = nothing(self.faces, self.augmentation, rng), np.zeros((478, 3), np.float32)
             visible, face = np.zeros((GRID, GRID), np.float32), 0.0
@@ -125,22 +126,6 @@ class Stream(IterableDataset[tuple[Tensor, ...]]):
             visible = cv2.resize(drawn.visible, (GRID, GRID), interpolation=cv2.INTER_AREA)
         picture = torch.from_numpy(np.ascontiguousarray(rgb.transpose(2, 0, 1)))
         return picture, torch.from_numpy(mesh), torch.from_numpy(visible), torch.tensor([face])
-
-
-def batches(stream: IterableDataset[tuple[Tensor, ...]], schedule: Schedule) -> Iterator[tuple[Tensor, ...]]:
-    """Batches drawn from the samples kept, of which `schedule.fresh` a step are new: they are slow to make."""
-    chance = torch.Generator().manual_seed(schedule.seed)
-    kept: list[Tensor] = []
-    fresh = DataLoader(stream, batch_size=schedule.fresh, num_workers=1, prefetch_factor=32)
-    for turn, new in enumerate(fresh):
-        if not kept:
-            kept = [torch.zeros((schedule.kept, *part.shape[1:]), dtype=part.dtype) for part in new]
-        at = torch.arange(turn * schedule.fresh, (turn + 1) * schedule.fresh) % schedule.kept
-        for store, part in zip(kept, new):
-            store[at] = part
-        filled = min((turn + 1) * schedule.fresh, schedule.kept)
-        old = torch.randint(filled, (schedule.batch - schedule.fresh,), generator=chance)
-        yield tuple(store[torch.cat([at, old])] for store in kept)
 
 
 def shapes(faces: Faces, augmentation: Augmentation, rank: int, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
@@ -153,6 +138,7 @@ def shapes(faces: Faces, augmentation: Augmentation, rank: int, rng: np.random.G
     return torch.from_numpy(mean).float(), torch.from_numpy(basis).float().contiguous()
 
 
+@cache
 def importance() -> Tensor:
     """(478, 3): how much each coordinate counts; what carries expression counts more, depth less."""
     weight = np.ones((478, 3), np.float32)
@@ -173,76 +159,41 @@ def wing(off: Tensor, width: float = 5.0, bend: float = 1.5) -> Tensor:
     return torch.where(size < width, width * torch.log1p(size / bend), size - rest)
 
 
-def loss_of(net: nn.Module, batch: tuple[Tensor, ...], weight: Tensor) -> tuple[Tensor, Tensor]:
-    """The loss of a batch, and the mean error of the points in pixels (for the log)."""
+def loss_of(net: nn.Module, batch: loop.Batch, _share: float) -> Tensor:
+    """The loss of a batch."""
     rgb, mesh, visible, face = batch
     picture = (rgb.float() / 255).contiguous(memory_format=torch.channels_last)
-    with torch.autocast("cpu", torch.bfloat16):
+    with torch.autocast(rgb.device.type, torch.bfloat16):
         points, score, seen = net(picture)
     there = face[:, 0] > 0.5
     off = points.float()[there] - mesh[there]
     gaps = off[:, PAIRS[:, 0], :2] - off[:, PAIRS[:, 1], :2]
-    loss = (wing(off) * weight).mean() + 0.5 * wing(gaps).mean()
+    loss = (wing(off) * importance().to(off.device)).mean() + 0.5 * wing(gaps).mean()
     loss = loss + 0.5 * F.binary_cross_entropy_with_logits(score.float(), face)
-    loss = loss + F.binary_cross_entropy_with_logits(seen.float(), visible)
-    return loss, off[..., :2].detach().norm(dim=-1).mean()
-
-
-def learn(
-    net: nn.Module, data: Iterator[tuple[Tensor, ...]], schedule: Schedule
-) -> Iterator[tuple[int, float, nn.Module]]:
-    """Train `net` in place: yields (step, error in pixels, the running average of the net) after each step."""
-    net.train().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    average = torch.optim.swa_utils.get_ema_multi_avg_fn(0.997)  # type: ignore[no-untyped-call]
-    steady = torch.optim.swa_utils.AveragedModel(net, multi_avg_fn=average, use_buffers=True)
-    optimizer = torch.optim.AdamW(net.parameters(), lr=schedule.rate, weight_decay=0.02, fused=True)
-    weight, begun = importance(), time.monotonic()
-    for step, batch in enumerate(data):
-        share = max(step / schedule.steps, (time.monotonic() - begun) / 60 / schedule.minutes)
-        if share >= 1:
-            return
-        rate = schedule.rate * min(1.0, (step + 1) / 100) * 0.5 * (1 + math.cos(math.pi * share))
-        for group in optimizer.param_groups:
-            group["lr"] = rate
-        loss, error = loss_of(net, batch, weight)
-        optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
-        nn.utils.clip_grad_norm_(net.parameters(), 5.0)
-        optimizer.step()
-        steady.update_parameters(net)
-        yield step, float(error), steady.module
+    return loss + F.binary_cross_entropy_with_logits(seen.float(), visible)
 
 
 def export(net: nn.Module, target: Path) -> Path:
-    """Write the net as ONNX (opset 17, one crop at a time)."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    shipped = Shipped(net).eval().to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
-    with warnings.catch_warnings():
-        # The exporter that takes its place needs a further package and, for these plain nets, gains nothing.
-        warnings.simplefilter("ignore", DeprecationWarning)
-        torch.onnx.export(
-            shipped, (torch.zeros(1, 3, SIZE, SIZE),), str(target), dynamo=False, opset_version=17,
-            input_names=["rgb"], output_names=["points", "score", "visible"],
-        )  # fmt: skip
-    return target
+    """Write the net as ONNX, one crop at a time."""
+    given = torch.rand(1, 3, SIZE, SIZE, generator=torch.Generator().manual_seed(0))
+    return save_onnx(Shipped(net), given, ("rgb", "points", "score", "visible"), target, {})
 
 
-def prepared(data: Path, scenes: Path | None, schedule: Schedule) -> tuple[MeshNet, Iterator[tuple[Tensor, ...]]]:
+def prepared(data: Path, scenes: Path | None, schedule: Schedule) -> loop.Lesson:
     """An untrained net that already knows the shapes, and the batches to train it on."""
     torch.manual_seed(schedule.seed)
-    cv2.setNumThreads(0)  # a pool of threads does not survive the fork into the process that makes the samples
     faces, augmentation = load_faces(data, scenes), Augmentation(size=SIZE)
-    mean, basis = shapes(faces, augmentation, 160, np.random.default_rng(schedule.seed))
-    return MeshNet(mean, basis), batches(Stream(faces, augmentation, schedule.negatives, schedule.seed), schedule)
+    mean, basis = shapes(faces, augmentation, RANK, np.random.default_rng(schedule.seed))
+    samples = Samples(faces, augmentation, schedule.negatives, schedule.seed)
+    batches = loop.Echoed(samples, schedule.batch, schedule.fresh, schedule.kept, schedule.seed)
+    return loop.Lesson(MeshNet(mean, basis), batches, loss_of, loop.cosine, source=digest_of(data / "labels.npz"))
 
 
-def train(data: Path, out: Path, scenes: Path | None = None, schedule: Schedule = Schedule()) -> Path:
-    """Train on `data` (see load_faces; `scenes` holds *.jpg without faces) and write `out`/mesh/mesh.onnx.
-
-    Equal arguments give equal batches; a run that ends by `minutes` rather than `steps` ends where the clock says.
-    """
-    net, stream = prepared(data, scenes, schedule)
-    steady: nn.Module = net
-    for _, _, steady in itertools.islice(learn(net, stream, schedule), schedule.steps):  # noqa: B007
-        pass
-    return export(steady, out / "mesh" / "mesh.onnx")
+def train(
+    data: Path, out: Path, *, scenes: Path | None = None, schedule: Schedule = Schedule(),
+    say: loop.Say = loop.mute, report: Report = quiet,
+) -> Path:  # fmt: skip
+    """Train on `data` (see load_faces; `scenes` holds *.jpg without faces) and write `out`/mesh/mesh.onnx."""
+    with loop.checkpoints(out, "mesh") as (place,):
+        net = loop.learn(prepared(data, scenes, schedule), schedule, place, say, report)
+        return export(net, out / "mesh" / "mesh.onnx")

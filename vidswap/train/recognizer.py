@@ -9,32 +9,35 @@ CPU with bf16 units is fast at.
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Iterator, Sequence
-from copy import deepcopy
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from time import monotonic
+from typing import Any
 
 import cv2
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from torch.optim.swa_utils import AveragedModel
-from torch.utils.data import DataLoader, IterableDataset
+from torch.utils.data import Dataset
 
-from vidswap.train import damage, faces, people
+from vidswap.keys import digest_of
+from vidswap.progress import Report, quiet
+from vidswap.train import damage, faces, loop, people
+from vidswap.train.export import save_onnx
 from vidswap.types import Array
 
 SIZE = people.SIDE
 WIDTH = 256
 
 
+OLD, TIMES = 16, 3  # a view costs more than its degradation: so often each is used, within so many batches
+
+
 @dataclass(frozen=True)
-class Schedule:
-    """How long and how hard to train: `children` new people made by mixing two, `batch` views of batch / 2 people;
-    a machine that cannot do all `steps` in `minutes` does fewer, with the whole schedule."""
+class Schedule(loop.Schedule):
+    """`children` new people are made by mixing two; a batch are views of `batch` / 2 people; `scale` and `margin` are
+    the loss's."""
 
     steps: int = 6000
     minutes: float = 100.0
@@ -43,7 +46,6 @@ class Schedule:
     rate: float = 1.5e-3
     scale: float = 24.0
     margin: float = 0.25
-    seed: int = 0
 
 
 def _conv(inside: int, out: int, side: int = 3, stride: int = 1) -> nn.Sequential:
@@ -106,30 +108,29 @@ def degrade(rgb: Array, mesh: Array, scenes: tuple[Array, ...], rng: np.random.G
     return np.ascontiguousarray(rgb[:, ::-1] if rng.random() < 0.5 else rgb)
 
 
-class Views(IterableDataset[tuple[Array, Array]]):
-    """Endless batches: (B, 112, 112, 3) uint8 and who is in them (B,) int64; the second half repeats the people of the
-    first, otherwise posed, lit and degraded."""
+class Views(Dataset[tuple[Array, Array]]):
+    """Batches: (B, 112, 112, 3) uint8 and who is in them (B,) int64; the second half repeats the people of the first,
+    otherwise posed, lit and degraded."""
 
     def __init__(self, cast: Sequence[people.Person], known: people.Anatomy, batch: int, seed: int) -> None:
         self.cast, self.known, self.half, self.seed = cast, known, batch // 2, seed
         self.mesh = people.aligned(known.mean)
         self.scenes = tuple(one.photo for one in cast[:64])
+        self._kept = loop.Kept(self.fresh, OLD)
 
-    def __iter__(self) -> Iterator[tuple[Array, Array]]:
-        cv2.setNumThreads(1)
-        rng = np.random.default_rng(self.seed)
-        drawn: list[int] = []
-        shelf: list[tuple[Array, list[Array]]] = []
-        while True:
-            if len(drawn) < self.half:
-                drawn = [int(k) for k in rng.permutation(len(self.cast))]
-            who = [drawn.pop() for _ in range(self.half)] * 2
-            shelf.append((np.array(who), [self.one(k, rng) for k in who]))
-            yield self.degraded(shelf[-1], rng)
-            # A view costs more than its degradation: each is used about three times, some batches apart.
-            for old in rng.choice(len(shelf), 2, replace=False) if len(shelf) > 8 else ():
-                yield self.degraded(shelf[old], rng)
-            shelf = shelf[-16:]
+    def __getitem__(self, step: int) -> tuple[Array, Array]:
+        number, again = divmod(step, TIMES)
+        rng = loop.chance(self.seed, loop.ECHO, step)
+        if again:
+            number = int(rng.integers(max(0, number - OLD + 1), number + 1))
+        return self.degraded(self._kept(number), rng)
+
+    def fresh(self, number: int) -> tuple[Array, list[Array]]:
+        """Who is in the batch of a number, and their views."""
+        rng = loop.chance(self.seed, loop.SAMPLE, number)
+        turn, place = divmod(number, len(self.cast) // self.half)
+        who = loop.shuffled(turn, len(self.cast), self.seed)[place * self.half :][: self.half] * 2
+        return np.array(who), [self.one(k, rng) for k in who]
 
     def one(self, k: int, rng: np.random.Generator) -> Array:
         around = self.cast[int(rng.integers(len(self.cast)))]
@@ -156,64 +157,47 @@ def as_input(rgb: Tensor) -> Tensor:
     return rgb.permute(0, 3, 1, 2).to(torch.float32).sub(127.5).div(127.5)
 
 
-def learn(
-    net: Recognizer, batches: Iterator[tuple[Tensor, Tensor]], classes: int, schedule: Schedule
-) -> Iterator[tuple[float, nn.Module]]:
-    """Train `net` in place: yields (loss, the running average of the net) after every step."""
-    device = next(net.parameters()).device
-    net.train()
-    centres = nn.Parameter(functional.normalize(torch.randn(classes, WIDTH, device=device)))
-    steady = AveragedModel(net, avg_fn=_drift, use_buffers=True)
-    optimizer = torch.optim.AdamW(net.parameters(), lr=schedule.rate, weight_decay=0.02)
-    optimizer.add_param_group({"params": [centres], "weight_decay": 0.0})
-    rates, start, done, step = [schedule.rate, 4 * schedule.rate], monotonic(), 0.0, 0
-    while done < 1:
-        for group, rate in zip(optimizer.param_groups, rates, strict=True):
-            group["lr"] = rate * _pace(done)
-        rgb, who = (part.to(device) for part in next(batches))
-        with torch.autocast(device.type, torch.bfloat16):
-            unit = functional.normalize(net(as_input(rgb)).float())
-        cosine = unit @ functional.normalize(centres).T
-        loss = margin_loss(cosine, who, schedule.scale, schedule.margin * min(1.0, 2 * done)) + pair_loss(unit, 16.0)
-        optimizer.zero_grad()
-        torch.autograd.backward(loss)
-        nn.utils.clip_grad_norm_(net.parameters(), 5.0)
-        optimizer.step()
-        steady.update_parameters(net)
-        step += 1
-        done = max(step / schedule.steps, (monotonic() - start) / (60 * schedule.minutes))
-        yield float(loss.detach()), steady.module
+class Classes(nn.Module):
+    """A recogniser with what it is trained by: the `centres` (C, 256) of all people."""
+
+    def __init__(self, net: nn.Module, count: int) -> None:
+        super().__init__()
+        self.net = net
+        self.centres = nn.Parameter(functional.normalize(torch.randn(count, WIDTH)))
 
 
-def _drift(average: Tensor, now: Tensor, _: Tensor | int) -> Tensor:
-    return average + 0.007 * (now - average)
+def lesson_of(net: nn.Module, batches: Dataset[loop.Batch], count: int, schedule: Schedule) -> loop.Lesson:
+    """How `net` learns to tell `count` people apart."""
+
+    def loss(classes: nn.Module, batch: loop.Batch, share: float) -> Tensor:
+        rgb, who = batch
+        with torch.autocast(rgb.device.type, torch.bfloat16):
+            unit = functional.normalize(classes.net(as_input(rgb)).float())  # type: ignore[operator]
+        cosine = unit @ functional.normalize(classes.centres).T  # type: ignore[arg-type]
+        return margin_loss(cosine, who, schedule.scale, schedule.margin * min(1.0, 2 * share)) + pair_loss(unit, 16.0)
+
+    return loop.Lesson(Classes(net.train(), count), batches, loss, pace, 0.993, quick="centres")
 
 
-def _pace(done: float) -> float:
-    """Share of the full learning rate: a short ramp, then a cosine down to nothing."""
-    return min(1.0, 20 * done + 0.02) * (0.5 + 0.5 * float(np.cos(np.pi * done)))
+def pace(_step: int, share: float) -> float:
+    """Share of the full rate: a short ramp, then a cosine down to nothing."""
+    return min(1.0, 20 * share + 0.02) * (0.5 + 0.5 * float(np.cos(np.pi * share)))
 
 
 def export(net: nn.Module, target: Path) -> Path:
     """Write the net as insightface's ArcFaceONNX reads it: one input (None, 3, 112, 112), one output (None, 256)."""
+    given = torch.rand(2, 3, SIZE, SIZE, generator=torch.Generator().manual_seed(0)) * 2 - 1
     free = {"input": {0: "batch"}, "embedding": {0: "batch"}}
-    with warnings.catch_warnings():  # the newer exporter needs a package that vidswap does without
-        warnings.simplefilter("ignore", DeprecationWarning)
-        torch.onnx.export(
-            deepcopy(net).cpu().eval(), (torch.zeros(1, 3, SIZE, SIZE),), str(target), dynamo=False,
-            input_names=["input"], output_names=["embedding"], dynamic_axes=free, opset_version=17,
-        )  # fmt: skip
-    return target
+    return save_onnx(net, given, ("input", "embedding"), target, free)
 
 
-def train(data: Path, out: Path, schedule: Schedule | None = None) -> Path:
-    """Make the people of `data`, learn to tell them apart, write `out`/rec_faces.onnx; uses a GPU if there is one."""
-    schedule = schedule or Schedule()
+def train(
+    data: Path, out: Path, *, schedule: Schedule = Schedule(), say: loop.Say = loop.mute, report: Report = quiet
+) -> Path:
+    """Make the people of `data`, learn to tell them apart, write `out`/rec_faces.onnx."""
     torch.manual_seed(schedule.seed)
     cast, known = gather(data, out / "face.npz", schedule)
-    views = DataLoader(
-        Views(cast, known, schedule.batch, schedule.seed), batch_size=None, num_workers=1, prefetch_factor=4
-    )
-    net = Recognizer().to("cuda" if torch.cuda.is_available() else "cpu")
-    *_, (_, steady) = learn(net, iter(views), len(cast), schedule)
-    return export(steady, out / "rec_faces.onnx")
+    views: Any = Views(cast, known, schedule.batch, schedule.seed)
+    lesson = replace(lesson_of(Recognizer(), views, len(cast), schedule), source=digest_of(data / "labels.npz"))
+    with loop.checkpoints(out, "recognizer") as (place,):
+        return export(loop.learn(lesson, schedule, place, say, report).get_submodule("net"), out / "rec_faces.onnx")

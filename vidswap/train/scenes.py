@@ -16,6 +16,7 @@ import numpy as np
 from scipy.interpolate import LinearNDInterpolator
 
 from vidswap.face import geometry, landmarks
+from vidswap.train.loop import SAMPLE, chance
 from vidswap.train.props import (
     Random,
     blob,
@@ -126,12 +127,16 @@ class Scenes:
     def __init__(self, data: Path, size: int, seed: int, prints: float = 0.0) -> None:
         self.tiles, self.size, self.prints = Tiles(data), size, prints
         self.backgrounds = read_backgrounds(data.parent / "backgrounds")
-        self.rng = np.random.default_rng(seed)
-        cv2.setNumThreads(1)
+        self.seed, self.rng = seed, np.random.default_rng(seed)
 
     def __iter__(self) -> Iterator[Scene]:
         while True:
             yield self.scene()
+
+    def at(self, number: int) -> Scene:
+        """The scene of a number, whatever was made before."""
+        self.rng = chance(self.seed, SAMPLE, number)
+        return self.scene()
 
     def scene(self) -> Scene:
         """One picture with 0 to 5 faces, the largest first."""

@@ -8,10 +8,6 @@ mend what a warp leaves behind - light, edges, smears, softness, grain - while t
 
 from __future__ import annotations
 
-import copy
-import json
-import time
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -20,16 +16,18 @@ import cv2
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, IterableDataset, get_worker_info
+from torch.utils.data import Dataset
 
 from vidswap.face import geometry
 from vidswap.face import raster as surface
 from vidswap.face import relight as match
 from vidswap.face.expression import Blend, likeness
 from vidswap.face.sampling import interpolate
+from vidswap.keys import digest_of
+from vidswap.progress import Report, quiet
 from vidswap.swap.engines import embedded, warp
-from vidswap.train import damage
-from vidswap.train.detector import Say, quiet
+from vidswap.train import damage, loop
+from vidswap.train.export import save_pipeline
 from vidswap.train.faces import Faces, load_faces, rotated
 from vidswap.types import Array
 
@@ -42,19 +40,17 @@ EYES_APART = 110.0  # pixels of the outer eye corners to which larger pictures a
 
 
 @dataclass(frozen=True)
-class Augmentation:
-    """Minutes of training, samples a step, side of the random cut-outs they are, learning rate, decay of the averaged
-    weights; processes that make samples; whether to go on from the weights that are there already."""
+class Schedule(loop.Schedule):
+    """A sample is a random cut-out of `side` pixels; torch has `threads`; `finer`: from the weights on that are there
+    already."""
 
+    steps: int = 1_000_000
     minutes: float = 75.0
     batch: int = 12
-    side: int = 160
     rate: float = 5e-4
-    decay: float = 0.998
-    seed: int = 0
+    side: int = 160
     threads: int = 1
-    workers: int = 1
-    resume: bool = False
+    finer: bool = False
 
 
 def selfie(picture: Array, rng: np.random.Generator) -> Array:
@@ -152,22 +148,18 @@ def pair(faces: Faces, index: int, base: warp.Warp, rng: np.random.Generator) ->
     return Pair(given, wanted, 0.05 + near)
 
 
-class Pairs(IterableDataset[tuple[Array, Array, Array]]):
-    """Endless random cut-outs of random pairs."""
+class Pairs(Dataset[tuple[Array, ...]]):
+    """Batches of random cut-outs of random pairs: what is given, the residual, its weight."""
 
-    def __init__(self, faces: Faces, base: warp.Warp, augmentation: Augmentation) -> None:
-        self.faces, self.base, self.augmentation = faces, base, augmentation
+    def __init__(self, faces: Faces, base: warp.Warp, schedule: Schedule) -> None:
+        self.faces, self.base, self.schedule = faces, base, schedule
 
-    def __iter__(self) -> Iterator[tuple[Array, Array, Array]]:
-        cv2.setNumThreads(1)
-        torch.set_num_threads(1)
-        worker = get_worker_info()
-        rng = np.random.default_rng([self.augmentation.seed, worker.id if worker else 0])
-        side = self.augmentation.side
-        while True:
+    def __getitem__(self, step: int) -> tuple[Array, ...]:
+        rng, cuts = loop.chance(self.schedule.seed, loop.SAMPLE, step), list[tuple[Array, ...]]()
+        while len(cuts) < self.schedule.batch:
             made = pair(self.faces, int(rng.integers(len(self.faces))), self.base, rng)
-            for _ in range(CUTS):
-                yield cut_out(made, side, rng)
+            cuts += [cut_out(made, self.schedule.side, rng) for _ in range(CUTS)]
+        return tuple(np.stack(parts) for parts in zip(*cuts[: self.schedule.batch], strict=True))
 
 
 def cut_out(made: Pair, side: int, rng: np.random.Generator) -> tuple[Array, Array, Array]:
@@ -207,22 +199,22 @@ def begun(folder: Path) -> Any:
     return net.train().to(memory_format=torch.channels_last)
 
 
-def levels(count: int, generator: torch.Generator) -> Tensor:
+def levels(count: int) -> Tensor:
     """(count,) noise levels: a third at the level where swapping starts, the rest log-normal below."""
-    sigma = torch.exp(torch.randn(count, generator=generator) * 1.0 + float(np.log(0.1)))
-    start = torch.rand(count, generator=generator) < 0.35
+    sigma = torch.exp(torch.randn(count) * 1.0 + float(np.log(0.1)))
+    start = torch.rand(count) < 0.35
     return torch.where(start, torch.tensor(SIGMA_MAX), sigma.clamp(SIGMA_MIN / 2, SIGMA_MAX))
 
 
-def loss(net: Any, batch: list[Tensor], generator: torch.Generator) -> Tensor:
+def loss_of(net: Any, batch: loop.Batch, _share: float) -> Tensor:
     """Weighted distance of the denoised residual to the true one and of their gradients, in units that make every
     noise level count alike (EDM's weighting); absolute, not squared, so that edges stay sharp."""
     given, wanted, weight = batch
-    sigma = levels(len(given), generator)
+    sigma = levels(len(given)).to(given.device)
     s = sigma.view(-1, 1, 1, 1)
-    noisy = wanted + s * torch.randn(wanted.shape, generator=generator)
+    noisy = wanted + s * torch.randn(wanted.shape).to(given.device)
     told = embedded.Conditions(given[:, :3], given[:, 3:6], given[:, 6:7], given[:, 7:10])
-    with torch.autocast("cpu", torch.bfloat16):
+    with torch.autocast(given.device.type, torch.bfloat16):
         found = embedded.residual(net, noisy, sigma, told)
     unit = torch.sqrt(s**2 + embedded.SPREAD**2) / (s * embedded.SPREAD)
     error = (found - wanted) * unit
@@ -230,61 +222,30 @@ def loss(net: Any, batch: list[Tensor], generator: torch.Generator) -> Tensor:
     return (error.abs() * weight).mean() + 0.5 * (slope[0].mean() + slope[1].mean())
 
 
-def train(data: Path, out: Path, augmentation: Augmentation = Augmentation(), say: Say = quiet) -> Path:
-    """Train on `data` for `augmentation.minutes`; writes `out`/swapper, every three minutes anew, and returns it.
-    `say` is told how it goes."""
-    torch.manual_seed(augmentation.seed)
-    torch.set_num_threads(augmentation.threads)
-    cv2.setNumThreads(1)  # before the first use: a thread pool does not survive the fork of the loader's processes
+def course(step: int, share: float) -> float:
+    """Share of the full rate: to a fiftieth at the end."""
+    return loop.cosine(step, share, 0.02)
+
+
+def train(
+    data: Path, out: Path, *, schedule: Schedule = Schedule(), say: loop.Say = loop.mute, report: Report = quiet
+) -> Path:
+    """Train on `data`, most often for so many minutes; writes `out`/swapper and returns it."""
+    torch.manual_seed(schedule.seed)
+    torch.set_num_threads(schedule.threads)
     faces = load_faces(data, detail=EYES_APART)
     topology = np.load(data / "topology.npz")
     base = warp.Warp(surface.surface(faces.mean, topology["tri"]), likeness(faces.mean, Blend()))
-    net, mean = begun(out / "swapper") if augmentation.resume else network(), network()
-    mean.load_state_dict(net.state_dict())
-    optimiser = torch.optim.AdamW(net.parameters(), lr=augmentation.rate, weight_decay=1e-3)
-    loader = DataLoader(Pairs(faces, base, augmentation), augmentation.batch, num_workers=augmentation.workers)
-    generator = torch.Generator().manual_seed(augmentation.seed)
-    started, saved, total = time.monotonic(), 0.0, 0.0
-    for step, batch in enumerate(loader):
-        spent = (time.monotonic() - started) / 60
-        share = min(spent / augmentation.minutes, 1.0)
-        for group in optimiser.param_groups:
-            group["lr"] = (
-                augmentation.rate * min(1.0, (step + 1) / 100) * (0.02 + 0.98 * (1 + np.cos(np.pi * share)) / 2)
-            )
-        value = loss(net, batch, generator)
-        optimiser.zero_grad()
-        value.backward()  # type: ignore[no-untyped-call]
-        torch.nn.utils.clip_grad_norm_(net.parameters(), 1.0)
-        optimiser.step()
-        average(mean, net, min(augmentation.decay, (step + 1) / (step + 10)))
-        total += (float(value.detach()) - total) * max(0.02, 1 / (step + 1))
-        if spent - saved > 3 or share >= 1:
-            saved = spent
-            say(f"step {step + 1}, {(step + 1) * augmentation.batch} pairs, {spent:.1f} min, loss {total:.4f}")
-            save(mean, out / "swapper")
-        if share >= 1:
-            break
-    return out / "swapper"
+    pairs: Any = Pairs(faces, base, schedule)
+    lesson = loop.Lesson(begun(out / "swapper") if schedule.finer else network(), pairs, loss_of, course, 0.998, 1.0,
+                         1e-3, source=digest_of(data / "labels.npz"))  # fmt: skip
+    with loop.checkpoints(out, "swapper") as (place,):
+        return save(loop.learn(lesson, schedule, place, say, report), out / "swapper")
 
 
-def average(mean: Any, net: Any, decay: float) -> None:
-    """Move the averaged weights towards the trained ones."""
-    with torch.no_grad():
-        for a, b in zip(mean.parameters(), net.parameters(), strict=True):
-            a.lerp_(b, 1 - decay)
-
-
-def save(net: Any, folder: Path) -> None:
+def save(net: Any, folder: Path) -> Path:
     """Write weights (16 bit), noise levels and index in diffusers' format."""
     from diffusers import EDMEulerScheduler
 
-    half = copy.deepcopy(net)
-    for weights in half.parameters():
-        weights.data = weights.data.half()
-    half.save_pretrained(folder / "unet", safe_serialization=True)
-    levels = EDMEulerScheduler(sigma_min=SIGMA_MIN, sigma_max=SIGMA_MAX, sigma_data=embedded.SPREAD)
-    levels.save_pretrained(folder / "scheduler")
-    index = {"_class_name": "DDPMPipeline", "_diffusers_version": "0.42.1", "unet": ["diffusers", "UNet2DModel"],
-             "scheduler": ["diffusers", "EDMEulerScheduler"]}  # fmt: skip
-    (folder / "model_index.json").write_text(json.dumps(index, indent=2) + "\n")
+    noise = EDMEulerScheduler(sigma_min=SIGMA_MIN, sigma_max=SIGMA_MAX, sigma_data=embedded.SPREAD)
+    return save_pipeline(net, noise, folder)
