@@ -287,18 +287,19 @@ def test_training_is_handed_what_its_trainer_takes(capsys, tmp_path, monkeypatch
 
     handed: list[dict[str, object]] = []
 
-    def train(data: Path, out: Path, *, seed: int = 0, schedule: detector.Schedule) -> Path:
-        handed.append({"data": data, "seed": seed, "schedule": schedule})
+    def train(data: Path, out: Path, *, schedule: detector.Schedule) -> Path:
+        handed.append({"data": data, "schedule": schedule})
         return out
 
     monkeypatch.setattr(detector, "train", train)
     words = ["train", "detector", "--data", str(tmp_path), "--out", str(tmp_path / "out"), "--seed", "7", "--set"]
     assert cli.main([*words, "steps=3"]) == errors.UsageError.code, "no labels there"
     (tmp_path / "labels.npz").touch()
-    assert cli.main([*words, "steps=3", "rate=0.5"]) == 0
-    assert handed[0]["seed"] == 7
-    assert (handed[0]["schedule"].steps, handed[0]["schedule"].rate) == (3, 0.5)
-    for wrong in ("rate=1e400", "rate=nan", "steps=1e3", "steps=" + "9" * 5000, "steps"):
+    assert cli.main([*words, "steps=3", "rate=0.5", "settled=0"]) == 0
+    told = handed[0]["schedule"]
+    assert (told.seed, told.steps, told.rate, told.settled) == (7, 3, 0.5, False)
+    for wrong in ("steps=0", "workers=-1", "settled=no", "rate=1e400", "rate=nan", "steps=1e3", "steps=" + "9" * 5000,
+                  "steps"):  # fmt: skip
         assert cli.main([*words, wrong]) == errors.UsageError.code
         assert len(capsys.readouterr().err) < 1000
     assert cli.main([*words[:-1], "--seed", "-1"]) == errors.UsageError.code

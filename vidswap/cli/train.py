@@ -9,7 +9,7 @@ from importlib import import_module
 from inspect import signature
 from math import isfinite
 
-from vidswap.cli.console import say
+from vidswap.cli.console import bars, say
 from vidswap.cli.words import Parser, place
 from vidswap.errors import UsageError, quoted
 from vidswap.libraries import loading
@@ -40,12 +40,12 @@ def run(options: argparse.Namespace) -> None:
     with loading():
         trainer = import_module(f"vidswap.train.{options.model}")
     accepted = signature(trainer.train).parameters
-    offered: dict[str, object] = {"scenes": options.scenes, "seed": options.seed, "say": say}
-    for name in {"schedule", "augmentation"} & accepted.keys():  # how long and how hard: each trainer's own dataclass
-        kind = getattr(trainer, name.capitalize())
-        known = {"seed": options.seed} if "seed" in vars(kind()) else {}
-        offered[name] = replace(kind(), **known, **_changes(kind(), options.set))
-    made = trainer.train(options.data, options.out, **{name: offered[name] for name in accepted if name in offered})
+    offered: dict[str, object] = {"scenes": options.scenes, "say": say}
+    if "schedule" in accepted:  # how long and how hard: each trainer's own dataclass
+        usual = trainer.Schedule(seed=options.seed)
+        offered["schedule"] = replace(usual, **_changes(usual, options.set))
+    with bars() as offered["report"]:
+        made = trainer.train(options.data, options.out, **{name: offered[name] for name in accepted if name in offered})
     if options.out.resolve() == (weights.ROOT / "embedded").resolve():
         weights.record_checksums({"face" if options.model == "shape" else options.model})
     say(f"{made}: trained")
@@ -57,7 +57,8 @@ def _changes(schedule: object, words: Sequence[str]) -> dict[str, object]:
     for word in words:
         key, _, value = word.partition("=")
         try:
-            changes[key] = kept = type(vars(schedule)[key])(value)
+            kind = type(vars(schedule)[key])
+            changes[key] = kept = bool(int(value)) if kind is bool else kind(value)
             if isinstance(kept, float) and not isfinite(kept):
                 raise ValueError
         except (KeyError, ValueError) as error:

@@ -21,7 +21,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
-from vidswap.errors import OutputError
+from vidswap.errors import OutputError, UsageError
 from vidswap.files import as_output_error, whole
 from vidswap.keys import code_of, key_of, packages
 from vidswap.progress import Report, quiet
@@ -50,6 +50,11 @@ class Schedule:
     seed: int = 0
     every: float = 3.0
     workers: int = 1
+
+    def __post_init__(self) -> None:
+        for name, least in (("steps", 1), ("minutes", 0), ("batch", 1), ("rate", 0), ("every", 0), ("workers", 0)):
+            if getattr(self, name) < least:
+                raise UsageError(f"{name} is {getattr(self, name)}", f"allowed: {least} and more")
 
 
 @dataclass(frozen=True, eq=False)
