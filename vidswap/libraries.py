@@ -6,7 +6,6 @@ import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib.metadata import PackageNotFoundError, version
 from traceback import walk_tb
 from types import MappingProxyType
 
@@ -57,6 +56,8 @@ def explained(error: ImportError | OSError) -> InstallError:
 
 def headless() -> str:
     """The command that gives an OpenCV without a desktop's libraries, of the version that is there."""
+    from importlib.metadata import PackageNotFoundError, version  # takes its time, and --help need not wait for it
+
     for name in ("opencv-python-headless", "opencv-python"):
         try:
             return f"{_pip()} install --force-reinstall --no-deps opencv-python-headless=={version(name)}"

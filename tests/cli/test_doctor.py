@@ -5,6 +5,7 @@ import json
 import shutil
 import subprocess
 import sys
+from importlib import metadata
 from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 
@@ -48,9 +49,9 @@ def test_what_is_declared_and_not_there_is_told(monkeypatch):
             raise PackageNotFoundError(name)
         return "0.1" if name == "numpy" else real(name)
 
-    real = doctor.version
-    monkeypatch.setattr(doctor, "requires", lambda _name: ["scipy>=1.13", "numpy>=2", "av", 'ruff; extra == "test"'])
-    monkeypatch.setattr(doctor, "version", version)
+    real = metadata.version
+    monkeypatch.setattr(metadata, "requires", lambda _name: ["scipy>=1.13", "numpy>=2", "av", 'ruff; extra == "test"'])
+    monkeypatch.setattr(metadata, "version", version)
     missing = doctor.examined(None)["missing"]
     assert missing == "scipy is not installed: pip install 'scipy>=1.13'; numpy is 0.1: pip install 'numpy>=2'"
 

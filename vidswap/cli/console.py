@@ -13,10 +13,12 @@ import sys
 import unicodedata
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
 
 import vidswap
-from vidswap.progress import Report, quiet
+
+if TYPE_CHECKING:
+    from vidswap.progress import Report
 
 _OBEYED = ("Cc", "Cs", "Zl", "Zp")  # kinds of characters: controls, halves of one, ends of lines and paragraphs
 _TURNING = "\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"  # show words in another order
@@ -65,6 +67,8 @@ def tell(words: str) -> None:
 def bars() -> Iterator[Report]:
     """A report that draws one bar, for the stage that is at work; nothing where nobody looks."""
     if not sys.stderr.isatty():
+        from vidswap.progress import quiet
+
         yield quiet
         return
     with vidswap.Bars() as report:

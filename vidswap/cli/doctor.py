@@ -10,12 +10,9 @@ import shutil
 import sys
 from collections.abc import Callable, Iterator
 from importlib import import_module
-from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
-
-import psutil
 
 from vidswap import __version__
 from vidswap.cli.console import say, say_json
@@ -23,7 +20,6 @@ from vidswap.cli.words import Parser, cache_folder, json_word
 from vidswap.errors import VidswapError
 from vidswap.libraries import explained, headless
 from vidswap.models import registry as weights
-from vidswap.processor import processor
 
 ABOUT = "what is here and what is missing: paste it into a report"
 GB = 1e9
@@ -74,7 +70,15 @@ def _python() -> str:
     return f"{platform.python_version()} {platform.python_implementation()}, {kind}: {sys.prefix}"
 
 
+def _processor() -> str:
+    from vidswap.processor import processor
+
+    return str(processor())
+
+
 def _memory() -> str:
+    import psutil
+
     memory = psutil.virtual_memory()
     return f"{memory.available / GB:.1f} GB free of {memory.total / GB:.1f}"
 
@@ -145,11 +149,13 @@ def _disk(cache: Path | None) -> str:
 
 def _missing() -> str:
     """What is declared and not there, or of another version; and an OpenCV that will not load."""
+    from importlib import metadata
+
     from packaging.requirements import Requirement
 
     try:
-        wanted = [Requirement(words) for words in requires("vidswap") or ()]
-    except PackageNotFoundError:
+        wanted = [Requirement(words) for words in metadata.requires("vidswap") or ()]
+    except metadata.PackageNotFoundError:
         return "vidswap is not installed, it runs from its source: pip install ."
     amiss = [fault for need in wanted if need.marker is None or need.marker.evaluate({"extra": ""})
              for fault in _fault(need)]  # fmt: skip
@@ -157,9 +163,11 @@ def _missing() -> str:
 
 
 def _fault(need: Any) -> Iterator[str]:
+    from importlib import metadata
+
     try:
-        there = version(need.name)
-    except PackageNotFoundError:
+        there = metadata.version(need.name)
+    except metadata.PackageNotFoundError:
         yield f"{need.name} is not installed: pip install '{need.name}{need.specifier}'"
         return
     if not need.specifier.contains(there, prereleases=True):
@@ -174,7 +182,7 @@ def _desktop() -> Iterator[str]:
 
 
 QUESTIONS: MappingProxyType[str, Callable[[], str]] = MappingProxyType({
-    "vidswap": _vidswap, "Python": _python, "system": platform.platform, "processor": lambda: str(processor()),
+    "vidswap": _vidswap, "Python": _python, "system": platform.platform, "processor": _processor,
     "memory": _memory, "torch": _torch, "GPU": _gpu, "onnxruntime": _onnxruntime, "PyAV": _pyav, "OpenCV": _opencv,
     "models": _models,
 })  # fmt: skip

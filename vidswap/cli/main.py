@@ -23,7 +23,6 @@ from vidswap.cli import bench, cache, cast, completion, doctor, evaluate, models
 from vidswap.cli.console import Unheard, arrived, hang_up, set_up, tell
 from vidswap.cli.words import Parser, in_flags
 from vidswap.errors import OutputError, VidswapError
-from vidswap.processor import cores
 
 # A command is a module: ABOUT it, the `words` that it takes, and how to `run` it.
 COMMANDS = MappingProxyType({
@@ -85,6 +84,8 @@ def _environment(command: str) -> dict[str, str]:
     unless it is one that there is. The size of the pools is the user's to choose."""
     if command == "train":  # it has the machine to itself; in a swap others work beside torch
         return {**OURS, "TORCHINDUCTOR_CACHE_DIR": tempfile.gettempdir()}
+    from vidswap.processor import cores
+
     size = os.environ.get("OMP_NUM_THREADS", str(max(1, cores() // 2)))
     return {**OURS, "TORCHINDUCTOR_CACHE_DIR": tempfile.gettempdir(), "OMP_NUM_THREADS": size}
 
