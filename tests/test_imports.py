@@ -61,6 +61,7 @@ FENCES = {
     "filelock": {"swap.network", "write.work"},
     "tqdm": {"bars"},
     "pydantic": {"records"},
+    "hashlib": {"keys"},
     "argparse": {"cli"},
     "shtab": {"cli"},
     "packaging": {"cli.doctor"},

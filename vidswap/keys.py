@@ -22,12 +22,31 @@ from vidswap.errors import InputError
 PACKAGE = Path(__file__).parent
 
 
+class Digest:
+    """The digest of bytes that come one after another; `str` says it."""
+
+    def __init__(self) -> None:
+        self._sha256 = hashlib.sha256()
+
+    def add(self, content: bytes) -> None:
+        """More bytes."""
+        self._sha256.update(content)
+
+    def __str__(self) -> str:
+        return self._sha256.hexdigest()
+
+
+def digest_of_bytes(content: bytes) -> str:
+    """The digest of bytes."""
+    return hashlib.sha256(content).hexdigest()
+
+
 def key_of(value: object) -> str:
     """The digest of a value made of dataclasses, arrays, mappings, sequences, and of what `repr` tells apart."""
-    found = hashlib.sha256()
+    found = Digest()
     for word in _words(value):
-        found.update(len(word).to_bytes(8, "little") + word)
-    return found.hexdigest()
+        found.add(len(word).to_bytes(8, "little") + word)
+    return str(found)
 
 
 def digest_of(*files: Path) -> str:

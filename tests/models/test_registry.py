@@ -7,6 +7,7 @@ import pytest
 
 from vidswap.errors import ModelError, UsageError
 from vidswap.models import registry as weights
+from vidswap.records import from_toml
 
 ROW = """[toy]
 path = "{path}"
@@ -79,4 +80,46 @@ def test_unknown_unsealed_and_untrained_models_are_refused(root):
 def test_registry_that_cannot_be_read_is_refused(root, text):
     (root / "registry.toml").write_text(text) if text else shutil.rmtree(root)
     with pytest.raises(ModelError, match="list of models"):
+        weights.registry(root)
+
+
+@pytest.mark.parametrize(("old", "new"), [
+    ("sha256", "sha255"), ("bytes = 3", 'bytes = "3"'), ("commercial = true", "commercial = 1"),
+    ("purpose", "purposes"), ("[toy]", "[toy"), ("toy.files]", "toy.file]"),
+    ('"toy/one.bin" = {', '"toy/one.bin" = 7 #'),
+])  # fmt: skip
+def test_a_list_that_is_damaged_is_told(root, old, new):
+    listed = root / "registry.toml"
+    listed.write_text(listed.read_text().replace(old, new, 1))
+    with pytest.raises(ModelError, match="the list of models cannot be read") as caught:
+        weights.registry(root)
+    assert "reinstall" in caught.value.hint
+    assert "\n" not in str(caught.value)
+
+
+def test_the_list_is_read_once_until_it_changes(root, monkeypatch):
+    reads: list[int] = []
+
+    def counted(kind, content):
+        reads.append(len(content))
+        return from_toml(kind, content)
+
+    monkeypatch.setattr(weights, "from_toml", counted)
+    weights.record_checksums({"toy"}, root)
+    for _ in range(3):
+        assert weights.registry(root)["toy"].bytes == 6
+    assert len(reads) == 2, "before it was written, and after"
+    (root / "toy" / "two.bin").write_bytes(b"other")
+    weights.record_checksums({"toy"}, root)
+    assert weights.registry(root)["toy"].bytes == 8
+    assert len(reads) == 3
+
+
+def test_our_own_mistakes_are_not_a_damaged_list(root, monkeypatch):
+    def mistaken(*_):
+        raise TypeError("our own")
+
+    monkeypatch.setattr(weights, "_model", mistaken)
+    (root / "registry.toml").touch()
+    with pytest.raises(TypeError, match="our own"):
         weights.registry(root)

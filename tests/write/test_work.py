@@ -57,7 +57,7 @@ def test_finished_segments_are_found_again_and_half_written_ones_removed(tmp_pat
     assert len(list(tmp_path.iterdir())) == 5
 
 
-@pytest.mark.parametrize("content", [b"", b"[]", b"{}", b'{"start": 0, "index": []}', b"\xff"])
+@pytest.mark.parametrize("content", [b"", b"[]", b"{}", b'{"segment": {}, "index": []}', b"\xff"])
 def test_a_segment_whose_sidecar_is_damaged_does_not_count(tmp_path, content):
     grown(WorkFolder(tmp_path, "key", 0, LENGTH), [b"one"])
     (tmp_path / "00000000.json").write_bytes(content)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ import numpy as np
 
 from vidswap.errors import InputError
 from vidswap.facts import Stretch
+from vidswap.keys import digest_of_bytes
 from vidswap.media.clocks import on_one_clock
 from vidswap.media.images import is_pictures
 from vidswap.media.late import timed
@@ -72,7 +72,7 @@ def sounds(path: Path, stretches: Sequence[Stretch] = ()) -> list[Sound]:
                 continue
             content = _payload(packet)
             if content and packet.pts is not None:
-                digest = hashlib.sha256(content).digest()[:_DIGEST]
+                digest = bytes.fromhex(digest_of_bytes(content))[:_DIGEST]
                 found[packet.stream.index].append((packet.pts, digest, packet.duration or 0))
         return [_sound(path, stream, found[stream.index]) for stream in streams]
 

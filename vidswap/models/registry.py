@@ -5,15 +5,17 @@ A file is read only after its sha256 was compared, so a half-copied or exchanged
 
 from __future__ import annotations
 
-import hashlib
 import json
-import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from pathlib import Path
+from types import MappingProxyType
 
 from vidswap.errors import ModelError, UsageError
 from vidswap.files import as_output_error, write_whole
+from vidswap.keys import digest_of_bytes
+from vidswap.records import Damaged, from_toml
 
 ROOT = Path(__file__).parent
 
@@ -44,13 +46,39 @@ class Model:
         return sum(file.bytes for file in self.files)
 
 
-def registry(root: Path = ROOT) -> dict[str, Model]:
-    """All models by name, in the order of the file. Raises ModelError."""
+@dataclass(frozen=True)
+class _Facts:
+    sha256: str
+    bytes: int
+
+
+@dataclass(frozen=True)
+class _Row:
+    """A model as the list has it."""
+
+    path: str
+    purpose: str
+    licence: str
+    source: str
+    commercial: bool
+    files: Mapping[str, _Facts] = field(default_factory=dict)
+
+
+def registry(root: Path = ROOT) -> Mapping[str, Model]:
+    """All models by name, in the order of the file, which is read once as long as it does not change. Raises
+    ModelError."""
+    listed = root / "registry.toml"
     try:
-        rows = tomllib.loads((root / "registry.toml").read_text(encoding="utf-8"))
-    except (OSError, tomllib.TOMLDecodeError) as error:
+        now = listed.stat()
+        return _registry(listed, now.st_ino, now.st_mtime_ns, now.st_size)
+    except (OSError, Damaged) as error:
         raise ModelError(f"the list of models cannot be read: {error}", "reinstall vidswap") from error
-    return {name: _model(name, row) for name, row in rows.items()}
+
+
+@lru_cache(4)
+def _registry(listed: Path, *_changes: int) -> Mapping[str, Model]:
+    rows = from_toml(dict[str, _Row], listed.read_bytes())
+    return MappingProxyType({name: _model(name, row) for name, row in rows.items()})
 
 
 def path_to(name: str, root: Path = ROOT) -> Path:
@@ -80,17 +108,13 @@ def record_checksums(names: set[str], root: Path = ROOT) -> dict[str, Model]:
         raise UsageError(f"no model is called '{unknown.pop()}'", f"the registry has: {', '.join(models)}")
     sealed = {name: _sealed(model, root) if name in names else model for name, model in models.items()}
     with as_output_error(root / "registry.toml"):
-        write_whole(root / "registry.toml", "\n".join(_row(model) for model in sealed.values()).encode())
+        write_whole(root / "registry.toml", "\n".join(_text_of(model) for model in sealed.values()).encode())
     return sealed
 
 
-def _model(name: str, row: Mapping[str, object]) -> Model:
-    listed = row.get("files", {})
-    if not isinstance(listed, dict) or not {"path", "purpose", "licence", "source", "commercial"} <= row.keys():
-        raise ModelError(f"the list of models is damaged at '{name}'", "reinstall vidswap")
-    files = tuple(File(path, fact["sha256"], fact["bytes"]) for path, fact in listed.items())
-    texts = {key: str(row[key]) for key in ("path", "purpose", "licence", "source")}
-    return Model(name=name, commercial=bool(row["commercial"]), files=files, **texts)
+def _model(name: str, row: _Row) -> Model:
+    files = tuple(File(path, facts.sha256, facts.bytes) for path, facts in row.files.items())
+    return Model(name, row.path, row.purpose, row.licence, row.source, row.commercial, files)
 
 
 def _verify(name: str, file: File, root: Path) -> None:
@@ -110,15 +134,15 @@ def _sealed(model: Model, root: Path) -> Model:
         files = tuple(_facts(file, root) for file in found)
     except OSError as error:
         raise ModelError(f"the model '{model.name}' lacks its file {model.path}", "train it first") from error
-    return Model(**{**vars(model), "files": files})
+    return replace(model, files=files)
 
 
 def _facts(path: Path, root: Path) -> File:
     content = path.read_bytes()
-    return File(path.relative_to(root).as_posix(), hashlib.sha256(content).hexdigest(), len(content))
+    return File(path.relative_to(root).as_posix(), digest_of_bytes(content), len(content))
 
 
-def _row(model: Model) -> str:
+def _text_of(model: Model) -> str:
     texts = "".join(f"{key} = {json.dumps(getattr(model, key), ensure_ascii=False)}\n"
                     for key in ("path", "purpose", "licence", "source"))  # fmt: skip
     rows = "".join(f'"{file.path}" = {{ sha256 = "{file.sha256}", bytes = {file.bytes} }}\n' for file in model.files)

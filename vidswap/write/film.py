@@ -21,6 +21,7 @@ import numpy as np
 
 from vidswap.errors import OutputError
 from vidswap.files import as_output_error, publish
+from vidswap.keys import digest_of_bytes
 from vidswap.media import copying
 from vidswap.media.containers import kind_of
 from vidswap.media.encoder import Encoding, Picture, encoded, encoder, encoding_of, timed, track
@@ -28,7 +29,7 @@ from vidswap.media.packets import seconds
 from vidswap.settings import WriteSettings
 from vidswap.types import Clip
 from vidswap.write.target import check_film
-from vidswap.write.work import MADE, WorkFolder, digest, open_work
+from vidswap.write.work import MADE, WorkFolder, open_work
 
 _STEADY = {"fflags": "+bitexact"}  # else Matroska's numbers of tracks are drawn by lot
 _PART = f"{MADE}.part"  # the film, until it is whole
@@ -87,7 +88,7 @@ def join(clip: Clip, work: WorkFolder, out: Path, encoding: Encoding, labels: Ma
     switch that would keep all loses cover pictures), mkv all. Raises OutputError."""
 
     def steps(video: Any, shift: int) -> Iterator[_Step]:
-        own = digest(bytes(video.codec_context.extradata or b""))
+        own = digest_of_bytes(bytes(video.codec_context.extradata or b""))
         if any(segment.head != own for segment in work.segments):
             raise OutputError(f"{out}: the segments of it do not fit together", "start over: `write.resume=False`")
         return _joined(video, clip, work, shift)

@@ -14,22 +14,23 @@ refused ProRes, Matroska rounds to milliseconds, MP4 takes no ProRes and MOV no 
 from __future__ import annotations
 
 import errno
-import hashlib
 import json
 import os
 import shutil
 import zipfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
 from filelock import FileLock, Timeout
 
-from vidswap.errors import OutputError
+from vidswap.errors import InputError, OutputError
 from vidswap.files import as_output_error, is_part, publish, whole, write_whole
+from vidswap.keys import Digest, digest_of, digest_of_bytes
+from vidswap.records import Damaged, from_json
 from vidswap.types import Crops, Swapped
 from vidswap.write.answers import Answers
 
@@ -60,36 +61,40 @@ class Segment:
     painted: int
 
 
+@dataclass(frozen=True)
+class Sidecar:
+    """What is written beside a segment's packets: of each, in `index`, its size in bytes, its time, whether it is a
+    key."""
+
+    segment: Segment
+    index: Sequence[tuple[int, int, bool]]
+
+
 class SegmentWriter:
     """A segment that is being written: the packets so far."""
 
     def __init__(self, file: BinaryIO) -> None:
-        self._file, self._digest = file, hashlib.sha256()
-        self.index: list[tuple[int, int, bool]] = []  # of each packet its size in bytes, its time, whether it is a key
+        self._file, self._digest = file, Digest()
+        self.index: list[tuple[int, int, bool]] = []  # as that of Sidecar
 
     def add(self, packets: Iterable[Packet]) -> None:
         """More packets."""
         for payload, time, key in packets:
             self._file.write(payload)
-            self._digest.update(payload)
+            self._digest.add(payload)
             self.index.append((len(payload), time, key))
 
     def segment(self, span: range, end: int, head: bytes, repeated: int, painted: int) -> Segment:
         """What has been written, as the frames of `span`."""
         self._file.close()  # a file that is open cannot get another name everywhere
         delay = ahead_by([time for _, time, _ in self.index])
-        return Segment(span.start, span.stop, end, delay, digest(head), self._digest.hexdigest(), repeated, painted)
+        return Segment(span.start, span.stop, end, delay, digest_of_bytes(head), str(self._digest), repeated, painted)
 
 
 def ahead_by(times: Sequence[int]) -> int:
     """By how many pictures decoding must run ahead of showing, if they are decoded in the order of these times."""
     rank = {time: place for place, time in enumerate(sorted(times))}
     return max(place - rank[time] for place, time in enumerate(times))
-
-
-def digest(content: bytes) -> str:
-    """sha256, hexadecimal."""
-    return hashlib.sha256(content).hexdigest()
 
 
 class WorkFolder:
@@ -136,7 +141,7 @@ class WorkFolder:
         """Make the segment that has grown count, for good; what was remembered for earlier ones is forgotten."""
         packets = self._packets(segment.start)
         publish(packets.with_suffix(".part"), packets)
-        write_whole(packets.with_suffix(".json"), json.dumps({**asdict(segment), "index": growing.index}).encode())
+        write_whole(packets.with_suffix(".json"), json.dumps(asdict(Sidecar(segment, growing.index))).encode())
         self.segments.append(segment)
         self.answers.forget()
         for memory in self.folder.glob("*-*.npz"):
@@ -146,9 +151,8 @@ class WorkFolder:
     def read(self, segment: Segment) -> Iterator[Packet]:
         """The packets of a finished segment."""
         packets = self._packets(segment.start)
-        index = json.loads(packets.with_suffix(".json").read_bytes())["index"]
         with open(packets, "rb") as file:
-            for size, time, key in index:
+            for size, time, key in _sidecar(packets).index:
                 yield file.read(size), time, key
 
     def remember(self, boundary: int, swapped: Swapped) -> None:
@@ -192,7 +196,7 @@ class WorkFolder:
 def folder_of(out: Path) -> Path:
     """The work folder of `out`."""
     name = os.fsencode(out.name)
-    return out.with_name(f".{out.name if len(name) <= _LONG else digest(name)[:16]}.vidswap")
+    return out.with_name(f".{out.name if len(name) <= _LONG else digest_of_bytes(name)[:16]}.vidswap")
 
 
 @contextmanager
@@ -291,14 +295,12 @@ def _says(path: Path, content: bytes) -> bool:
 def _sound(packets: Path) -> Segment | None:
     """The segment in a file, if its sidecar fits it."""
     try:
-        facts = json.loads(packets.with_suffix(".json").read_bytes())
-        with open(packets, "rb") as file:
-            found = hashlib.file_digest(file, "sha256").hexdigest()
-    except (OSError, ValueError):
+        segment = _sidecar(packets).segment
+        fits = segment.packets == digest_of(packets)
+    except (OSError, InputError, Damaged):
         return None
-    names = [each.name for each in fields(Segment)]
-    if not isinstance(facts, dict) or facts.keys() != {*names, "index"} or facts["packets"] != found:
-        return None
-    if not (isinstance(facts["stop"], int) and isinstance(facts["start"], int) and facts["start"] < facts["stop"]):
-        return None
-    return Segment(**{name: facts[name] for name in names})
+    return segment if fits and int(packets.stem) == segment.start < segment.stop else None
+
+
+def _sidecar(packets: Path) -> Sidecar:
+    return from_json(Sidecar, packets.with_suffix(".json").read_bytes())
