@@ -124,8 +124,8 @@ class Warp:
         around = cv2.copyTo(scene.crop, beyond, around)
         # the actor's mouth in the photo's face too: its own teeth would show between lips that close
         mouth = cv2.resize((drawing.part == 2).astype(np.uint8), around.shape[:2], interpolation=cv2.INTER_NEAREST)
-        own = cv2.copyTo(around, mouth, np.ascontiguousarray(face[..., :3]))
-        return Drawn(drawing, own, face[..., 3], around)
+        own = cv2.copyTo(around, mouth, cv2.cvtColor(face, cv2.COLOR_RGBA2RGB))
+        return Drawn(drawing, own, cv2.extractChannel(face, 3), around)
 
     def tone(self, scenes: Sequence[tuple[Scene, Drawn]]) -> match.Tone:
         """The mean tone that sets the photo into these scenes."""
