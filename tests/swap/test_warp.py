@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from vidswap.face import geometry, landmarks
+from vidswap.progress import quiet
 from vidswap.swap.engines import warp
 from vidswap.types import Crops, Identity
 
@@ -12,7 +13,7 @@ def test_putting_a_person_onto_themselves_hardly_changes_them(engine, window, id
     crops = window(2)
     photo, mesh = crops.rgb[0], crops.mesh[0]
     own = Identity((photo,), (mesh,), identity.embedding, identity.consent)
-    swapped = engine.swap(crops, own, None)
+    swapped = engine.swap(crops, own, None, quiet)
     changed = np.abs(swapped.rgb[0].astype(int) - crops.rgb[0]) * swapped.alpha[0][..., None]
     assert changed.mean() < 1.5
 
@@ -20,7 +21,7 @@ def test_putting_a_person_onto_themselves_hardly_changes_them(engine, window, id
 def test_skin_takes_the_scenes_light(engine, window, identity):
     """The selfie is light, the actor dark: the result is as dark as the actor."""
     crops = window(1)
-    swapped = engine.swap(crops, identity, None)
+    swapped = engine.swap(crops, identity, None, quiet)
     nose = np.round(crops.mesh[0, 5, :2]).astype(int)
     patch = np.s_[nose[1] - 12 : nose[1] + 12, nose[0] - 12 : nose[0] + 12]
     assert np.abs(swapped.rgb[0][patch].mean((0, 1)) - crops.rgb[0][patch].mean((0, 1))).max() < 20
@@ -52,7 +53,7 @@ def test_a_face_of_another_width_has_one_cheek_on_each_side(engine, window, pain
     mesh = geometry.posed(engine.form.mean * [wide, 1.0, 1.0], (120.0, np.eye(3), np.array([200.0, 170.0, 0.0])))
     photo = paint(mesh, 400, tuple(skin.tolist()), (40, 60, 40))
     person = Identity((photo,), (mesh,), identity.embedding, identity.consent)
-    swapped, drawn = engine.swap(crops, person, None), engine.frames(crops, person)[0]
+    swapped, drawn = engine.swap(crops, person, None, quiet), engine.frames(crops, person)[0]
     alpha, line = swapped.alpha[0][..., None], round(float(crops.mesh[0, 1, 1]))
     shown = swapped.rgb[0] * alpha + crops.rgb[0] * (1 - alpha)
 
