@@ -5,10 +5,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from films import Film, Sound, make_film
+from footage import packets_of
 
 from vidswap.errors import OutputError
-from vidswap.media.containers import KINDS, kind_of, named, takes, taking, time_base
-from vidswap.types import Clip
+from vidswap.media import containers
+from vidswap.media.containers import KINDS, Container, kind_of, named, taking, time_base
+from vidswap.read.clip import frames, open_clip
+from vidswap.settings import WriteSettings
+from vidswap.types import Clip, Shot
+from vidswap.write.film import encode
+from vidswap.write.target import plan_target, refusals
 
 
 @pytest.mark.parametrize(("ending", "yes", "no"), [
@@ -20,13 +27,13 @@ from vidswap.types import Clip
     (".avi", "mpeg4 ffv1 mp3 ac3 pcm_s16le", "h264 hevc opus alac subrip mov_text"),
 ])  # fmt: skip
 def test_containers_take_what_players_expect(ending, yes, no):
-    muxer = KINDS[ending].muxer
-    assert [codec for codec in yes.split() if not takes(muxer, codec)] == []
-    assert [codec for codec in no.split() if takes(muxer, codec)] == []
+    kind = KINDS[ending]
+    assert [codec for codec in yes.split() if not kind.takes(codec)] == []
+    assert [codec for codec in no.split() if kind.takes(codec)] == []
 
 
 def test_every_container_takes_the_codec_it_makes_by_itself():
-    assert all(takes(kind.muxer, kind.codec) for kind in KINDS.values())
+    assert all(kind.takes(kind.codec) for kind in KINDS.values())
 
 
 def test_endings_that_take_all():
@@ -67,3 +74,25 @@ def test_avi_refuses_times_without_a_beat():
     with pytest.raises(OutputError, match="even beat") as caught:
         time_base(KINDS[".avi"], np.array([0, 3001, 6007]), Fraction(1, 90000), Fraction(30))
     assert ".mkv" in caught.value.hint
+
+
+def test_a_container_is_one_record(tmp_path, monkeypatch):
+    """One that is added names results, is asked what it takes, offered where others refuse, and written."""
+    flv = Container(".flv", "flv", codecs=("h264",), carries=frozenset(("h264", "aac", "mp3")), turns=False)
+    sound = make_film(tmp_path / "a.flv", Film(sounds=(Sound("aac"),)))
+    other = open_clip(make_film(tmp_path / "b.mkv", Film(sounds=(Sound("ac3"),))))
+    clip, out = open_clip(sound), tmp_path / "out.flv"
+    with pytest.raises(OutputError, match="no known ending"):
+        kind_of(out)
+    monkeypatch.setattr(containers, "KINDS", {**KINDS, ".flv": flv})
+    assert (kind_of(out), named(tmp_path / "c", clip).name) == (flv, "c.flv")
+    assert taking(["h264", "aac"])[-1] == ".flv"
+    assert refusals(other, flv) == ["stream 1 (ac3 sound)"]
+    target = plan_target(clip, Shot(0, len(clip)), out, WriteSettings(preset="ultrafast"))
+    assert target.encoding.encoder == "libx264"
+    with pytest.raises(OutputError, match=r"\.flv takes no vp9"):
+        plan_target(clip, target.span, out, WriteSettings(codec="vp9"))
+    encode(clip, ((frame.index, frame.native) for frame in frames(clip)), out, WriteSettings(preset="ultrafast"), {})
+    made = open_clip(out)
+    assert (len(made), [stream.codec for stream in made.streams]) == (len(clip), ["h264", "aac"])
+    assert [payload for _, payload in packets_of(out)] == [payload for _, payload in packets_of(sound)]

@@ -19,10 +19,6 @@ from vidswap.facts import Stretch
 from vidswap.media.packets import end_of
 from vidswap.types import Array
 
-# Seconds that times of decoding may step back, by the containers whose clock may start again.
-STEPS_BACK = {"mpegts": 0.1, "mpeg": 0.1, "flv": 0.1, "matroska,webm": 0.5}
-UNDECODED = ("matroska,webm",)  # containers without times of decoding: those of showing stand for them
-LEAPING = ("mpegts", "mpeg", "flv")  # containers whose clock may leap forward
 _LEAP, _LEAP_ALONE = 2.0, 10.0  # seconds that a clock leaps at least, where there is sound to leap with it, and not
 _SLOW = 20  # frames that take as long as a leap: then it is slides
 _ODD = 5  # packets in a row with times that are only damage

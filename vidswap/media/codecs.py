@@ -10,7 +10,7 @@ from types import MappingProxyType
 
 from vidswap.errors import OutputError, UsageError
 from vidswap.facts import PixelFormat
-from vidswap.media.containers import Container, takes, taking
+from vidswap.media.containers import Container, taking
 from vidswap.settings import PRESETS, WriteSettings
 
 _OWN = dict(zip(PRESETS, PRESETS))  # of x264 and x265, whose words these are
@@ -105,8 +105,6 @@ CODECS = MappingProxyType({
         Codec("mpeg4", "mpeg4", {"420": (8,)}, 2, 31, lossless=False, odd=True, fields=True, limited=True),
     )
 })  # fmt: skip
-_ARCHIVES = ("matroska", "avi")  # where FFV1, which alone keeps transparency to the bit, is at home
-_BY_ITSELF = ("h264", "hevc", "av1", "vp9")  # what is chosen where nobody did and the container's own falls short
 
 
 def chosen(kind: Container, samples: PixelFormat, settings: WriteSettings) -> tuple[Codec, str]:
@@ -139,8 +137,8 @@ def lost_in(codec: Codec, form: str, samples: PixelFormat, lossless: bool) -> tu
 
 
 def _named(kind: Container, samples: PixelFormat, name: str) -> Codec:
-    if not takes(kind.muxer, name):
-        able = ", ".join(each for each in CODECS if takes(kind.muxer, each))
+    if not kind.takes(name):
+        able = ", ".join(filter(kind.takes, CODECS))
         endings = " or ".join(taking([name]))
         raise OutputError(f"{kind.ending} takes no {name}",
                           f"name the output {endings}, or choose `write.codec` {able}")  # fmt: skip
@@ -157,14 +155,13 @@ def _bits(form: str) -> int:
 
 def _default(kind: Container, samples: PixelFormat, lossless: bool) -> Codec:
     able = [name for name in _able(kind, samples) if CODECS[name].lossless or not lossless]
-    if lossless and samples.clear and kind.muxer in _ARCHIVES:
+    if lossless and samples.clear and kind.archive:
         return CODECS["ffv1"]
-    others = ("ffv1",) if kind.ordered else _BY_ITSELF
-    return CODECS[next((name for name in (kind.codec, *others) if name in able), kind.codec)]
+    return CODECS[next((name for name in kind.codecs if name in able), kind.codec)]
 
 
 def _able(kind: Container, samples: PixelFormat) -> list[str]:
-    return [name for name, codec in CODECS.items() if takes(kind.muxer, name) and codec.format_for(samples.as_yuv)]
+    return [name for name, codec in CODECS.items() if kind.takes(name) and codec.format_for(samples.as_yuv)]
 
 
 def _check(codec: Codec, settings: WriteSettings) -> None:

@@ -22,7 +22,7 @@ from vidswap.errors import OutputError
 from vidswap.facts import Stream, Stretch
 from vidswap.media import subtitles
 from vidswap.media.clocks import on_one_clock
-from vidswap.media.containers import KINDS, Container, takes
+from vidswap.media.containers import Container, demuxer_of, kind_written
 from vidswap.media.late import known, timed
 from vidswap.media.metadata import (
     Trim,
@@ -37,17 +37,13 @@ from vidswap.media.metadata import (
 )
 from vidswap.media.packets import packets, seconds
 from vidswap.media.source import codec_of, film_of, header_bytes, opened, path_of, sample_bytes
-from vidswap.media.streams import is_carried, is_mp4, stream_name
+from vidswap.media.streams import is_carried, stream_name
 from vidswap.types import Clip
 
-# Edit lists count in the movie's unit: at the default 1/1000 s the sound would start up to 1 ms off.
-_MP4 = {"movflags": "faststart", "movie_timescale": "90000"}
 _MICROSECONDS = 1_000_000
 _PREROLL, _PREROLL_TEXT = Fraction(1, 2), Fraction(300)  # seconds read before a cut: sound, cues that are still on
 _INTERLEAVED = Fraction(10)  # seconds that packets of one moment may lie apart in a file
 _COVERS = {"mjpeg": ("cover.jpg", "image/jpeg"), "png": ("cover.png", "image/png"), "bmp": ("cover.bmp", "image/bmp")}
-
-_LIVE = ("mpegts", "mpeg", "flv")  # containers whose clock begins anywhere
 _NEVER = Fraction(1 << 60)
 
 Tracks = dict[int, Any]  # index in the source -> the track of the result
@@ -60,12 +56,8 @@ def opened_for(clip: Clip) -> AbstractContextManager[Any]:
 
 def muxing(clip: Clip, kind: Container) -> dict[str, str]:
     """The options that a container is to be opened with (PyAV's `container_options`) for what comes from a clip."""
-    if not kind.is_mp4:
-        return {"avoid_negative_ts": "disabled"} if kind.ordered else {}
-    flags = _MP4["movflags"]
-    if needs_all_names(clip.tags, kind) and not any(stream.is_cover for stream in clip.streams):
-        flags += "+use_metadata_tags"  # it makes the muxer forget covers
-    return {**_MP4, "movflags": flags}
+    keeps_all = needs_all_names(clip.tags, kind) and not any(stream.is_cover for stream in clip.streams)
+    return {**kind.options, **(kind.keeping_all if keeps_all else {})}
 
 
 def cut_of(clip: Clip, start: int, stop: int) -> Trim:
@@ -74,7 +66,7 @@ def cut_of(clip: Clip, start: int, stop: int) -> Trim:
     end = None if stop >= len(clip) else Fraction(int(clip.pts[stop]) * clip.time_base)
     if start > 0:
         return Trim(Fraction(int(clip.pts[start]) * clip.time_base), end, trimmed=True)
-    if clip.container not in _LIVE:
+    if not demuxer_of(clip.container).live:
         return Trim(Fraction(0), end)
     others = (stream.start for stream in clip.streams if is_carried(stream) and stream.start is not None)
     return Trim(min(Fraction(int(clip.pts[0]) * clip.time_base), *others, _NEVER), end)
@@ -86,16 +78,17 @@ def copied_streams(clip: Clip, source: Any, target: Any) -> Tracks:
 
     Their packets come from `copied_packets`, but those of fonts, and of covers that become attachments: they are
     written with the header. Raises OutputError where the container refuses one: `check` says so before."""
-    tracks = {}
+    tracks, kind = {}, kind_written(target)
+    named = kind.edits and demuxer_of(clip.container).edits
     for stream in filter(is_carried, clip.streams):
         try:
-            track = _added(stream, source, target)
+            track = _added(stream, source, target, kind)
         except ValueError as error:
             raise OutputError(f"{target.format.name} takes no {stream_name(stream)}", "name the output .mkv") from error
         if track is None:
             continue
         track.metadata.update(tags(stream.tags))
-        if is_mp4(target) and is_mp4(source) and "handler_name" in stream.tags:
+        if named and "handler_name" in stream.tags:
             track.metadata["handler_name"] = stream.tags["handler_name"]
         track.disposition = Disposition(stream.disposition)
         tracks[stream.index] = track
@@ -105,7 +98,7 @@ def copied_streams(clip: Clip, source: Any, target: Any) -> Tracks:
 def describe(clip: Clip, target: Any, video: Any, cut: Trim, labels: Mapping[str, str]) -> None:
     """Tell a file that is being made what the clip's says about itself, and our `labels`: tags, chapters, timecode (of
     the first frame of the cut), the disposition of its video track. Before its header."""
-    kind = next(each for each in KINDS.values() if each.muxer == target.format.name)
+    kind = kind_written(target)
     target.metadata.update(labelled(clip.tags, labels, kind))
     if kind.chapters:
         target.set_chapters(chapters(clip.chapters, cut))
@@ -114,7 +107,7 @@ def describe(clip: Clip, target: Any, video: Any, cut: Trim, labels: Mapping[str
         return
     video.disposition = Disposition(film.disposition)
     timecode = timecode_of(film.tags, clip.tags)
-    if timecode is not None and (not kind.is_mp4 or is_countable(video.codec_context.framerate, timecode)):
+    if timecode is not None and (not kind.counts or is_countable(video.codec_context.framerate, timecode)):
         begun = cut.origin - (film.start or 0) if cut.trimmed else Fraction(0)
         (target if kind.ordered else video).metadata["timecode"] = later(timecode, counted(clip.rate, timecode), begun)
 
@@ -143,16 +136,16 @@ def _is_reworded(stream: Stream, track: Any) -> bool:
     return stream.kind == "subtitle" and stream.codec != codec_of(track)
 
 
-def _added(stream: Stream, source: Any, target: Any) -> Any:
+def _added(stream: Stream, source: Any, target: Any, kind: Container) -> Any:
     """A new track of `target` for a stream; None where it is written with the header. Raises ValueError."""
-    muxer, codec, original = target.format.name, stream.codec, source.streams[stream.index]
-    if stream.is_cover and muxer == "matroska":
+    codec, original = stream.codec, source.streams[stream.index]
+    if stream.is_cover and kind.covers == "attachment":
         name, form = _COVERS.get(codec, (f"cover.{codec}", f"image/{codec}"))
         form, name = stream.tags.get("mimetype", form), stream.tags.get("filename", name)
         target.add_attachment(name, form, _picture(path_of(source), stream.index))
         return None
-    words = subtitles.words_of(muxer, codec)
-    if words is None or takes(muxer, codec):
+    words = kind.words_for(codec)
+    if words is None or kind.takes(codec):
         track = target.add_stream_from_template(known(original), opaque=True)
         return None if stream.kind == "attachment" else track
     original.codec_context.open(strict=False)
@@ -204,12 +197,13 @@ def _moved(found: Iterable[Any], tracks: Tracks, cut: Trim) -> Iterator[Any]:
             continue
         if cut.end is not None and seconds(packet) >= cut.end:
             continue
-        if _is_hidden(packet, track.container, cut):
+        kind = kind_written(track.container)
+        if _is_hidden(packet, kind, cut):
             held[index] = packet
             continue
         for each in (held.pop(index, None), packet):
-            if each is not None and (each is packet or _warms(each, track.container, cut)):
-                part = _within(each, cut, is_mp4(track.container))
+            if each is not None and (each is packet or _warms(each, kind, cut)):
+                part = _within(each, cut, kind.edits)
                 yield _monotonic(_readdressed(part, track, cut.origin), reached, index)
 
 
@@ -219,23 +213,23 @@ def _is_nothing(packet: Any) -> bool:
     return end_marker or is_filler or header_bytes(packet) is None
 
 
-def _is_hidden(packet: Any, target: Any, cut: Trim) -> bool:
+def _is_hidden(packet: Any, kind: Container, cut: Trim) -> bool:
     """Whether a packet lies before the cut: the whole of it where a part can be shown or an edit list hides the rest,
     else any of it. Where there are no edit lists, what one of the source hides is hidden as well."""
     start = seconds(packet)
     end = start + (packet.duration or 0) * Fraction(packet.time_base)
-    if is_mp4(target) or packet.stream.type == "subtitle" or sample_bytes(packet.stream):
+    if kind.edits or packet.stream.type == "subtitle" or sample_bytes(packet.stream):
         return cut.trimmed and end <= cut.origin
-    if target.format.name == "avi":  # has no time before 0
+    if kind.ordered:  # has no time before 0
         return start < cut.origin
     return bool((cut.trimmed and start < cut.origin) or packet.is_discard)
 
 
-def _warms(packet: Any, target: Any, cut: Trim) -> bool:
+def _warms(packet: Any, kind: Container, cut: Trim) -> bool:
     """Whether a hidden packet goes along, because the decoder needs it for the first one that is heard."""
     if packet.stream.type != "audio" or sample_bytes(packet.stream):
         return False
-    return is_mp4(target) or not (cut.trimmed or target.format.name == "avi")
+    return kind.edits or not (cut.trimmed or kind.ordered)
 
 
 def _within(packet: Any, cut: Trim, has_edits: bool) -> Any:

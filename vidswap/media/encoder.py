@@ -76,8 +76,8 @@ def encoding_of(clip: Clip, out: Path, settings: WriteSettings) -> Encoding:
         unit=time_base(kind, clip.pts, clip.time_base, clip.rate),
         colour=_colour(clip, codec.limited, is_rgb), aspect=film.aspect if film else None,
         matrix=matrix_in(clip.beside),
-        fields=fields, ordered=kind.ordered, headers=kind.muxer not in ("mpegts", "avi"),
-        tag="hvc1" if kind.is_mp4 and codec.name == "hevc" else None, tags=own_tags(film.tags) if film else {},
+        fields=fields, ordered=kind.ordered, headers=kind.heads,
+        tag=kind.tags_of.get(codec.name), tags=own_tags(film.tags) if film else {},
         library=av.__version__,
         notes=lost_in(codec, form, samples, settings.lossless),
     )  # fmt: skip

@@ -7,12 +7,10 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import BinaryIO
 
-# What films begin with: FLV's version, streams, and that it is nine bytes long; EBML's, with its kind.
-_HEADS = {
-    "flv": rb"FLV\x01[\x01\x04\x05]\0\0\0\x09\0\0\0\0",
-    "matroska,webm": rb"(?s)\x1a\x45\xdf\xa3.{4,40}?\x42\x82.{1,8}?(matroska|webm)",
-}
+from vidswap.media.containers import demuxer_of
+
 _FILM = re.compile(rb"\0\0\0[\x10-\x40]ftyp(mp4|iso|avc|qt  |MSNV|3gp|M4V)")
 _LONGEST_HEAD = 64  # bytes
 _SEGMENT = b"\x18\x53\x80\x67"  # the one element of a Matroska that holds all others (RFC 9559, 5.1)
@@ -21,7 +19,7 @@ _READ = 1 << 20  # bytes
 
 def is_followed(path: Path, container: str, place: int) -> bool:
     """Whether another film begins anywhere behind a byte of a file; `container` is FFmpeg's name of its kind."""
-    head, before = _HEADS.get(container), b""
+    head, before = demuxer_of(container).head, b""
     if head is None:
         return False
     with path.open("rb") as file:
@@ -41,20 +39,26 @@ def holds_film(path: Path) -> bool:
 
 def breaks_off(path: Path, container: str) -> bool:
     """Whether a Matroska is shorter than it says, or an FLV ends amid a picture or sound."""
-    if container not in _HEADS:
+    breaks = _BREAKS.get(container)
+    if breaks is None:
         return False
-    size = path.stat().st_size
     with path.open("rb") as file:
-        if container == "matroska,webm":
-            end = _segment_end(file.read(_LONGEST_HEAD * 4))
-            return end is not None and end > size
-        if container == "flv" and size > 24:
-            file.seek(size - 4)
-            back = 4 + int.from_bytes(file.read(4), "big")
-            file.seek(max(size - back, 0))
-            head = file.read(4)
-            return back > size or head[0] & 31 not in (8, 9, 18) or int.from_bytes(head[1:], "big") + 15 != back
-    return False
+        return breaks(file, path.stat().st_size)
+
+
+def _matroska_breaks(file: BinaryIO, size: int) -> bool:
+    end = _segment_end(file.read(_LONGEST_HEAD * 4))
+    return end is not None and end > size
+
+
+def _flv_breaks(file: BinaryIO, size: int) -> bool:
+    if size <= 24:
+        return False
+    file.seek(size - 4)
+    back = 4 + int.from_bytes(file.read(4), "big")
+    file.seek(max(size - back, 0))
+    head = file.read(4)
+    return back > size or head[0] & 31 not in (8, 9, 18) or int.from_bytes(head[1:], "big") + 15 != back
 
 
 def _segment_end(data: bytes) -> int | None:
@@ -65,3 +69,6 @@ def _segment_end(data: bytes) -> int | None:
     length = 9 - data[place].bit_length()  # bytes of the number; its first set bit tells them (RFC 8794, 4)
     told = int.from_bytes(data[place : place + length], "big") & (1 << 7 * length) - 1
     return None if told == (1 << 7 * length) - 1 else place + length + told
+
+
+_BREAKS = {"matroska,webm": _matroska_breaks, "flv": _flv_breaks}

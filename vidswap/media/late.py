@@ -14,10 +14,10 @@ from typing import Any
 
 import av
 
+from vidswap.media.containers import demuxer_of
 from vidswap.media.packets import packets
 from vidswap.media.source import opened, path_of
 
-_KINDS = ("mpegts", "mpeg")
 _BEFORE, _LOOKED = 16 * 188, 1 << 21  # bytes before the first packet of sound, and in all, by which it is known
 
 
@@ -26,7 +26,7 @@ def known(stream: Any) -> Any:
     knows too little of it; None where that one does not know more."""
     if stream.type != "audio" or stream.codec_context.sample_rate:
         return stream
-    return _read_late(stream) if stream.container.format.name in _KINDS else None
+    return _read_late(stream) if demuxer_of(stream.container.format.name).live else None
 
 
 def timed(packets: Iterable[Any], streams: Iterable[Any]) -> Iterator[Any]:

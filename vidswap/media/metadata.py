@@ -17,13 +17,6 @@ _STALE = frozenset(
 )  # fmt: skip
 _STATISTICS = "_statistics"
 _NAMED = {"name": "title", "product": "album"}  # mp4 reads a track's title back as `name`, AVI an album as `product`
-# What mp4 and mov keep under names of their own; all else needs the switch that makes them drop cover pictures.
-_COMMON = frozenset(("title", "artist", "album", "date", "comment", "genre", "copyright", "creation_time", "location"))
-_KEPT = {
-    "mp4": _COMMON | {"album_artist", "composer", "grouping", "lyrics", "description", "synopsis", "show", "episode_id",
-                      "network", "keywords", "track", "disc"},
-    "mov": _COMMON | {"make", "model"},
-}  # fmt: skip
 _RATES = tuple(Fraction(*rate) for rate in ((24000, 1001), (24, 1), (25, 1), (30000, 1001), (30, 1), (48, 1), (50, 1),
                                             (60000, 1001), (60, 1), (100, 1), (120000, 1001), (120, 1)))  # fmt: skip
 _DROPPING = (Fraction(30000, 1001), Fraction(60000, 1001))
@@ -59,7 +52,7 @@ def labelled(metadata: Mapping[str, str], labels: Mapping[str, str], kind: Conta
     merged = {key: text for key, text in tags(metadata).items() if key.lower() not in ours} | dict(labels)
     if "comment" in ours and theirs.get("comment"):
         merged["comment"] = f"{labels['comment']}\n{theirs['comment']}"
-    if kind.muxer != "mpegts" or not labels:
+    if not (kind.service and labels):
         return merged
     title = theirs.get("title") or "vidswap"
     name, provider = (_shortened(text, room) for text, room in zip((title, merged.get("comment", "")), _SERVICE))
@@ -67,8 +60,8 @@ def labelled(metadata: Mapping[str, str], labels: Mapping[str, str], kind: Conta
 
 
 def needs_all_names(metadata: Mapping[str, str], kind: Container) -> bool:
-    """Whether an mp4 or mov would lose tags of the clip's own unless all are written by name."""
-    return kind.is_mp4 and any(key.lower() not in _KEPT[kind.muxer] for key in tags(metadata))
+    """Whether a container would lose tags of the clip's own unless all are written by name."""
+    return kind.keeps is not None and any(key.lower() not in kind.keeps for key in tags(metadata))
 
 
 def chapters(listed: Sequence[Any], cut: Trim) -> list[dict[str, Any]]:

@@ -9,6 +9,8 @@ from typing import Any
 import av
 from av.stream import Disposition
 
+from vidswap.media.containers import demuxer_of
+
 MOST_PIXELS = 1 << 26  # of a picture, 8192 x 8192: more is a damaged header, or an attack on memory
 # FFmpeg's names of what holds all it shows. Not among them: what names other files or addresses (concat, hls, dash,
 # imf, sdp ...), devices, scripts, text that is drawn, and lone pictures, which have a reader of their own.
@@ -79,7 +81,7 @@ def header_bytes(packet: Any) -> int | None:
     """Bytes of the header (ADTS, ISO 13818-7) that a transport stream's AAC has before what other containers hold of a
     packet; 0 for all else, None where it is lost."""
     stream = packet.stream
-    if stream.container.format.name != "mpegts" or stream.type != "audio" or codec_of(stream) != "aac":
+    if not demuxer_of(stream.container.format.name).adts or stream.type != "audio" or codec_of(stream) != "aac":
         return 0
     head = bytes(memoryview(packet)[:2])
     if len(head) < 2 or head[0] != 0xFF or head[1] & 0xF0 != 0xF0:

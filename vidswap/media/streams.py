@@ -42,11 +42,6 @@ def is_other_film(stream: Stream) -> bool:
     return stream.kind == "video" and not (stream.is_film or stream.is_cover)
 
 
-def is_mp4(container: Any) -> bool:
-    """Whether an open file, read or written, is an mp4 or a mov: has edit lists, so that times before 0 are hidden."""
-    return container.format.name.startswith("mov,") or container.format.name in ("mp4", "mov")
-
-
 def _facts(stream: Any, is_film: bool) -> Stream:
     kind, context = str(stream.type), stream.codec_context
     start = None if stream.start_time is None else Fraction(stream.start_time * stream.time_base)

@@ -25,8 +25,6 @@ from vidswap.media.metadata import Trim
 from vidswap.media.packets import packets
 from vidswap.media.source import film_of, opened
 
-TEXTS = ("subrip", "webvtt", "mov_text", "ass", "text")
-_WORDS = {"mp4": "mov_text", "mov": "mov_text", "matroska": "subrip", "webm": "webvtt"}
 _FILLER = 2  # bytes: mov_text's samples between subtitles, which the muxer makes itself
 _FIELDS = 9  # of an ASS event: order, layer, style, name, three margins, effect, text
 _OVERRIDES = re.compile(r"\{([^}]*)\}")
@@ -42,11 +40,6 @@ class Cue:
     start: Fraction
     end: Fraction
     text: str
-
-
-def words_of(muxer: str, codec: str) -> str | None:
-    """The codec that text subtitles of `codec` become in a container, None where it has none or they are no text."""
-    return _WORDS.get(muxer) if codec in TEXTS else None
 
 
 def is_filler(packet: Any) -> bool:

@@ -28,6 +28,7 @@ from vidswap.errors import InputError
 from vidswap.facts import Stream
 from vidswap.media.clocks import notes_on, on_one_clock
 from vidswap.media.colour import matrix_of
+from vidswap.media.containers import KINDS
 from vidswap.media.headers import Headers, parted
 from vidswap.media.images import is_pictures
 from vidswap.media.native import Fitter, colour_of, editable, format_of, planar
@@ -41,7 +42,7 @@ from vidswap.read.times import Times, is_shown, scan
 from vidswap.types import Array, Clip, Frame
 
 _STEPS_BACK = (0, 2, 5, 15, 60)  # seconds, tried until the decoder lands before the wanted frame
-_VIDEO_KINDS = "give a film (mp4, mov, mkv, webm, avi, ts), a picture, or a folder of pictures"
+_VIDEO_KINDS = f"give a film ({', '.join(KINDS).replace('.', '')}), a picture, or a folder of pictures"
 _NOTHING = f"the file is damaged, its codec unknown, or its pictures larger than {MOST_PIXELS:,} pixels"
 _HELD = 2000  # packets from one key picture to the next, at most
 _STRAY = 1  # seconds that a picture is ahead of its neighbours whose time is only damage

@@ -14,7 +14,8 @@ import numpy as np
 
 from vidswap.errors import InputError
 from vidswap.facts import Stretch
-from vidswap.media.clocks import LEAPING, STEPS_BACK, UNDECODED, Heard, is_leap, laid, leaps
+from vidswap.media.clocks import Heard, is_leap, laid, leaps
+from vidswap.media.containers import demuxer_of
 from vidswap.media.endings import breaks_off, is_followed
 from vidswap.media.h264 import Fields
 from vidswap.media.hevc import Leading
@@ -80,7 +81,8 @@ def scan(container: Any, stream: Any, passing: Any = iter) -> Times:
     the n-th time of decoding, or n / rate. Elsewhere a missing time lies between those of its neighbours."""
     found, stretches = _on_one_clock(_scanned(container, stream, passing), container, stream)
     rate, unit = rate_of(stream), Fraction(stream.time_base)
-    by_decoding = container.format.name == "avi"
+    kind = demuxer_of(container.format.name)
+    by_decoding = kind.ordered
     times = (found.dts if by_decoding else found.pts)[found.shown]
     known = np.flatnonzero(times != _UNTIMED)
     if len(known) == 0 or (by_decoding and len(known) < len(times)):
@@ -90,7 +92,7 @@ def scan(container: Any, stream: Any, passing: Any = iter) -> Times:
     missing = np.flatnonzero(times == _UNTIMED)
     times[missing] = np.interp(missing, known, times[known]).astype(np.int64)
     times.sort()
-    if container.format.name.startswith("mov"):  # it has the lengths in the order of decoding: only their sum is sure
+    if kind.edits:  # it has the lengths in the order of decoding: only their sum is sure
         total = int(found.long[found.shown | found.second].sum())
         last = last[0], max(total - int(times[-1] - times[0]), 0) or last[1]
     pts, finer = increasing(times, unit)
@@ -196,7 +198,7 @@ def _broken_off(found: Scanned, container: Any, stream: Any) -> tuple[str, ...]:
     clock = np.where(found.pts == _UNTIMED, found.dts, found.pts)
     first, reached = int(clock[clock != _UNTIMED].min()), int(max(found.pts.max(), found.dts.max()))
     told = [entry.timestamp for entry in list(stream.index_entries)[-1:]]
-    if container.format.name == "avi":
+    if demuxer_of(container.format.name).ordered:
         told.append(stream.frames - 2)
     there, promised = ((time - first) * float(stream.time_base) for time in (reached, max([reached, *told])))
     if promised > there:
@@ -216,20 +218,18 @@ def _is_doubtful(found: Scanned) -> bool:
 
 def _on_one_clock(found: Scanned, container: Any, stream: Any) -> tuple[Scanned, tuple[Stretch, ...]]:
     """The packets with their times on one clock, and what that is made of; no more than they were where it is one."""
-    back, unit = STEPS_BACK.get(container.format.name), Fraction(stream.time_base)
-    if back is None:
+    kind, unit = demuxer_of(container.format.name), Fraction(stream.time_base)
+    if kind.back is None:
         return found, ()
-    decoded = container.format.name not in UNDECODED
-    ticks = np.where((found.dts != _UNTIMED) & decoded, found.dts, found.pts)
+    ticks = np.where((found.dts != _UNTIMED) & kind.decoded, found.dts, found.pts)
     clock = np.where(ticks == _UNTIMED, np.nan, ticks * float(unit))
-    places, odd = leaps(clock if decoded else _around_keys(clock, found.keys), back)
+    places, odd = leaps(clock if kind.decoded else _around_keys(clock, found.keys), kind.back)
     found = replace(found, pts=_without(found.pts, odd), dts=_without(found.dts, odd))
     if not places:
         return found, ()
     clock[odd] = np.nan
     heard, usual = _heard(path_of(container), stream.index), float(np.nanmedian(np.abs(np.diff(clock))))
-    leaping = container.format.name in LEAPING
-    firsts = [place for place in places if _starts(clock, place, usual, heard, leaping)]
+    firsts = [place for place in places if _starts(clock, place, usual, heard, kind.leaps)]
     found = _without_leading(found, firsts)
     parts = list(_parts(found, [0, *firsts]))
     if len(parts) < 2:

@@ -16,7 +16,8 @@ from vidswap.errors import OutputError, UsageError
 from vidswap.facts import Stream
 from vidswap.files import as_output_error, check_place, check_room, refuse_clash
 from vidswap.media import subtitles
-from vidswap.media.containers import KINDS, Container, kind_of, takes
+from vidswap.media.codecs import CODECS
+from vidswap.media.containers import Container, kind_of, kinds_that
 from vidswap.media.copying import copied_packets, copied_streams, describe, muxing, opened_for
 from vidswap.media.encoder import Encoding, encoding_of
 from vidswap.media.images import endings_of, kind_called
@@ -126,7 +127,7 @@ def check(clip: Clip, kind: Container, codec: str, trimmed: bool = False) -> Non
     """Raise OutputError if a container cannot hold all that goes along of a clip: which stream it refuses, and which
     endings would take everything, and video of `codec`. `trimmed`: the range begins after the first frame."""
     if clip.turn != UPRIGHT and not kind.turns:
-        able = " or ".join(each.ending for each in KINDS.values() if each.turns and takes(each.muxer, codec))
+        able = " or ".join(kinds_that(lambda each: each.turns and each.takes(codec)))
         raise OutputError(f"{kind.ending} cannot tell that the clip is turned or mirrored, as it is in its file",
                           f"name the output {able or '.mkv'}")  # fmt: skip
     refused = refusals(clip, kind, trimmed)
@@ -174,10 +175,10 @@ def _is_taken(stream: Stream, path: Path, kind: Container) -> bool:
     if stream.kind == "attachment":
         return kind.fonts
     if stream.is_cover:  # Matroska keeps it as an attachment; mov forgets it
-        return kind.fonts or (kind.muxer == "mp4" and takes("mp4", stream.codec))
-    if takes(kind.muxer, stream.codec):
+        return kind.covers == "attachment" or (kind.covers == "track" and kind.takes(stream.codec))
+    if kind.takes(stream.codec):
         return True
-    if subtitles.words_of(kind.muxer, stream.codec) is None:
+    if kind.words_for(stream.codec) is None:
         return False
     return stream.codec != "ass" or subtitles.read_cues(path, stream.index)[1]
 
@@ -188,19 +189,21 @@ def _is_made_again(stream: Stream, clip: Clip) -> bool:
 
 def _endings(clip: Clip, but: Container, codec: str, trimmed: bool) -> str:
     """The endings of the other containers that refuse nothing."""
-    others = [kind for kind in KINDS.values() if kind.muxer != but.muxer and takes(kind.muxer, codec)]
-    return " or ".join(kind.ending for kind in others if not refusals(clip, kind, trimmed))
+
+    def is_open(kind: Container) -> bool:
+        return kind.muxer != but.muxer and kind.takes(codec) and not refusals(clip, kind, trimmed)
+
+    return " or ".join(kinds_that(is_open))
 
 
 def _try(clip: Clip, kind: Container) -> None:
     """Mux the first packets into memory beside a grey picture. Raises av.FFmpegError where the muxer says no."""
-    options = muxing(clip, kind)
-    options.pop("movflags", None)  # to put first what is written last a muxer reads the file again: none is there
+    options = {name: value for name, value in muxing(clip, kind).items() if name not in kind.rereading}
     with (
         opened_for(clip) as source,
         av.open(io.BytesIO(), "w", format=kind.muxer, container_options=options) as trial,
     ):  # fmt: skip
-        video = trial.add_stream({"webm": "libvpx-vp9"}.get(kind.muxer, "libx264"), rate=25)
+        video = trial.add_stream(CODECS[kind.codec].encoder, rate=25)
         video.width, video.height, video.pix_fmt = 64, 64, "yuv420p"
         tracks = copied_streams(clip, source, trial)
         describe(clip, trial, video, Trim(), labels={})
