@@ -59,7 +59,7 @@ def test_paths_are_taken_as_strings():
       for value in (-1, -0.5, float("nan"), float("inf"), 10**30, 10**400, HUGE, True, b"3", [3], "soon", "1e3")),
     *((ReadSettings, "person", value) for value in ("", "²", "mother", HUGE, -1, 1.5, True, None)),
     *((SwapSettings, "engine", value) for value in (None, 3, b"warp")),
-    *((SwapSettings, "options", value) for value in (3, "steps", {1: 2}, {"steps": [2]}, [("steps",)], None)),
+    *((SwapSettings, "options", value) for value in (3, "steps", {1: 2}, {"steps": {"a": 2}}, [("steps",)], None)),
     *((WriteSettings, "crf", value) for value in (-1, 64, HUGE, "good", True)),
     *((WriteSettings, name, value) for name in ("codec", "preset") for value in ("", "x" * 5000, ["h264"], 5)),
     *((WriteSettings, "sheet", value) for value in ("", "a\0b", 3, b"a.png")),

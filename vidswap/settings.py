@@ -147,8 +147,8 @@ def _switch(value: Any) -> bool:
 
 
 def _options(value: Any) -> Pairs:
-    """A mapping, or the pairs of one, in the order of their names."""
-    pairs = dict(value)
+    """A mapping, or the pairs of one, in the order of their names; lists become tuples."""
+    pairs = {name: tuple(each) if isinstance(each, list) else each for name, each in dict(value).items()}
     if not all(isinstance(name, str) for name in pairs):
         raise ValueError
     hash(tuple(pairs.values()))

@@ -6,6 +6,8 @@ from vidswap.cli import main as cli
 from vidswap.cli.options import options_of
 from vidswap.cli.words import in_flags
 from vidswap.errors import UsageError
+from vidswap.settings import SwapSettings
+from vidswap.types import EngineChoice
 
 SWAP = ["swap", "none.mp4", "--face", "a.jpg", "--consent", "self", "-o", "out.mp4"]
 
@@ -22,6 +24,11 @@ def test_what_is_said_last_holds(tmp_path):
     assert chosen("--set", file, "--set", "steps=3", "--seed", "7") == {"steps": "3", "smooth": 0.25, "seed": "7"}
     assert chosen("--steps", "3", "--set", file) == {"steps": 2, "smooth": 0.25}
     assert chosen("--set", "two-words=a=b", "--set", "empty=") == {"two_words": "a=b", "empty": ""}
+
+
+def test_lists_of_a_file_can_be_kept():
+    assert SwapSettings("warp", {"b": ["x", "y"], "a": 1}).choice == EngineChoice("warp", (("a", 1), ("b", ("x", "y"))))
+    assert hash(SwapSettings("warp", {"b": ["x"]}).choice)
 
 
 @pytest.mark.parametrize(("content", "said"), [

@@ -155,6 +155,17 @@ def test_a_frame_looks_the_same_wherever_windows_fall(opened, answer, window, id
     assert far(together.alpha[1], alone.alpha[0]) < CLOSE / 255
 
 
+def test_equal_seeds_give_equal_noise_and_others_another(cache, answer, opened, identity):
+    """In another process too: nothing but the seed, the track and the frame decides."""
+    if opened.name in FAKES or not hasattr(settings_of(EngineChoice(opened.name)), "seed"):
+        pytest.skip("it has no noise")
+    crops, swapped, _ = answer
+    for seed, same in ((0, True), (1, False)):
+        with opened_as(opened.name, cache, seed=seed) as engine:
+            again = engine.swap(crops, identity, None, quiet)
+        assert alike(engine, again, swapped) == same
+
+
 def test_what_covers_the_face_stays(opened, window, identity):
     crops = window(1, size=opened.needs.size)
     size = crops.rgb.shape[1]

@@ -132,3 +132,16 @@ def test_an_engine_of_the_days_before_is_refused_in_one_line():
 
     with pytest.raises(UsageError, match="Unsaid does not say whether it is exact"):
         fenced(Unsaid(None))
+
+
+def test_who_hears_of_progress_and_fails_is_not_called_an_engine(window, identity):
+    class Telling(Broken):
+        def swap(self, crops, identity, before, progress):
+            progress(1, 2)
+            return self.answer
+
+    def deaf(_done: int, _total: int) -> None:
+        raise ValueError("deaf")
+
+    with pytest.raises(ValueError, match="deaf"):
+        fenced(Telling(None)).swap(window(1, size=64), identity, None, deaf)

@@ -122,11 +122,14 @@ class Fenced(Wrapped):
     def swap(self, crops: Crops, identity: Identity, before: Swapped | None, progress: Advance) -> Swapped:
         """The engine's own answer. Raises EngineError, with the engine's own error as its cause."""
         place = f"frames {crops.start} to {crops.start + len(crops) - 1}"
+        told = _Told(progress)
         try:
-            swapped = self.engine.swap(crops, identity, before, progress)
+            swapped = self.engine.swap(crops, identity, before, told)
         except VidswapError:
             raise
         except Exception as error:
+            if error is told.failure:
+                raise
             raise EngineError(f"the engine {self.name} failed at {place}: {_reason(error)}", _hint(error)) from error
         if not isinstance(swapped, Swapped):
             got = type(swapped).__name__
@@ -134,6 +137,21 @@ class Fenced(Wrapped):
         if amiss := _amiss(swapped, crops):
             raise EngineError(f"the engine {self.name} did not answer {place}: {amiss}", FAULT)
         return swapped
+
+
+class _Told:
+    """Hands progress on, and knows a failure of whoever hears it from the engine's own."""
+
+    def __init__(self, progress: Advance) -> None:
+        self._progress = progress
+        self.failure: Exception | None = None
+
+    def __call__(self, done: int, total: int) -> None:
+        try:
+            self._progress(done, total)
+        except Exception as error:
+            self.failure = error
+            raise
 
 
 def fenced(engine: Engine, name: str = "") -> Fenced:
