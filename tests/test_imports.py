@@ -92,7 +92,7 @@ SWITCHES = {
 }  # fmt: skip
 MAY_USE = {
     "__init__": {"os.environ"},  # onnxruntime must be told before it is first imported, for library users too
-    "measure.bench": {"signal.signal"},  # in the processes that it starts, which are its own
+    "measure.runs": {"signal.signal"},  # in the processes that it starts, which are its own
     "train": SWITCHES,  # only the command trains, in a process that does nothing else
 }
 

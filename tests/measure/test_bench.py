@@ -9,6 +9,7 @@ import pytest
 from vidswap.cli import main as cli
 from vidswap.errors import EngineError, NoFaceError, UsageError
 from vidswap.measure import bench as benches
+from vidswap.measure import runs
 from vidswap.measure.bench import Bench, Overhead, Run, table
 from vidswap.processor import processor
 from vidswap.progress import Stage
@@ -41,8 +42,10 @@ def test_figures_are_ratios_of_what_was_measured():
     assert "plan" not in table(replace(found, overheads=[])), "no head without rows"
 
 
-def test_the_best_of_several_runs_counts():
-    assert benches._best([run(3), run(2), run(4)]).seconds == 2
+def test_the_best_of_several_runs_counts(tmp_path):
+    runs = iter([run(9), run(3), run(5), run(2), run(7)])
+    found = benches.overhead(lambda *_: next(runs), (CLIP, (SELFIE, benches.OWN), Settings()), tmp_path, 240)
+    assert (found.height, found.plain.seconds, found.render.seconds) == (240, 2, 5)
 
 
 def _fails(error: Exception) -> Run:
@@ -51,13 +54,13 @@ def _fails(error: Exception) -> Run:
 
 def test_what_fails_elsewhere_is_raised_here():
     with pytest.raises(NoFaceError) as caught:
-        benches._apart(_fails, NoFaceError("nobody", "look"))
+        runs.apart(_fails, NoFaceError("nobody", "look"))
     assert caught.value.hint == "look"
 
 
 def test_a_run_that_dies_is_told(capfd):
     with pytest.raises(EngineError, match="without an answer"):
-        benches._apart(_fails, SystemExit(3))
+        runs.apart(_fails, SystemExit(3))
 
 
 def test_a_bench_of_a_few_frames(capsys, monkeypatch):
@@ -92,7 +95,7 @@ def test_a_bench_records_whose_face_it_took(monkeypatch):
     """Without a photo it is a face of the clip, whom nobody asked: that is said, and nowhere that they agreed."""
     seen = []
     monkeypatch.setattr(benches, "still", lambda clip, out, settings: out)
-    monkeypatch.setattr(benches, "_apart", lambda task, *words: seen.append(words) or run(1.0))
+    monkeypatch.setattr(benches, "apart", lambda task, *words: seen.append(words) or run(1.0))
     found = benches.bench(CLIP, None, None, settings=Settings(), heights=[], report=lambda *_: None)
     assert [words[1][1] for words in seen] == [benches.OWN, benches.OWN]
     assert found.figures()["consent"] == "none: measured and deleted"

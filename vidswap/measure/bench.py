@@ -1,64 +1,30 @@
-"""How fast a clip is swapped, and where time and memory go: each run in a process of its own, so that one's memory is
-not another's, beside plain transcodes of the same frames with the same encoder settings."""
+"""How fast a clip is swapped, and where time and memory go, beside plain transcodes of the same frames with the same
+encoder settings."""
 
 from __future__ import annotations
 
-import signal
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from multiprocessing import get_context
+from itertools import count
+from operator import attrgetter
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from time import perf_counter, process_time
-from typing import Any
 
-from vidswap.errors import ConsentError, EngineError, NoFaceError, UsageError, VidswapError
-from vidswap.face.landmarks import mean_face
-from vidswap.media.native import film_maker, planar, sized
-from vidswap.pipeline import Result, plan_clip, span_of, swap_clip
+from vidswap.errors import ConsentError, UsageError
+from vidswap.measure.runs import Run, apart, prepared, still, swapped, transcoded
 from vidswap.processor import processor
-from vidswap.progress import Report, Stage, peak
-from vidswap.read.clip import frames, open_clip
-from vidswap.read.faces import open_faces
-from vidswap.settings import ReadSettings, Settings, WriteSettings
-from vidswap.swap.engine import Advance, Needs
+from vidswap.progress import Report
+from vidswap.settings import Settings
 from vidswap.swap.network import tried
 from vidswap.timepoint import TimePoint
 from vidswap.trust.consent import BENCH, load_consent, permit
-from vidswap.types import Consent, Crops, Identity, Swapped
-from vidswap.write import film
-from vidswap.write.cast import portrait
-from vidswap.write.picture import write_picture
+from vidswap.types import Consent
 
 ROUNDS = 2  # plain transcode and render take turns; the best of each counts: others work on the machine too
 SHORT = TimePoint(Fraction(2))  # seconds of the shorter of two runs whose memory is compared
 # A face of the clip, put onto the face it is: it stays on this machine, and goes with the folder it was put in.
 OWN = Consent("a face of the clip itself", (BENCH,), record="none: measured and deleted")
-_SCALED = WriteSettings(crf=12, preset="veryfast")
-
-
-class Through:
-    """An engine that hands the crops back: what a render takes with it is what all but the swap takes."""
-
-    key, exact = "as it was", True
-    needs = Needs(512, "aligned", 16, 4)  # those of the engines that ship
-
-    def swap(self, crops: Crops, identity: Identity, before: Swapped | None, progress: Advance) -> Swapped:
-        """As it was."""
-        return Swapped(crops, crops.rgb, crops.mask)
-
-
-@dataclass(frozen=True)
-class Run:
-    """A measured run: `seconds` and the processor's, `peak` bytes; `stages` of a swap, empty for a transcode."""
-
-    seconds: float
-    processor: float
-    peak: int
-    frames: int
-    duration: float
-    stages: Mapping[str, Stage]
 
 
 @dataclass(frozen=True)
@@ -121,35 +87,41 @@ def bench(
     agreed = agreed_to(face, consent)
     numbers = str(tried(settings.read.cache)) if settings.swap.engine == "embedded" else ""
     settings = replace(settings, read=replace(settings.read, cache=None, plan=None))
-    steps = 2 + len(heights) * (1 + 2 * ROUNDS)
-    done = 0
+    steps = count(1)
+    total = 2 + len(heights) * (1 + 2 * ROUNDS)
+    report("measuring", 0, total)
 
     def measured(task: Callable[..., Run], *words: object) -> Run:
-        nonlocal done
-        report("measuring", done, steps)
-        run = _apart(task, *words)
-        done += 1
-        report("measuring", done, steps)
+        run = apart(task, *words)
+        report("measuring", next(steps), total)
         return run
 
     with TemporaryDirectory(prefix="vidswap-") as name:
-        folder, overheads = Path(name), []
-        photo = face or still(clip, folder / "face.png", settings)
-        whole = measured(swapped, clip, (photo, agreed), folder / "out.mp4", settings)
-        start = settings.read.start
-        end = TimePoint(SHORT.value + (start.value if start and not start.in_frames else 0))
-        brief = settings.read.end if settings.read.end and not settings.read.end.is_after(end) else end
-        short = measured(swapped, clip, (photo, agreed), folder / "out.mp4",
-                         replace(settings, read=replace(settings.read, end=brief)))  # fmt: skip
-        for height in heights:
-            small, plan = folder / f"{height}.mp4", folder / f"{height}.plan"
-            measured(prepared, clip, small, plan, height, settings)
-            plain, render = [], []
-            for _ in range(ROUNDS):
-                plain.append(measured(transcoded, small, folder / "out.mp4", settings))
-                render.append(measured(swapped, small, (photo, agreed), folder / "out.mp4", settings, plan))
-            overheads.append(Overhead(height, _best(plain), _best(render)))
+        folder = Path(name)
+        who = face or still(clip, folder / "face.png", settings), agreed
+        whole = measured(swapped, clip, who, folder / "out.mp4", settings)
+        short = measured(swapped, clip, who, folder / "out.mp4", shortened(settings))
+        overheads = [overhead(measured, (clip, who, settings), folder, height) for height in heights]
     return Bench(whole, short, overheads, agreed, str(processor()), numbers)
+
+
+def shortened(settings: Settings) -> Settings:
+    """The same for a clip's first seconds."""
+    start, end = settings.read.start, settings.read.end
+    brief = TimePoint(SHORT.value + (start.value if start and not start.in_frames else 0))
+    return replace(settings, read=replace(settings.read, end=end if end and not end.is_after(brief) else brief))
+
+
+def overhead(
+    measured: Callable[..., Run], given: tuple[Path, tuple[Path, Consent], Settings], folder: Path, height: int
+) -> Overhead:
+    """The best of a few plain transcodes and renders of a clip with so many lines, in turn."""
+    clip, who, settings = given
+    small, plan, out = folder / f"{height}.mp4", folder / f"{height}.plan", folder / "out.mp4"
+    measured(prepared, clip, small, plan, height, settings)
+    turns = [(measured(transcoded, small, out, settings), measured(swapped, small, who, out, settings, plan))
+             for _ in range(ROUNDS)]  # fmt: skip
+    return Overhead(height, *(min(runs, key=attrgetter("seconds")) for runs in zip(*turns)))
 
 
 def agreed_to(face: Path | None, consent: str | None) -> Consent:
@@ -164,96 +136,6 @@ def agreed_to(face: Path | None, consent: str | None) -> Consent:
     agreed = load_consent(consent)
     permit(agreed, BENCH)
     return agreed
-
-
-# -- what is measured, each in a process of its own -------------------------------------------------------------------
-
-
-def swapped(clip: Path, who: tuple[Path, Consent], out: Path, settings: Settings, plan: Path | None = None) -> Run:
-    """A swap of a photo with its consent, from the first look at the clip on; with a plan: all but the swap."""
-    if plan is None:
-        return _run(lambda: swap_clip(clip, *who, out, settings=settings, use=BENCH))
-    choice = replace(settings, read=replace(settings.read, start=None, end=None, plan=plan))
-    return _run(lambda: swap_clip(clip, *who, out, settings=choice, engine=Through(), use=BENCH))
-
-
-def transcoded(clip: Path, out: Path, settings: Settings) -> Run:
-    """Decoding and encoding, with nothing between."""
-
-    def run() -> None:
-        source, reformatter = open_clip(clip), film_maker()
-        natives = ((frame.index, planar(frame.native, reformatter)) for frame in frames(source))
-        film.transcode(source, natives, out, settings.write)
-
-    return replace(_run(run), frames=len(open_clip(clip)))
-
-
-def prepared(clip: Path, small: Path, plan: Path, height: int, settings: Settings) -> Run:
-    """The span of the clip scaled so that its shorter side has `height` pixels, as the file `small`, and its plan."""
-    source, reformatter = open_clip(clip, settings.read.rate), film_maker()
-    span = span_of(source, settings.read)
-    zoom = height / min(source.width, source.height)
-    width, tall = (2 * round(side * zoom / 2) for side in (source.width, source.height))
-
-    def natives() -> Iterator[tuple[int, Any]]:
-        for frame in frames(source, span.start, span.stop):
-            yield frame.index, sized(planar(frame.native, reformatter), width, tall, reformatter)
-
-    film.encode(source, natives(), small, _SCALED, {})
-    read = ReadSettings(person=settings.read.person, face_pack=settings.read.face_pack)
-    return _run(lambda: plan_clip(small, plan, settings=Settings(read)))
-
-
-def still(clip: Path, out: Path, settings: Settings) -> Path:
-    """The first face of the clip as a photo `out`, for a run that needs some face. Raises NoFaceError."""
-    reader, mean = open_faces(settings.read.face_pack), mean_face()
-    for frame in frames(open_clip(clip, settings.read.rate)):
-        rgb = frame.rgb
-        if faces := reader.detect(rgb):
-            write_picture(out, portrait(rgb, faces[0].mesh, mean, 512))
-            return out
-    raise NoFaceError("nobody's face was found in the clip", "name a photo")
-
-
-def _run(task: Callable[[], Any]) -> Run:
-    began, worked = perf_counter(), process_time()
-    done = task()
-    seconds, processor = perf_counter() - began, process_time() - worked
-    if isinstance(done, Result):
-        return Run(seconds, processor, peak(), done.frames, done.duration, dict(done.stages))
-    return Run(seconds, processor, peak(), 0, 0.0, {})
-
-
-def _best(runs: Sequence[Run]) -> Run:
-    return min(runs, key=lambda run: run.seconds)
-
-
-def _apart(task: Callable[..., Run], *words: object) -> Run:
-    """Do it in a new process, which ends with this call."""
-    context = get_context("spawn")
-    here, there = context.Pipe(duplex=False)
-    process = context.Process(target=_child, args=(there, task, words), daemon=True)
-    process.start()
-    there.close()
-    try:
-        answer = here.recv()
-    except EOFError as error:
-        raise EngineError("a measured run ended without an answer", "perhaps memory ran out") from error
-    finally:
-        process.terminate()
-        process.join()
-    if isinstance(answer, VidswapError):
-        raise answer
-    assert isinstance(answer, Run)
-    return answer
-
-
-def _child(there: Any, task: Callable[..., Run], words: Sequence[object]) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # who started this hears Ctrl-C, and ends it
-    try:
-        there.send(task(*words))
-    except VidswapError as error:
-        there.send(error)
 
 
 def table(bench: Bench) -> str:
