@@ -10,7 +10,7 @@ from av.video.reformatter import VideoReformatter
 from footage import make_clip, moving, texture
 
 from vidswap.face.geometry import apply
-from vidswap.media import hdr
+from vidswap.media import colour
 from vidswap.media.view import Cropper, View
 from vidswap.read.clip import frames, open_clip
 from vidswap.types import Crops, Frame, Swapped
@@ -90,7 +90,7 @@ def test_what_is_laid_on_the_seen_picture_is_seen_there(turn, form, pixel):
     np.testing.assert_array_equal(before[far], after[far])
 
 
-@pytest.mark.parametrize(("transfer", "primaries"), [(hdr.PQ, 9), (hdr.HLG, 9), (hdr.PQ, 12)])
+@pytest.mark.parametrize(("transfer", "primaries"), [(colour.PQ, 9), (colour.HLG, 9), (colour.PQ, 12)])
 def test_hdr_is_seen_in_sdr_and_written_back_in_its_own_light(tmp_path, transfer, primaries):
     def tagged(_target, video):
         context = video.codec_context
@@ -98,7 +98,7 @@ def test_hdr_is_seen_in_sdr_and_written_back_in_its_own_light(tmp_path, transfer
         context.color_primaries, context.color_trc = primaries, transfer
 
     wanted = texture(5, 96, 64) // 2 + 40
-    coded = np.rint(hdr.from_sdr(wanted, transfer, primaries)).astype(np.uint8)
+    coded = np.rint(colour.from_sdr(wanted, transfer, primaries)).astype(np.uint8)
     path = make_clip(tmp_path / "a.mkv", [coded] * 2, unit=Fraction(1, 1000), sound=False, prepare=tagged,
                      pix_fmt="yuv444p10le", options={"crf": "0"})  # fmt: skip
     frame = next(frames(open_clip(path)))
@@ -106,7 +106,7 @@ def test_hdr_is_seen_in_sdr_and_written_back_in_its_own_light(tmp_path, transfer
     before = [np.frombuffer(plane, np.uint16).copy() for plane in frame.native.planes]
     seen = frame.rgb
     plain = next(frames(open_clip(path))).native.reformat(format="rgb24").to_ndarray()
-    assert plain.mean() < seen.mean() - 5 or transfer == hdr.HLG, "PQ shown as it is coded is dark"
+    assert plain.mean() < seen.mean() - 5 or transfer == colour.HLG, "PQ shown as it is coded is dark"
     after = laid(frame, (180, 120, 90), 1.0)
     np.testing.assert_allclose(after[14 : 6 + SIDE, 24 : 16 + SIDE], np.broadcast_to((180, 120, 90), (28 - 4, 24, 3)),
                                atol=4)  # fmt: skip
@@ -118,18 +118,18 @@ def test_hdr_is_seen_in_sdr_and_written_back_in_its_own_light(tmp_path, transfer
 
 def test_sdr_and_back_is_the_same_picture():
     picture = texture(2, 160, 120)
-    for transfer in (hdr.PQ, hdr.HLG):
-        coded = np.rint(hdr.from_sdr(picture, transfer, 9) * 257).astype(np.uint16)
-        assert np.abs(hdr.to_sdr(coded, transfer, 9).astype(int) - picture).mean() < 0.05
+    for transfer in (colour.PQ, colour.HLG):
+        coded = np.rint(colour.from_sdr(picture, transfer, 9) * 257).astype(np.uint16)
+        assert np.abs(colour.to_sdr(coded, transfer, 9).astype(int) - picture).mean() < 0.05
 
 
 def test_reference_levels_of_pq_and_hlg():
     """ITU-R BT.2408: graphics white, 203 cd/m2, is 58 % of the PQ signal and 75 % of the HLG signal; it is nearly SDR's
     white. Brighter light stays brighter."""
-    for transfer, level in ((hdr.PQ, 0.58), (hdr.HLG, 0.75)):
+    for transfer, level in ((colour.PQ, 0.58), (colour.HLG, 0.75)):
         white, bright = (np.full((1, 1, 3), round(code * 65535), np.uint16) for code in (level, level + 0.08))
-        assert 195 < hdr.to_sdr(white, transfer, 9).mean() < 240
-        assert hdr.to_sdr(bright, transfer, 9).mean() > hdr.to_sdr(white, transfer, 9).mean() + 5
+        assert 195 < colour.to_sdr(white, transfer, 9).mean() < 240
+        assert colour.to_sdr(bright, transfer, 9).mean() > colour.to_sdr(white, transfer, 9).mean() + 5
 
 
 @pytest.mark.parametrize("pix_fmt", ["yuv420p", "yuv422p", "yuv444p", "yuvj420p", "yuv420p10le", "gray"])

@@ -24,61 +24,59 @@ class _Sequence:
     mixed: bool
 
 
-class H264:
-    """Keeps the parameters by which the heads of slices are read."""
+class _Slices:
+    """Reads the heads of slices, and keeps the parameters by which they are read."""
 
     def __init__(self, stream: Any) -> None:
         self._units = unit_finder(stream)
-        extra = bytes(stream.codec_context.extradata or b"")
-        self._sequence = _sequence_in(extra) if extra else None
+        extra = bytes(stream.codec_context.extradata or b"") if codec_of(stream) == "h264" else b""
+        self.sequence = _sequence_in(extra) if extra else None
+
+    def slice_in(self, packet: Any) -> bytes | None:
+        """How the first slice of a packet begins; None where there is none, or its sequence has no fields."""
+        for unit in self._units(packet):
+            if unit[0] & 31 == _SPS:
+                self.sequence = _sequence(unit)
+            elif unit[0] & 31 in _SLICES and self.sequence and not self.sequence.whole:
+                return unit
+        return None
+
+
+class H264(_Slices):
+    """Tells the size of a packet's picture, None where it does not say, and whether that may be of two fields."""
 
     def __call__(self, packet: Any) -> tuple[tuple[int, int] | None, bool]:
         if extra := new_extra(packet):
-            self._sequence = _sequence_in(extra)
-        known = self._sequence
+            self.sequence = _sequence_in(extra)
+        known = self.sequence
         if not packet.is_keyframe and (known is None or known.whole or known.mixed):
             return None, False
-        fields = False
-        for unit in self._units(packet):
-            kind = unit[0] & 31
-            if kind == _SPS:
-                self._sequence = _sequence(unit)
-            elif kind in _SLICES and self._sequence and not self._sequence.whole:
-                fields = self._sequence.mixed or _field_of(unit, self._sequence) is not None
-                break
-        return self._sequence.size if self._sequence else None, fields
+        unit = self.slice_in(packet)
+        known = self.sequence
+        fields = unit is not None and known is not None and (known.mixed or _field_of(unit, known) is not None)
+        return known.size if known else None, fields
 
 
-class Fields:
+class Fields(_Slices):
     """Tells of each packet of a film, in order, whether it holds the second field of the frame that the one before it
     began: in H.264 each field may be a picture and a packet of its own (PAFF; ISO 14496-10, 7.4.1.2.4)."""
 
     def __init__(self, stream: Any) -> None:
-        extra = bytes(stream.codec_context.extradata or b"") if codec_of(stream) == "h264" else b""
-        self._sequence = _sequence_in(extra) if extra else None
-        self._units = unit_finder(stream)
+        super().__init__(stream)
         self._first: tuple[int, int] | None = None  # the field that waits for its second: its frame's number, which one
 
     def is_second(self, packet: Any) -> bool:
         """Whether a packet is not a frame of its own."""
-        if self._sequence is None or (self._sequence.whole and not packet.is_keyframe):
+        if self.sequence is None or (self.sequence.whole and not packet.is_keyframe):
             return False
         try:
-            field = self._field(packet)
+            unit = self.slice_in(packet)
+            field = None if unit is None else _field_of(unit, self.sequence)
         except (IndexError, ValueError):  # damaged
             return False
         second = field is not None and self._first == (field[0], 1 - field[1])
         self._first = None if second else field
         return second
-
-    def _field(self, packet: Any) -> tuple[int, int] | None:
-        """The number of a packet's frame, and which field of it that is: 0 top, 1 bottom. None: it is whole."""
-        for unit in self._units(packet):
-            if unit[0] & 31 == _SPS:
-                self._sequence = _sequence(unit)
-            elif unit[0] & 31 in _SLICES and self._sequence and not self._sequence.whole:
-                return _field_of(unit, self._sequence)
-        return None
 
 
 def _sequence_in(extra: bytes) -> _Sequence | None:

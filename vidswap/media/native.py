@@ -10,7 +10,7 @@ from av.video.reformatter import VideoReformatter
 
 from vidswap.facts import PixelFormat
 from vidswap.media.colour import BT709, FULL, LIMITED, UNTAGGED, matrix_of
-from vidswap.media.filters import EXACT, EXACT_WORDS, Chain, Filter
+from vidswap.media.filters import EXACT, EXACT_WORDS, Chain, Filter, filtered
 from vidswap.types import Array
 
 _TAGS = ("pts", "time_base", "duration", "colorspace", "color_range", "color_primaries", "color_trc")
@@ -29,15 +29,18 @@ def colour_of(native: Any) -> tuple[int, int, int, int]:
 
 def format_of(native: Any, interlaced: bool = False) -> PixelFormat:
     """What a picture is made of; `interlaced`: others of its clip are of two fields."""
-    parts = native.format.components
-    sampling = "400"
-    if len(parts) > 2:
-        wide, tall = parts[1].width == parts[0].width, parts[1].height == parts[0].height
-        sampling = "444" if wide else "422" if tall else "420"
-    full = str(native.format.name).startswith("yuvj")
-    fields = interlaced or bool(native.interlaced_frame)
+    form, parts = native.format, native.format.components
+    sampling = _sampling(form) if len(parts) > 2 else "400"
+    full, fields = form.name.startswith("yuvj"), interlaced or bool(native.interlaced_frame)
     clear = any(part.is_alpha for part in parts)
-    return PixelFormat(sampling, parts[0].bits, full, fields, native.width, native.height, native.format.is_rgb, clear)
+    return PixelFormat(sampling, parts[0].bits, full, fields, native.width, native.height, form.is_rgb, clear)
+
+
+def _sampling(form: Any) -> str:
+    one, *colours = form.components
+    if not colours:  # black and white
+        return "420"
+    return "444" if colours[0].width == one.width else "422" if colours[0].height == one.height else "420"
 
 
 def editable(native: Any, reformatter: VideoReformatter, matrix: int) -> Any:
@@ -49,8 +52,7 @@ def editable(native: Any, reformatter: VideoReformatter, matrix: int) -> Any:
             plain = reformatter.reformat(native, format=form.name.replace("yuvj", "yuv"), src_color_range=FULL,
                                          dst_color_range=FULL, threads=1)  # fmt: skip
             plain.color_range, plain.colorspace = LIMITED, native.colorspace
-            plain.pts, plain.time_base, plain.duration = native.pts, native.time_base, native.duration
-            native = plain
+            native = _at_its_time(plain, native)
         if native.colorspace == UNTAGGED and matrix == BT709:
             native.colorspace = BT709
         return native
@@ -65,15 +67,18 @@ def editable(native: Any, reformatter: VideoReformatter, matrix: int) -> Any:
         made = reformatter.reformat(native, format=to, interpolation=EXACT, dst_colorspace=matrix,
                                     dst_color_range="MPEG", threads=1)  # fmt: skip
         made.colorspace, made.color_range = matrix, LIMITED
+    return _at_its_time(made, native)
+
+
+def copy_frame(native: Any) -> Any:
+    """Another frame of the same pixels, tags and side data, which are copied when one of the two is written to."""
+    return _at_its_time(filtered(native), native)
+
+
+def _at_its_time(made: Any, native: Any) -> Any:
+    """What was made of a picture, shown when that is."""
     made.pts, made.time_base, made.duration = native.pts, native.time_base, native.duration
     return made
-
-
-def _sampling(form: Any) -> str:
-    one, *colours = form.components
-    if not colours:  # black and white
-        return "420"
-    return "444" if colours[0].width == one.width else "422" if colours[0].height == one.height else "420"
 
 
 def planar(native: Any, reformatter: VideoReformatter) -> Any:
@@ -89,8 +94,7 @@ def planar(native: Any, reformatter: VideoReformatter) -> Any:
     made = reformatter.reformat(native, format=to, interpolation=EXACT, dst_colorspace=matrix, dst_color_range="MPEG",
                                 threads=1)  # fmt: skip
     made.colorspace, made.color_range = matrix, LIMITED
-    made.pts, made.time_base, made.duration = native.pts, native.time_base, native.duration
-    return made
+    return _at_its_time(made, native)
 
 
 class Fitter:

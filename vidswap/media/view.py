@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from av.video.reformatter import VideoReformatter
 
-from vidswap.media import hdr
+from vidswap.media.colour import is_hdr, to_sdr
 from vidswap.media.filters import EXACT, Chain
 from vidswap.media.sidedata import matrix_in
 from vidswap.types import UPRIGHT, Array
@@ -53,9 +53,9 @@ class View:
 
     def rgb(self, native: Any, reformatter: VideoReformatter) -> Array:
         """(H, W, 3) uint8: the picture as it is seen."""
-        if hdr.is_hdr(native.color_trc):
+        if is_hdr(native.color_trc):
             wide = reformatter.reformat(native, format="rgb48le", interpolation=EXACT, threads=1)
-            picture = hdr.to_sdr(wide.to_ndarray(), native.color_trc, native.color_primaries)
+            picture = to_sdr(wide.to_ndarray(), native.color_trc, native.color_primaries)
         else:
             picture = reformatter.reformat(native, format="rgb24", interpolation=EXACT, threads=1).to_ndarray()
         if self.square != (self.width, self.height):
@@ -72,7 +72,7 @@ class View:
         x0, y0, x1, y1 = box
         most = 2 * (x1 - x0) * (y1 - y0) > native.width * native.height
         odd = any(native.width % plane.width or native.height % plane.height for plane in native.planes)
-        if most or odd or native.interlaced_frame or hdr.is_hdr(native.color_trc):
+        if most or odd or native.interlaced_frame or is_hdr(native.color_trc):
             return self.rgb(native, reformatter)[y0:y1, x0:x1]
         # swscale treats columns in blocks, and looks some pixels beyond for chroma
         left, top = max(x0 - _APRON, 0) // _BLOCK * _BLOCK, max(y0 - _APRON, 0) // _BLOCK * _BLOCK

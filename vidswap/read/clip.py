@@ -21,7 +21,6 @@ from typing import Any
 
 import av
 import numpy as np
-from av.filter import Graph
 from av.video.reformatter import VideoReformatter
 
 from vidswap.errors import InputError
@@ -31,7 +30,7 @@ from vidswap.media.colour import matrix_of
 from vidswap.media.containers import KINDS
 from vidswap.media.headers import Headers, parted
 from vidswap.media.images import is_pictures
-from vidswap.media.native import Fitter, colour_of, editable, format_of, planar
+from vidswap.media.native import Fitter, colour_of, copy_frame, editable, format_of, planar
 from vidswap.media.packets import packets, refuse_unreadable
 from vidswap.media.sidedata import beside
 from vidswap.media.source import MOST_PIXELS, film_of, is_playlist, opened
@@ -112,12 +111,13 @@ def _filled(clip: Clip, start: int, stop: int) -> Iterator[tuple[int, Any, bool]
     for place, native in chain(_placed(clip, start, stop), [(stop, None)]):
         still = None
         if place > at + 1:
-            still = _copy_frame(picture or _last_good(clip, start) or native or _next_good(clip, stop))
-            if still is None:
+            good = picture or _last_good(clip, start) or native or _next_good(clip, stop)
+            if good is None:
                 raise InputError(f"{clip.path.name}: no picture in it can be decoded", "the file is damaged")
+            still = copy_frame(good)
         if picture is not None:
             yield at, picture, bool(picture.is_corrupt)
-        yield from ((missing, _copy_frame(still), True) for missing in range(at + 1, place))
+        yield from ((missing, copy_frame(still), True) for missing in range(at + 1, place))
         at, picture = place, native
 
 
@@ -308,19 +308,6 @@ def _last_good(clip: Clip, index: int) -> Any:
 def _next_good(clip: Clip, index: int) -> Any:
     """The first picture from `index` on that decodes, or None."""
     return next((native for _, native in _placed(clip, index, len(clip))), None) if index < len(clip) else None
-
-
-def _copy_frame(native: Any) -> Any:
-    """Another frame of the same pixels, tags and side data, which are copied when one of the two is written to."""
-    if native is None:
-        return None
-    graph, (width, height) = Graph(), (native.width, native.height)
-    entry = graph.add_buffer(width=width, height=height, format=native.format, time_base=native.time_base)
-    exit_ = graph.add("buffersink")
-    entry.link_to(exit_)
-    graph.configure()
-    graph.push(native)
-    return graph.pull()
 
 
 def _begun(path: Path, times: Times) -> tuple[Any, Times]:

@@ -14,8 +14,7 @@ from typing import Any, NamedTuple
 import cv2
 import numpy as np
 
-from vidswap.media import hdr
-from vidswap.media.colour import FULL
+from vidswap.media.colour import FULL, from_sdr, is_hdr
 from vidswap.types import Array, Frame, Swapped
 
 Layer = tuple[Swapped, int]
@@ -154,8 +153,8 @@ def _warped(patch: _Patch, box: Box, native: Any) -> tuple[Array, Array]:
     size = (int(box[2] - box[0]), int(box[3] - box[1]))
     colour = cv2.warpAffine(patch.rgb, to_box, size, flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
     cover = cv2.warpAffine(patch.alpha, to_box, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
-    if hdr.is_hdr(native.color_trc):
-        colour = hdr.from_sdr(colour, native.color_trc, native.color_primaries)
+    if is_hdr(native.color_trc):
+        colour = from_sdr(colour, native.color_trc, native.color_primaries)
     return cover, colour.astype(np.float32)
 
 
