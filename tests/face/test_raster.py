@@ -1,8 +1,12 @@
 """Drawing a textured mesh."""
 
+from itertools import product
+
 import cv2
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from vidswap.face import geometry, landmarks
 from vidswap.face import raster as surface
@@ -93,3 +97,70 @@ def test_what_is_stretched_is_not_torn(form, mesh, picture):
     drawing = surface.draw(form, target, SIZE)
     half = surface.sampling_map(drawing.seen, drawing.target, surface.with_ring(mesh, mesh), form.triangles)
     assert surface._torn(half, drawing.part >= 0)[drawing.part >= 0].mean() < 0.02
+
+
+@st.composite
+def meshes(draw):
+    """Points of a picture of 48 pixels, their depths, and triangles of them."""
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    count = draw(st.integers(3, 12))
+    triangles = np.stack([rng.choice(count, 3, replace=False) for _ in range(draw(st.integers(1, 8)))])
+    return rng.uniform(2, 46, (count, 2)).astype(np.float32), rng.uniform(0, 9, count), triangles
+
+
+def shares(triangle, x, y):
+    """Barycentric coordinates (3,) of a pixel."""
+    return np.linalg.solve(np.vstack([triangle.T, np.ones(3)]).astype(float), [x, y, 1.0])
+
+
+@given(meshes())
+@settings(max_examples=40, deadline=None)
+def test_the_nearest_triangle_that_holds_a_pixel_is_seen_there(drawn):
+    points, depth, triangles = drawn
+    corners = points[triangles]
+    size = np.abs(np.linalg.det(np.concatenate([corners, np.ones((len(corners), 3, 1))], -1)))
+    seen = surface.draw_triangles(points, depth, triangles, 48)
+    for y, x in product(range(2, 48, 6), repeat=2):
+        holds = [k for k in range(len(triangles)) if size[k] > 30 and shares(corners[k], x, y).min() > 0.02]
+        if holds:
+            nearest = min(holds, key=lambda k: depth[triangles[k]].mean())
+            assert seen[y, x] >= 0
+            assert depth[triangles[seen[y, x]]].mean() <= depth[triangles[nearest]].mean()
+
+
+@given(meshes(), st.floats(-0.6, 0.6), st.floats(0.4, 3))
+@settings(max_examples=40, deadline=None)
+def test_a_picture_that_was_moved_is_read_where_it_was(drawn, roll, zoom):
+    """Where all points move by one affine, so does what is read, whichever triangle it lies in."""
+    points, depth, triangles = drawn
+    c, s = zoom * np.cos(roll), zoom * np.sin(roll)
+    moved = geometry.apply(np.array([[c, -s, 30.0], [s, c, -8.0]]), points)
+    seen = surface.draw_triangles(points, depth, triangles, 48)
+    read = surface.sampling_map(seen, points, moved, triangles)
+    row, column = np.nonzero(seen >= 0)
+    corners = np.concatenate([points[triangles], np.ones((len(triangles), 3, 1))], -1)
+    whole = np.abs(np.linalg.det(corners))[seen[row, column]] > 30
+    expected = geometry.apply(np.array([[c, -s, 30.0], [s, c, -8.0]]), np.stack([column, row], -1).astype(float))
+    assert np.abs(read[row, column] - expected)[whole].max(initial=0) < 0.02
+    assert (read[seen < 0] == -1).all()
+    assert np.isfinite(read).all()
+
+
+def area(points, triangles):
+    a, b, c = (points[triangles[:, k], :2].astype(float) for k in range(3))
+    ab, ac = b - a, c - a
+    return float(np.abs(ab[:, 0] * ac[:, 1] - ab[:, 1] * ac[:, 0]).sum() / 2)
+
+
+@pytest.mark.parametrize("contour", [*landmarks.EYES, landmarks.INNER_LIPS])
+def test_a_strip_fills_its_contour_once(form, contour):
+    x, y = form.mean[contour, :2].T.astype(float)
+    inside = abs(float(x @ np.roll(y, -1) - y @ np.roll(x, -1))) / 2
+    assert area(form.mean, surface.strip(contour)) == pytest.approx(inside, rel=1e-3)
+
+
+def test_a_band_fills_what_lies_between_two_rings():
+    around = np.linspace(0, 2 * np.pi, 36, endpoint=False)
+    rings = np.concatenate([radius * np.stack([np.cos(around), np.sin(around)], 1) for radius in (1, 2)])
+    polygon = 36 * np.sin(2 * np.pi / 36) / 2  # area of a regular one in the unit circle
+    assert area(rings, surface.band(np.arange(36), 36 + np.arange(36))) == pytest.approx(3 * polygon)

@@ -141,7 +141,7 @@ def neutral_shape(meshes: Array, seen: Array, mean: Array) -> Array:
     close in these. `mean` is the mean face (478, 3)."""
     poses = [geometry.face_pose(mesh, mean) for mesh in meshes]
     faces = np.stack([geometry.normalised(mesh, pose) for mesh, pose in zip(meshes, poses)])
-    frontal = np.array([rotation[2, 2] for _, rotation, _ in poses])
+    frontal = np.array([pose.rotation[2, 2] for pose in poses])
     unrest = _unrest(faces)
     unrest += 0.3 * (1 - frontal) + 0.05 * ~seen
     calm = np.argsort(unrest, kind="stable")[: max(5, int(CALMEST * len(faces)))]

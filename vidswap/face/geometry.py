@@ -1,21 +1,28 @@
 """Similarity fits and the pose-free frame of a face: arrays in, arrays out.
 
-Points are float, x before y before z, pixel centres at integers. A pose is (scale, rotation (3, 3), shift (3,)) with
-`point = scale * rotation @ face + shift`; the face's own frame is that of the mean face that ships with the models:
-origin at the centroid of the rigid points, x right, y down, z away from the viewer, unit = distance of the outer eye
-corners.
+Points are float, x before y before z, pixel centres at integers. The face's own frame is that of the mean face that
+ships with the models: origin at the centroid of the rigid points, x right, y down, z away from the viewer, unit =
+distance of the outer eye corners.
 """
 
 from __future__ import annotations
+
+from typing import NamedTuple
 
 import numpy as np
 
 from vidswap.face import landmarks
 from vidswap.types import Array
 
-Pose = tuple[float, Array, Array]
-
 FACE_IN_CROP = 0.34  # outer eye corners over the side of an aligned crop: the face fills three fifths of its height
+
+
+class Pose(NamedTuple):
+    """`point = scale * rotation @ face + shift`: pixels a unit of the face's own frame, (3, 3), pixels (3,)."""
+
+    scale: float
+    rotation: Array
+    shift: Array
 
 
 def five_points(mesh: Array) -> Array:
@@ -42,8 +49,8 @@ def fit_similarity(source: Array, target: Array) -> Array:
     return np.hstack([scale * rotation, shift[:, None]])
 
 
-def fit_pose(source: Array, target: Array) -> tuple[float, Array, Array]:
-    """Scale, rotation, shift that take `source` (K, D) to `target` (K, D) with least squares, without reflection.
+def fit_pose(source: Array, target: Array) -> Pose:
+    """The pose that takes `source` (K, D) to `target` (K, D) with least squares, without reflection.
 
     Umeyama, "Least-squares estimation of transformation parameters between two point patterns", PAMI 1991."""
     a, b = np.asarray(source, np.float64), np.asarray(target, np.float64)
@@ -53,7 +60,7 @@ def fit_pose(source: Array, target: Array) -> tuple[float, Array, Array]:
     flip[-1] = np.sign(np.linalg.det(u @ vt))
     rotation = (u * flip) @ vt
     scale = float((spread * flip).sum() / ((a - mean_a) ** 2).sum())
-    return scale, rotation, mean_b - scale * rotation @ mean_a
+    return Pose(scale, rotation, mean_b - scale * rotation @ mean_a)
 
 
 def face_pose(mesh: Array, mean: Array) -> Pose:

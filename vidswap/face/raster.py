@@ -26,13 +26,10 @@ class Surface:
 
 def surface(mean: Array, skin: Array) -> Surface:
     """Close eyes and mouth of the `skin` triangles (K, 3) and put the ring of surroundings around them."""
-    oval, count = landmarks.OVAL, len(landmarks.OVAL)
-    after = np.roll(np.arange(count), -1)
-    outer = 478 + np.arange(count)
-    ring = np.concatenate([np.stack([oval, oval[after], outer], 1), np.stack([oval[after], outer[after], outer], 1)])
+    ring = band(landmarks.OVAL, 478 + np.arange(len(landmarks.OVAL)))
     eyes = [_fill(mean, np.concatenate([lids, iris]), lids) for lids, iris in
             zip(landmarks.EYES, landmarks.IRISES, strict=True)]  # fmt: skip
-    mouth = _strip(landmarks.INNER_LIPS)
+    mouth = strip(landmarks.INNER_LIPS)
     parts = [np.asarray(skin, np.int32), np.concatenate(eyes), mouth, ring]
     return Surface(mean, np.concatenate(parts).astype(np.int32), np.repeat(np.arange(4), [len(p) for p in parts]))
 
@@ -50,11 +47,16 @@ def _fill(mean: Array, points: Array, contour: Array) -> Array:
     return np.asarray(points[nearest.argmin(-1)[keep & np.array(inside)]], np.int32)
 
 
-def _strip(lips: Array) -> Array:
-    """Triangles between upper and lower inner lip: `lips` goes round, from corner over the upper lip to the other
-    corner and back under it."""
-    half = len(lips) // 2
-    upper, lower = lips[: half + 1], np.concatenate([[lips[0]], lips[:half:-1], [lips[half]]])
+def band(near: Array, far: Array) -> Array:
+    """(2 K, 3): triangles between two rings (K,) of points."""
+    near_next, far_next = np.roll(near, -1), np.roll(far, -1)
+    return np.concatenate([np.stack([near, near_next, far], 1), np.stack([near_next, far_next, far], 1)])
+
+
+def strip(contour: Array) -> Array:
+    """(K, 3) int32: triangles between the upper and the lower edge of a contour of landmarks."""
+    half = len(contour) // 2
+    upper, lower = contour[: half + 1], np.concatenate([contour[:1], contour[: half - 1 : -1]])
     quads = [(upper[i], upper[i + 1], lower[i], lower[i + 1]) for i in range(half)]
     return np.array([t for a, b, c, d in quads for t in ((a, b, c), (b, d, c)) if len(set(t)) == 3], np.int32)
 

@@ -70,7 +70,7 @@ class Measure:
 
 def pose_angle(before: Array, after: Array, mean: Array) -> float:
     """Degrees by which the head is turned otherwise; `mean` is the mean face (478, 3)."""
-    turn = geometry.face_pose(before, mean)[1].T @ geometry.face_pose(after, mean)[1]
+    turn = geometry.face_pose(before, mean).rotation.T @ geometry.face_pose(after, mean).rotation
     return float(np.degrees(np.arccos(np.clip((np.trace(turn) - 1) / 2, -1, 1))))
 
 

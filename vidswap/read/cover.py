@@ -103,7 +103,7 @@ def _posed(mesh: Array, mean: Array) -> list[Trouble]:
     found = []
     if wide < SMALL:
         found.append(Trouble(f"the face is only {wide:.0f} pixels large", hides=False))
-    rotation = geometry.face_pose(mesh, mean)[1]
+    rotation = geometry.face_pose(mesh, mean).rotation
     if np.degrees(np.arccos(np.clip(rotation[2, 2], -1, 1))) > AWAY:
         found.append(Trouble("the face looks far away from the camera", hides=False))
     elif max(opening(mesh, *eye) for eye in zip(landmarks.EYE_CORNERS, landmarks.LID_MIDDLES)) < SHUT:

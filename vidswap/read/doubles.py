@@ -60,7 +60,7 @@ def _motion(meshes: Array, mean: Array) -> tuple[Array, Array]:
     """How the face itself changes (T, 478, 3), and how the head turns (T, 3), about their means over time."""
     poses = [geometry.face_pose(mesh, mean) for mesh in meshes]
     faces = np.stack([geometry.normalised(mesh, pose) for mesh, pose in zip(meshes, poses)])
-    turns = np.stack([[rotation[0, 2], rotation[1, 2], rotation[1, 0]] for _, rotation, _ in poses])
+    turns = np.stack([pose.rotation[[0, 1, 1], [2, 2, 0]] for pose in poses])
     return faces - faces.mean(0), turns - turns.mean(0)
 
 

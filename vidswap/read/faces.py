@@ -173,7 +173,7 @@ class FaceReader:
         face = self._settled(rgb, geometry.apply(back, placed(mean, box[:4], five)))
         if face is None or within(face.mesh, rgb) < ENOUGH:
             return None
-        size = geometry.face_pose(face.mesh, mean)[0]
+        size = geometry.face_pose(face.mesh, mean).scale
         away = 0.0 if five is None else geometry.five_points(face.mesh) - geometry.apply(back, five)
         return Find(face, turn, float(box[4]), float(np.linalg.norm(away, axis=-1).mean()) / size)
 

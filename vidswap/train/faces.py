@@ -15,6 +15,7 @@ import numpy as np
 
 from vidswap.errors import InputError
 from vidswap.face import geometry, landmarks
+from vidswap.face.raster import strip
 from vidswap.face.sampling import interpolate
 from vidswap.train import damage, redraw
 from vidswap.train.shape import mean_face
@@ -92,7 +93,7 @@ def read(path: Path) -> Array:
 
 def shrink(picture: Array, mesh: Array, mean: Array, detail: float) -> tuple[Array, Array]:
     """The picture with at most `detail` pixels between the outer eye corners, and its mesh."""
-    share = min(1.0, detail / geometry.face_pose(mesh, mean)[0])
+    share = min(1.0, detail / geometry.face_pose(mesh, mean).scale)
     height, width = picture.shape[:2]
     small = (max(1, round(width * share)), max(1, round(height * share)))
     zoom = np.array([small[0] / width, small[1] / height], np.float32)
@@ -102,13 +103,7 @@ def shrink(picture: Array, mesh: Array, mean: Array, detail: float) -> tuple[Arr
 
 def closed(triangles: Array) -> Array:
     """Triangles with the holes of eyes and mouth filled, (K, 3) int64."""
-    strips = []
-    for loop in HOLES:
-        half = len(loop) // 2
-        upper, lower = loop[: half + 1], np.concatenate([loop[:1], loop[: half - 1 : -1]])
-        strips += [(a, b, c) for a, b, c in zip(upper, upper[1:], lower[1:])]
-        strips += [(a, b, c) for a, b, c in zip(upper, lower[1:], lower)]
-    return np.concatenate([triangles.astype(np.int64), np.array(strips, np.int64)])
+    return np.concatenate([triangles, *(strip(hole) for hole in HOLES)]).astype(np.int64)
 
 
 def sample(faces: Faces, index: int, augmentation: Augmentation, rng: np.random.Generator) -> Sample:
@@ -161,8 +156,8 @@ def finished(plain: Sample, faces: Faces, augmentation: Augmentation, rng: np.ra
 def moved(mesh: Array, mean: Array, augmentation: Augmentation, rng: np.random.Generator) -> tuple[Array, bool]:
     """The mesh with another expression and turned about the middle of the head, in its picture's pixels; and whether
     the mouth was opened."""
-    scale, rotation, shift = geometry.face_pose(mesh, mean)
-    face, opened = geometry.normalised(mesh, (scale, rotation, shift)), False
+    scale, rotation, shift = pose = geometry.face_pose(mesh, mean)
+    face, opened = geometry.normalised(mesh, pose), False
     if rng.random() < augmentation.express:
         face, opened = expressed(face, mean, rng)
     yaw = np.degrees(np.arctan2(rotation[0, 2], rotation[2, 2]))
@@ -171,7 +166,7 @@ def moved(mesh: Array, mean: Array, augmentation: Augmentation, rng: np.random.G
     turn = rotated(add, float(np.clip(rng.normal(0, augmentation.pitch), -20, 20)))
     middle = (mean[:468].min(0) + mean[:468].max(0)) / 2
     shift = scale * rotation @ middle + shift - scale * turn @ rotation @ middle
-    return geometry.posed(face, (scale, turn @ rotation, shift)), opened
+    return geometry.posed(face, geometry.Pose(scale, turn @ rotation, shift)), opened
 
 
 def rotated(yaw: float, pitch: float) -> Array:

@@ -124,7 +124,7 @@ class Samples:
 
 def lip_gap(mesh: Array, mean: Array) -> float:
     """How far the lips are apart in the middle, in eye distances."""
-    return float(np.linalg.norm(mesh[13] - mesh[14]) / geometry.face_pose(mesh, mean)[0])
+    return float(np.linalg.norm(np.subtract(*mesh[[*landmarks.LIP_MIDDLES]])) / geometry.face_pose(mesh, mean).scale)
 
 
 def parted(mesh: Array, mean: Array, spread: Array, rng: np.random.Generator) -> Array:

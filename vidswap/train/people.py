@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 
 from vidswap.face import geometry, landmarks
-from vidswap.face.raster import draw_triangles, sampling_map
+from vidswap.face.raster import band, draw_triangles, sampling_map
 from vidswap.train.faces import closed
 from vidswap.types import Array
 
@@ -64,11 +64,7 @@ def anatomy(mean: Array, triangles: Array, shapes: Array) -> Anatomy:
 def _ring_triangles() -> Array:
     count = len(landmarks.OVAL)
     rows = [landmarks.OVAL, *(478 + r * count + np.arange(count) for r in range(len(RINGS)))]
-    strips = []
-    for near, far in pairwise(rows):
-        near_next, far_next = np.roll(near, -1), np.roll(far, -1)
-        strips += [np.stack([near, far, far_next], 1), np.stack([near, far_next, near_next], 1)]
-    return np.concatenate(strips)
+    return np.concatenate([band(near, far) for near, far in pairwise(rows)])
 
 
 def _motion(shapes: Array, points: Array, reach: float) -> tuple[Array, Array]:
@@ -107,7 +103,7 @@ def person(rgb: Array, mesh: Array, mean: Array) -> Person:
     pose = geometry.face_pose(mesh, mean)
     shape = geometry.normalised(mesh, pose)
     points = geometry.posed(ringed(shape), pose)[:, :2]
-    return Person(photo, points, shape, pose[1])
+    return Person(photo, points, shape, pose.rotation)
 
 
 def child(one: Person, two: Person, known: Anatomy, rng: np.random.Generator) -> Person:

@@ -85,10 +85,10 @@ def turned(faces: Faces, index: int, form: surface.Surface, rng: np.random.Gener
     crop = geometry.crop_transform(mesh, faces.mean, SIZE)
     if rng.random() < 0.35:
         return interpolate(picture, crop, SIZE), geometry.apply(crop, mesh)
-    scale, rotation, shift = geometry.face_pose(geometry.apply(crop, mesh), faces.mean)
-    face = geometry.normalised(geometry.apply(crop, mesh), (scale, rotation, shift))
+    pose = geometry.face_pose(geometry.apply(crop, mesh), faces.mean)
+    face = geometry.normalised(geometry.apply(crop, mesh), pose)
     turn = rotated(float(rng.normal(0, 16)), float(rng.normal(0, 8)))
-    other = geometry.posed(face, (scale, turn @ rotation, shift))
+    other = geometry.posed(face, pose._replace(rotation=turn @ pose.rotation))
     drawing = surface.draw(form, surface.with_ring(other, other), SIZE)
     return surface.texture(form, drawing, picture, surface.with_ring(mesh, mesh)), other
 
@@ -124,8 +124,8 @@ def pair(faces: Faces, index: int, base: warp.Warp, rng: np.random.Generator) ->
     picture, actor = footage(faces, index, rng)
     photo, mesh = turned(faces, index, base.form, rng)
     photo = selfie(photo, rng)
-    scale, rotation, _ = geometry.face_pose(mesh, base.form.mean)
-    mesh = mesh + scale * wobble(base.form.mean, float(rng.uniform(0, WRONG)), rng) @ rotation.T
+    pose = geometry.face_pose(mesh, base.form.mean)
+    mesh = mesh + pose.scale * wobble(base.form.mean, float(rng.uniform(0, WRONG)), rng) @ pose.rotation.T
     light = match.LightSettings(
         wide=rng.uniform(0.08, 0.2),
         narrow=rng.uniform(0.03, 0.06),
