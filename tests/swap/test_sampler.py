@@ -172,6 +172,16 @@ def test_smoothing_does_the_same_at_any_scale_and_in_any_numbers(dtype):
     assert torch.allclose(rough.float(), calm, atol=4e-3)
 
 
+def test_all_of_it_stays_on_its_device():
+    """On one that holds no numbers: it refuses whatever is not of it."""
+    levels = levels_of(MODELS["Euler, v"](), 3)
+    x = levels.noised(torch.zeros(4, 3, 16, 16, device="meta", dtype=torch.bfloat16), noise(0, 0, 0, (3, 16, 16)))
+    denoise = levels.denoiser(lambda x, _: x)
+    before = torch.zeros(2, 3, 2, 2)
+    *_, last = sample(lambda x, sigma: smooth_latents(denoise(x, sigma), before, 0.5), x, levels.sigmas)
+    assert (last.device.type, last.dtype, last.shape) == ("meta", torch.bfloat16, (4, 3, 16, 16))
+
+
 def test_no_smoothing_changes_nothing():
     x = torch.randn(4, 3, 16, 16)
     assert torch.equal(smooth_latents(x, None, 0.0), x)

@@ -29,7 +29,7 @@ def engine_words(words: argparse.ArgumentParser) -> None:
                        "engine; any number of them (default: none)")  # fmt: skip
     for name, about in SHORT.items():
         words.add_argument(f"--{name}", dest="options", action="append", type=f"{name}={{}}".format, metavar="N",
-                           help=f"{about}: short for --set {name}=N")  # fmt: skip
+                           help=f"{about}: short for --set {name}=N (default: the engine's own)")  # fmt: skip
 
 
 def options_of(words: Sequence[str], engine: str) -> dict[str, object]:
