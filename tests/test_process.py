@@ -230,7 +230,7 @@ def test_importing_the_package_tells_onnxruntime_to_say_nothing(chosen: str | No
 def test_no_thread_spins_while_it_waits_and_pools_are_sized_for_what_is_ours(monkeypatch: pytest.MonkeyPatch) -> None:
     """What torch, OpenMP, OpenBLAS and OpenCV read before they make their threads: in a container with 6 of 64 cores
     half of them, so that decoder and encoder have theirs; what a person has chosen stays."""
-    monkeypatch.setattr(cli, "cores", lambda: 6)
+    monkeypatch.setattr("vidswap.processor.cores", lambda: 6)
     monkeypatch.delenv("OMP_NUM_THREADS")
     monkeypatch.setattr(cli, "COMMANDS", {"models": lambda _options: None})
     monkeypatch.setattr(os, "environ", dict(os.environ))
