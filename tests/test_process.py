@@ -31,6 +31,7 @@ from packaging.requirements import Requirement
 from swapping import CLIP, SELFIE, swapped
 
 from vidswap.cli import main as cli
+from vidswap.cli import models
 from vidswap.read.faces import open_faces
 
 ROOT = Path(__file__).parents[1]
@@ -232,7 +233,7 @@ def test_no_thread_spins_while_it_waits_and_pools_are_sized_for_what_is_ours(mon
     half of them, so that decoder and encoder have theirs; what a person has chosen stays."""
     monkeypatch.setattr("vidswap.processor.cores", lambda: 6)
     monkeypatch.delenv("OMP_NUM_THREADS")
-    monkeypatch.setattr(cli, "COMMANDS", {"models": lambda _options: None})
+    monkeypatch.setattr(models, "run", lambda _options: None)
     monkeypatch.setattr(os, "environ", dict(os.environ))
     assert cli.main(["models"]) == 0
     assert (os.environ["OMP_NUM_THREADS"], os.environ["OMP_WAIT_POLICY"]) == ("3", "PASSIVE")
