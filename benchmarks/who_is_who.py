@@ -20,7 +20,7 @@ import cv2
 import numpy as np
 
 from vidswap.plan.persons import SAME, persons_of
-from vidswap.read.dissolves import Dissolve, Dissolves, joined
+from vidswap.read.dissolves import Dissolve, DissolveDetector, merged
 from vidswap.read.faces import FaceReader, open_faces
 from vidswap.read.follow import follow_faces
 from vidswap.read.shots import CutDetector, shrunk
@@ -160,7 +160,7 @@ def film(before: list[Array], after: list[Array], way: str) -> list[Array]:
 
 def persons_in(pictures: list[Array], reader: FaceReader) -> list[tuple[int, int, int]]:
     """(person, start, stop) of the tracks, read as a clip is."""
-    is_cut, dissolves, over, cuts = CutDetector(), Dissolves(), list[Dissolve | None](), [0]
+    is_cut, dissolves, over, cuts = CutDetector(), DissolveDetector(), list[Dissolve | None](), [0]
 
     def watched() -> Iterator[tuple[int, Array, bool]]:
         for index, rgb in enumerate(pictures):
@@ -171,7 +171,7 @@ def persons_in(pictures: list[Array], reader: FaceReader) -> list[tuple[int, int
             yield index, rgb, cut
 
     seen = list(follow_faces(watched(), reader, 8))
-    known = joined(each for each in (*over, dissolves.end()) if each)
+    known = merged(each for each in (*over, dissolves.end()) if each)
     found = []
     for start, stop in pairwise([*cuts, len(seen)]):
         inside = [each for each in known if start < each.middle < stop]

@@ -9,7 +9,7 @@ from vidswap.face.landmarks import mean_face
 from vidswap.plan.store import DETECT_EVERY, Analysis, Found
 from vidswap.progress import Progress
 from vidswap.read import clip as clips
-from vidswap.read.dissolves import Dissolve, Dissolves, joined
+from vidswap.read.dissolves import Dissolve, DissolveDetector, merged
 from vidswap.read.doubles import doubles_in
 from vidswap.read.faces import FaceReader
 from vidswap.read.follow import follow_faces
@@ -26,7 +26,7 @@ def analyse(reader: FaceReader, clip: Clip, span: Shot, progress: Progress) -> A
     """One pass over the frames of `span`: each shot, when it ends, with its tracks, whose frames can be read until the
     next shot is asked for. Raises OutputError where the faces of a shot cannot be kept."""
     is_cut, cuts = CutDetector(), list[bool]()
-    dissolves, over = Dissolves(), list[Dissolve]()
+    dissolves, over = DissolveDetector(), list[Dissolve]()
     mean, count = mean_face(), 0
 
     def pictures() -> Iterator[tuple[int, Array, bool]]:
@@ -43,7 +43,7 @@ def analyse(reader: FaceReader, clip: Clip, span: Shot, progress: Progress) -> A
     def ended(start: int, faces: Spool) -> Found:
         nonlocal count
         shot = Shot(start, start + len(faces))
-        inside = joined(each for each in over if shot.start < each.middle < shot.stop)
+        inside = merged(each for each in over if shot.start < each.middle < shot.stop)
         with progress.stage("tracks"):
             tracks = tracks_in(shot, faces, shot.start, count, inside)
             doubles = list(doubles_in(tracks, mean))

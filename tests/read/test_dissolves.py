@@ -8,11 +8,11 @@ from footage import moving, texture
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vidswap.read.dissolves import Dissolve, Dissolves, joined
+from vidswap.read.dissolves import Dissolve, DissolveDetector, merged
 
 
 def dissolves_in(pictures, cuts=()):
-    told, dissolves = [], Dissolves()
+    told, dissolves = [], DissolveDetector()
     for index, picture in enumerate(pictures):
         told.append(dissolves(index, picture, index in cuts))
     return [each for each in (*told, dissolves.end()) if each]
@@ -83,7 +83,7 @@ def test_one_dissolve_after_another_are_two():
 @given(st.lists(st.tuples(st.integers(0, 300), st.integers(1, 40), st.integers(1, 40)), max_size=8))
 def test_joined_dissolves_have_a_rest_between_them_and_lose_no_frame(places):
     given_ = [Dissolve(start, start + a, start + a + b) for start, a, b in sorted(places)]
-    found = joined(given_)
+    found = merged(given_)
     assert {i for each in given_ for i in range(each.start, each.stop)} <= {
         i for each in found for i in range(each.start, each.stop)
     }

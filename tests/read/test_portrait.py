@@ -16,7 +16,7 @@ from vidswap.read import identity
 from vidswap.read.faces import FaceReader, open_faces
 from vidswap.read.features import EYE_POINTS, MOUTH_POINTS
 from vidswap.read.identity import load_identity
-from vidswap.read.portrait import portrait, refuse_cut, seen
+from vidswap.read.portrait import portrait, refuse_cut, visible
 from vidswap.types import Array, Consent, Face, Identity
 
 SELFIE = Path(__file__).parents[2] / "samples" / "selfie.jpg"
@@ -241,4 +241,4 @@ def test_in_a_folder_hidden_faces_are_left_out_and_told(tmp_path, reader, face):
 
 
 def test_what_is_seen_is_a_share(face):
-    assert 0.8 < seen(face) <= 1
+    assert 0.8 < visible(face) <= 1

@@ -53,7 +53,7 @@ def steadied(meshes, frames, count):
         inside = (frames >= low) & (frames < high)
         return meshes[inside], frames[inside]
 
-    return np.concatenate([smoothing.piece(start, count, seen) for start in range(0, count, smoothing.PIECE)])
+    return np.concatenate([smoothing.smooth_track(start, count, seen) for start in range(0, count, smoothing.PIECE)])
 
 
 def whole(meshes):

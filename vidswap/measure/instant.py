@@ -4,24 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Protocol
 
 import numpy as np
 
 from vidswap.face import geometry
 from vidswap.measure.pixels import SIDE, band_energies, face_area, skin_tone, steady_crop, window_of
-from vidswap.types import Array, Face, Identity
+from vidswap.read.faces import FaceReader
+from vidswap.types import Array, Identity
 
 INSET, AROUND = 0.1, 0.9  # eye distances from the face's rim: what is face, and what is not
 LEAST_FACE = 50  # pixels of a face in which there is something to measure
-
-
-class Reader(Protocol):
-    """What a measure needs of read.faces.FaceReader."""
-
-    def follow(self, rgb: Array, mesh: Array) -> Face | None: ...
-
-    def embed(self, rgb: Array, mesh: Array) -> Array: ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,7 +21,7 @@ class Wanted:
     """Who should be in the clip, with what reads and places faces: `mean` is the mean face (478, 3)."""
 
     identity: Identity
-    reader: Reader
+    reader: FaceReader
     mean: Array
 
     @cached_property

@@ -39,7 +39,7 @@ class Dissolve:
     stop: int
 
 
-def joined(dissolves: Iterable[Dissolve]) -> list[Dissolve]:
+def merged(dissolves: Iterable[Dissolve]) -> list[Dissolve]:
     """Dissolves in order, those with hardly a rest between them as one."""
     found = list[Dissolve]()
     for each in dissolves:
@@ -52,7 +52,7 @@ def joined(dissolves: Iterable[Dissolve]) -> list[Dissolve]:
     return found
 
 
-class Dissolves:
+class DissolveDetector:
     """Tells of each dissolve soon after it is over, for pictures fed in order."""
 
     def __init__(self) -> None:

@@ -41,14 +41,14 @@ def _move_as_one(some: Array, others: Array, mean: Array) -> bool:
     """Whether meshes (T, 478, 3) and others of the same frames are one face's, or one face's and its mirror image's."""
     if len(some) < LEAST:
         return False
-    (changes, turns), (changes_there, turns_there) = _motion(some, mean), _motion(others, mean)
+    (changes, rotations), (changes_there, rotations_there) = _motion(some, mean), _motion(others, mean)
     if _correlation(changes, changes_there) > AS_ONE and _apart(some, others) < FIXED:
         return True
     mirrored = mirror_image(some, mean)
-    changes, turns = _motion(mirrored, mean)
+    changes, rotations = _motion(mirrored, mean)
     if _correlation(changes, changes_there) <= AS_ONE:
         return False
-    return _apart(mirrored, others) < FIXED or _correlation(turns, turns_there) > TURNING
+    return _apart(mirrored, others) < FIXED or _correlation(rotations, rotations_there) > TURNING
 
 
 def mirror_image(meshes: Array, mean: Array) -> Array:
@@ -60,8 +60,8 @@ def _motion(meshes: Array, mean: Array) -> tuple[Array, Array]:
     """How the face itself changes (T, 478, 3), and how the head turns (T, 3), about their means over time."""
     poses = [geometry.face_pose(mesh, mean) for mesh in meshes]
     faces = np.stack([geometry.normalised(mesh, pose) for mesh, pose in zip(meshes, poses)])
-    turns = np.stack([pose.rotation[[0, 1, 1], [2, 2, 0]] for pose in poses])
-    return faces - faces.mean(0), turns - turns.mean(0)
+    rotations = np.stack([pose.rotation[[0, 1, 1], [2, 2, 0]] for pose in poses])
+    return faces - faces.mean(0), rotations - rotations.mean(0)
 
 
 def _apart(some: Array, others: Array) -> float:

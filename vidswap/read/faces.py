@@ -63,7 +63,7 @@ class MeshModel:
     def size(self) -> int:
         return int(self.session.get_inputs()[0].shape[-1])
 
-    def look(self, rgb: Array, guess: Array) -> Face:
+    def landmarks(self, rgb: Array, guess: Array) -> Face:
         """The face where the mesh `guess` (478, 3) says it is, scored by how much it is one."""
         to_crop = geometry.crop_transform(guess, self.mean, self.size)
         crop = shown(rgb, to_crop, self.size)
@@ -75,7 +75,7 @@ class MeshModel:
         from_map = geometry.compose(to_frame, geometry.enlarge(self.size / len(seen)))
         return Face(geometry.bounds(mesh), mesh, float(score[0, 0]), None, seen, from_map)
 
-    def fine(self, rgb: Array, face: Face) -> Face | None:
+    def refined(self, rgb: Array, face: Face) -> Face | None:
         """A face that was looked at, its eyes and mouth seen at the picture's own resolution; None where it is none."""
         if face.score < IS_FACE:
             return None
@@ -170,7 +170,7 @@ class FaceReader:
     def _find(self, rgb: Array, turn: int, back: Array, box: Array, five: Array | None) -> Find | None:
         """The face of a detection in the turned picture, which `back` (2, 3) takes to `rgb`."""
         mean = self._mesh.mean
-        face = self._settled(rgb, geometry.apply(back, placed(mean, box[:4], five)))
+        face = self._look_twice(rgb, geometry.apply(back, placed(mean, box[:4], five)))
         if face is None or within(face.mesh, rgb) < ENOUGH:
             return None
         size = geometry.face_pose(face.mesh, mean).scale
@@ -179,14 +179,14 @@ class FaceReader:
 
     def glance(self, rgb: Array, mesh: Array) -> float:
         """How much what is at `mesh` (478, 3) resembles a face, 0 to 1."""
-        return self._mesh.look(rgb, mesh).score
+        return self._mesh.landmarks(rgb, mesh).score
 
     def follow(self, rgb: Array, mesh: Array) -> Face | None:
         """The face that was at `mesh` (478, 3) in the frame before; None when it is not there any more, or but an edge
         of it."""
-        near = self._mesh.look(rgb, mesh)
+        near = self._mesh.landmarks(rgb, mesh)
         moved = overlap(near.box, geometry.bounds(mesh)) < 0.8
-        face = self._settled(rgb, near.mesh) if moved else self._mesh.fine(rgb, near)
+        face = self._look_twice(rgb, near.mesh) if moved else self._mesh.refined(rgb, near)
         return face if face and within(face.mesh, rgb) >= ENOUGH else None
 
     def embed(self, rgb: Array, mesh: Array) -> Array:
@@ -194,12 +194,12 @@ class FaceReader:
         vector = self._pack.embed(np.ascontiguousarray(rgb[..., ::-1]), geometry.five_points(mesh))
         return np.asarray(vector / max(float(np.linalg.norm(vector)), 1e-9), np.float32)
 
-    def _settled(self, rgb: Array, guess: Array) -> Face | None:
+    def _look_twice(self, rgb: Array, guess: Array) -> Face | None:
         """The face near `guess`, looked at twice: the first look only says how to frame the second."""
-        first = self._mesh.look(rgb, guess)
+        first = self._mesh.landmarks(rgb, guess)
         if first.score < IS_FACE / 2:
             return None
-        return self._mesh.fine(rgb, self._mesh.look(rgb, first.mesh))
+        return self._mesh.refined(rgb, self._mesh.landmarks(rgb, first.mesh))
 
 
 def open_faces(pack: str, threads: int = 1) -> FaceReader:
@@ -249,8 +249,8 @@ def upright(bgr: Array, five: Array, size: int) -> Array:
     recognisers expect them: in ArcFace's template of 112 pixels, which one of 128 has in its middle."""
     whole = 112 if size % 112 == 0 else 128
     target = (arcface_dst + np.array([(whole - 112) / 2, 0], np.float32)) * np.float32(size / whole)
-    turn = estimate_transform("similarity", five, target).params[:2]
-    return np.asarray(cv2.warpAffine(bgr, turn, (size, size), borderValue=0.0))
+    to_crop = estimate_transform("similarity", five, target).params[:2]
+    return np.asarray(cv2.warpAffine(bgr, to_crop, (size, size), borderValue=0.0))
 
 
 def open_mesh(options: onnxruntime.SessionOptions) -> MeshModel:

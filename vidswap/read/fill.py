@@ -78,7 +78,7 @@ def fill(number: int, sights: Array, faces: Faces, summary: TrackSummary, beside
 
     @lru_cache(1)
     def piece(first: int) -> TrackPart:
-        mesh = smoothing.piece(first, count, seen)
+        mesh = smoothing.smooth_track(first, count, seen)
         places = range(first, first + len(mesh))
         rows = [int(np.searchsorted(frames, place)) for place in places]
         lenders = [_nearest(frames, place, row) for place, row in zip(places, rows)]
@@ -86,7 +86,7 @@ def fill(number: int, sights: Array, faces: Faces, summary: TrackSummary, beside
         maps = list[tuple[Array, Array]]()
         for lender, own, there in zip(lenders, mesh, known):
             lent = face(lender)
-            maps.append((lent.visible, lent.visible_to_frame if there else _carried(lent, own)))
+            maps.append((lent.visible, lent.visible_to_frame if there else _moved(lent, own)))
         visible, to_frame = (np.stack(each) for each in zip(*maps))
         return TrackPart(number, 0, start + first, mesh, known, embedding, visible, to_frame)
 
@@ -100,7 +100,7 @@ def _nearest(frames: Array, place: int, row: int) -> int:
     return row
 
 
-def _carried(face: Face, mesh: Array) -> Array:
+def _moved(face: Face, mesh: Array) -> Array:
     """A face's map of what is visible, laid where its mesh has gone."""
     moved = np.vstack([geometry.fit_similarity(face.mesh[:468], mesh[:468]), [0, 0, 1]])
     return np.asarray((moved @ np.vstack([face.visible_to_frame, [0, 0, 1]]))[:2])

@@ -29,17 +29,17 @@ class _Picture:
 
 
 @dataclass(eq=False)
-class _Gaze:
+class _State:
     """What is remembered from one picture of a shot to the next: `faces` of the last one; frames since the last `look`
-    and since a face was `lost` from sight; how many `looks` there were, and whether a face was `cut` by the picture's
-    edge at the last; the `turns` at which faces were found; where those were that are `gone`, and for how many
+    and since a face was `lost` from sight; how many `looks` there were, and whether a face was `at_edge`, cut by the
+    picture's, at the last; the `turns` at which faces were found; where those were that are `gone`, and for how many
     frames."""
 
     faces: Sequence[Face] = ()
     looked: int = 0
     lost: int = 0
     looks: int = 0
-    cut: bool = False
+    at_edge: bool = False
     turns: set[int] = field(default_factory=set)
     gone: list[tuple[Face, int]] = field(default_factory=list)
 
@@ -51,41 +51,41 @@ def follow_faces(frames: Iterable[tuple[int, Array, bool]], reader: FaceReader, 
     while one is missing that was there up to `every` frames ago. In between they are followed, and a new one is
     followed back to where it came in. Embeddings come with each new look, and are None on the other frames. A face of
     score 0 says that one was there a little before or after, and that now nothing in its place resembles a face."""
-    recent, gaze = deque[_Picture](), _Gaze(looked=every, lost=every)
+    recent, state = deque[_Picture](), _State(looked=every, lost=every)
     for _, rgb, is_cut in frames:
         if is_cut:
             yield from (picture.faces for picture in recent)
-            recent, gaze = deque(), _Gaze(looked=every, lost=every)
-        new = _seen(gaze, rgb, reader, every)
+            recent, state = deque(), _State(looked=every, lost=every)
+        new = _take_in(state, rgb, reader, every)
         for face in new:
             _follow_back(face, recent, reader)
-        gaze.gone = [(face, age + 1) for face, age in gaze.gone if age < GAP and not _among(face, gaze.faces)]
-        recent.append(_Picture(rgb, [*gaze.faces, *_bare((face for face, _ in gaze.gone), rgb, reader)]))
+        state.gone = [(face, age + 1) for face, age in state.gone if age < GAP and not _among(face, state.faces)]
+        recent.append(_Picture(rgb, [*state.faces, *_bare((face for face, _ in state.gone), rgb, reader)]))
         if len(recent) > max(1, min(every, HELD // rgb.nbytes)):
             yield recent.popleft().faces
     yield from (picture.faces for picture in recent)
 
 
-def _seen(gaze: _Gaze, rgb: Array, reader: FaceReader, every: int) -> list[Face]:
+def _take_in(state: _State, rgb: Array, reader: FaceReader, every: int) -> list[Face]:
     """Take in one more picture of the shot; those of its faces that were not followed there."""
-    followed = [(old, reader.follow(rgb, old.mesh)) for old in gaze.faces]
+    followed = [(old, reader.follow(rgb, old.mesh)) for old in state.faces]
     kept = [face for _, face in followed if face]
-    gaze.gone += [(old, 0) for old, face in followed if face is None]
-    gaze.lost = 0 if len(kept) < len(followed) else gaze.lost + 1
-    gaze.looked += 1
-    came_in = gaze.cut and not _is_cut(kept, rgb)  # who it is, is seen only now
-    if gaze.looked < every <= gaze.lost and not came_in:
-        gaze.faces = distinct(kept)
+    state.gone += [(old, 0) for old, face in followed if face is None]
+    state.lost = 0 if len(kept) < len(followed) else state.lost + 1
+    state.looked += 1
+    came_in = state.at_edge and not _at_edge(kept, rgb)  # who it is, is seen only now
+    if state.looked < every <= state.lost and not came_in:
+        state.faces = distinct(kept)
         return []
-    turns = LYING if gaze.looks % RARELY == 0 else sorted(gaze.turns)
+    turns = LYING if state.looks % RARELY == 0 else sorted(state.turns)
     found = reader.detect(rgb, turns, kept)
     kept = [face for face in kept if not _is_part(face, found)]
     faces = distinct([*kept, *found])
-    gaze.turns |= {turn for face in faces if (turn := geometry.quarters(face.mesh))}
-    gaze.faces = [replace(face, embedding=reader.embed(rgb, face.mesh)) for face in faces]
-    gaze.looked, gaze.looks, gaze.lost = 0, gaze.looks + 1, every if len(faces) > len(kept) else gaze.lost
-    gaze.cut = _is_cut(faces, rgb)
-    return [known for face, known in zip(faces, gaze.faces) if not any(face is old for old in kept)]
+    state.turns |= {turn for face in faces if (turn := geometry.quarters(face.mesh))}
+    state.faces = [replace(face, embedding=reader.embed(rgb, face.mesh)) for face in faces]
+    state.looked, state.looks, state.lost = 0, state.looks + 1, every if len(faces) > len(kept) else state.lost
+    state.at_edge = _at_edge(faces, rgb)
+    return [known for face, known in zip(faces, state.faces) if not any(face is old for old in kept)]
 
 
 def _follow_back(face: Face, recent: Sequence[_Picture], reader: FaceReader) -> None:
@@ -114,7 +114,7 @@ def _bare(gone: Iterable[Face], rgb: Array, reader: FaceReader) -> list[Face]:
     return [replace(face, score=0.0, embedding=None) for face in bare]
 
 
-def _is_cut(faces: Iterable[Face], rgb: Array) -> bool:
+def _at_edge(faces: Iterable[Face], rgb: Array) -> bool:
     """Whether the picture's edge cuts any of the faces."""
     return any(within(face.mesh, rgb) < WHOLE for face in faces)
 

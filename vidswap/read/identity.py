@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 import cv2
 import numpy as np
@@ -14,11 +13,12 @@ import numpy as np
 from vidswap.errors import IdentityError
 from vidswap.face import geometry, landmarks
 from vidswap.read.cover import Trouble, troubles
+from vidswap.read.faces import FaceReader
 from vidswap.read.features import visibility
 from vidswap.read.photo import SUFFIXES, read_photo, shrunk
 from vidswap.read.portrait import portrait, refuse_cut
 from vidswap.settings import Place, check_kind, path_of
-from vidswap.types import Array, Consent, Face, Identity
+from vidswap.types import Array, Consent, Identity
 
 SEEN_SIDE = 2048  # a photo is looked at no larger than this
 KEPT_SIDE = 1024  # ... and kept, cut around the face, no larger than this
@@ -27,16 +27,6 @@ LEAST_FACE = 40  # pixels; below, there is no likeness to take
 SAME = 0.2  # least cosine between two photos of one person
 MOST_PHOTOS = 8
 LOOKS, AT_ONCE = 24, 4
-
-
-class Reader(Protocol):
-    """What identity needs of read.faces.FaceReader."""
-
-    def detect(self, rgb: Array) -> list[Face]: ...
-
-    def follow(self, rgb: Array, mesh: Array) -> Face | None: ...
-
-    def embed(self, rgb: Array, mesh: Array) -> Array: ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,7 +45,7 @@ class _Photo:
         return any(trouble.hides for trouble in self.wrong)
 
 
-def load_identity(photos: Place, consent: Consent, reader: Reader) -> Identity:
+def load_identity(photos: Place, consent: Consent, reader: FaceReader) -> Identity:
     """The person in a photo, or in a folder of photos of one person, best photo first, at most MOST_PHOTOS.
 
     Raises IdentityError: nothing there, not a picture, no face, several faces, one that is cut off or covered, or
@@ -89,7 +79,7 @@ def _files(photos: Path) -> list[Path] | None:
     return files
 
 
-def _take_all(files: Sequence[Path], folder: Path, reader: Reader) -> tuple[list[_Photo], list[str]]:
+def _take_all(files: Sequence[Path], folder: Path, reader: FaceReader) -> tuple[list[_Photo], list[str]]:
     """Those that will do, and what was left out and why. A face that is hidden will do where no other is there."""
     taken, refused = [], []
     for file in files:
@@ -104,7 +94,7 @@ def _take_all(files: Sequence[Path], folder: Path, reader: Reader) -> tuple[list
     return clear, [f"left out: {reason}" for reason in refused]
 
 
-def _take(path: Path, reader: Reader) -> _Photo:
+def _take(path: Path, reader: FaceReader) -> _Photo:
     photo = read_photo(path, SEEN_SIDE)
     found = portrait(photo.rgb, path.name, reader)
     rgb, face = found.rgb, found.face
@@ -121,7 +111,7 @@ def _take(path: Path, reader: Reader) -> _Photo:
     return _Photo(path, cut, placed, reader.embed(rgb, mesh), quality(cut, placed), notes, tuple(wrong))
 
 
-def median_mesh(rgb: Array, mesh: Array, reader: Reader) -> Array:
+def median_mesh(rgb: Array, mesh: Array, reader: FaceReader) -> Array:
     """The median mesh (478, 3) of LOOKS looks from slightly other crops: a photo is seen once and worn in every frame,
     so its mesh is worth the second that this takes."""
     chance, middle = np.random.default_rng(0), mesh[:468].mean(0)
@@ -129,9 +119,9 @@ def median_mesh(rgb: Array, mesh: Array, reader: Reader) -> Array:
     guesses = []
     for _ in range(LOOKS):
         roll, zoom = chance.normal(0, 0.08), np.exp(chance.normal(0, 0.06))
-        turn = np.array([[np.cos(roll), -np.sin(roll), 0], [np.sin(roll), np.cos(roll), 0], [0, 0, 1]])
+        rotation = np.array([[np.cos(roll), -np.sin(roll), 0], [np.sin(roll), np.cos(roll), 0], [0, 0, 1]])
         aside = np.append(chance.normal(0, 0.05 * apart, 2), 0)
-        guesses.append((((mesh - middle) * zoom) @ turn.T + middle + aside).astype(np.float32))
+        guesses.append((((mesh - middle) * zoom) @ rotation.T + middle + aside).astype(np.float32))
     with ThreadPoolExecutor(AT_ONCE) as threads:
         seen = threads.map(lambda guess: reader.follow(rgb, guess), guesses)
         looks = [mesh, *(face.mesh for face in seen if face)]

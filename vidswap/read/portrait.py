@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
 
 import cv2
 import numpy as np
@@ -12,6 +11,7 @@ import numpy as np
 from vidswap.errors import IdentityError
 from vidswap.face import geometry, landmarks
 from vidswap.face.boxes import area
+from vidswap.read.faces import FaceReader
 from vidswap.read.features import MOUTH_POINTS, visibility
 from vidswap.types import Array, Face
 
@@ -27,14 +27,6 @@ _TURNS = {1: "on its side", 2: "upside down", 3: "on its side"}  # quarter turns
 WHOLE = "use a photo that shows the whole face, with some room around it"
 
 
-class Reader(Protocol):
-    """What is needed of read.faces.FaceReader."""
-
-    def detect(self, rgb: Array) -> list[Face]: ...
-
-    def follow(self, rgb: Array, mesh: Array) -> Face | None: ...
-
-
 @dataclass(frozen=True, eq=False)
 class Portrait:
     """`rgb` (H, W, 3) uint8, upright, and the `face` in it; `notes` say what was done to the photo, a line each."""
@@ -44,24 +36,24 @@ class Portrait:
     notes: tuple[str, ...] = ()
 
 
-def portrait(rgb: Array, name: str, reader: Reader) -> Portrait:
+def portrait(rgb: Array, name: str, reader: FaceReader) -> Portrait:
     """The one face in a photo, or the one by far the largest; the photo is turned where the face lies or hangs in it.
     Raises IdentityError: no face, several, or one that the photo's edge cuts."""
     face, notes = _only(_faces(reader.detect(rgb)) or _faces(_with_room(rgb, reader)), name), tuple[str, ...]()
     if turn := geometry.quarters(face.mesh):
         rgb, notes = np.ascontiguousarray(np.rot90(rgb, turn)), (f"{name} lies {_TURNS[turn]}; it was turned",)
-        face = _only([each for each in _faces(reader.detect(rgb)) if seen(each) >= GHOST], name)  # a beard is none
+        face = _only([each for each in _faces(reader.detect(rgb)) if visible(each) >= GHOST], name)  # a beard is none
     refuse_cut(face.mesh, rgb.shape, name)
-    if _near_edge(face.mesh, rgb.shape) or seen(face) < CLEAR:  # what lies outside is found better with some room
+    if _near_edge(face.mesh, rgb.shape) or visible(face) < CLEAR:  # what lies outside is found better with some room
         for other in _faces(_with_room(rgb, reader))[:1]:
             refuse_cut(other.mesh, rgb.shape, name)
-            face = other if seen(other) > seen(face) + CLEARER else face
-    if seen(face) < CLEAR and (whole := _larger(rgb, face, reader)):
+            face = other if visible(other) > visible(face) + CLEARER else face
+    if visible(face) < CLEAR and (whole := _larger(rgb, face, reader)):
         refuse_cut(whole.mesh, rgb.shape, name)
     return Portrait(rgb, face, notes)
 
 
-def seen(face: Face) -> float:
+def visible(face: Face) -> float:
     """How much of a face is seen, 0 to 1."""
     return float(visibility(face)[:468].mean())
 
@@ -84,8 +76,8 @@ def refuse_cut(mesh: Array, shape: tuple[int, ...], name: str) -> None:
 
 def _faces(faces: Sequence[Face]) -> list[Face]:
     """The largest first, without those that are none beside the one that is seen best."""
-    best = max((seen(face) for face in faces), default=0.0)
-    return sorted((face for face in faces if seen(face) >= GHOST * best), key=lambda face: -area(face.box))
+    best = max((visible(face) for face in faces), default=0.0)
+    return sorted((face for face in faces if visible(face) >= GHOST * best), key=lambda face: -area(face.box))
 
 
 def _only(faces: Sequence[Face], name: str) -> Face:
@@ -103,20 +95,20 @@ def _near_edge(mesh: Array, shape: tuple[int, ...]) -> bool:
     return bool((box[:2] < room).any() or (box[2:] > np.array(shape[1::-1]) - room).any())
 
 
-def _with_room(rgb: Array, reader: Reader) -> list[Face]:
+def _with_room(rgb: Array, reader: FaceReader) -> list[Face]:
     """The faces found with room around the photo: the detector misses one that is larger than what it sees of it."""
     room, wide = _roomed(rgb)
     return [_moved(face, -wide) for face in reader.detect(room)]
 
 
-def _larger(rgb: Array, face: Face, reader: Reader) -> Face | None:
+def _larger(rgb: Array, face: Face, reader: FaceReader) -> Face | None:
     """A face of which `face` is the lower part, seen nearly as well: where the eyes are cut off, nostrils pass for
     them."""
     middle, high = face.mesh[:468].mean(0), float(np.ptp(face.mesh[:468, 1]))
     guess = LARGER * (face.mesh - middle) + middle - np.array([0, HIGHER * high, 0])
     room, wide = _roomed(rgb)
     found = reader.follow(room, (guess + np.array([wide, wide, 0])).astype(np.float32))
-    if found is None or area(found.box) < MUCH_LARGER * area(face.box) or seen(found) < seen(face) - CLEARER:
+    if found is None or area(found.box) < MUCH_LARGER * area(face.box) or visible(found) < visible(face) - CLEARER:
         return None
     return _moved(found, -wide)
 

@@ -42,15 +42,15 @@ class _Poses:
         return np.asarray(turned * self.scale[:, None, None] + self.shift[:, None])
 
 
-def piece(start: int, count: int, seen: Callable[[int, int], tuple[Array, Array]]) -> Array:
+def smooth_track(start: int, count: int, seen: Callable[[int, int], tuple[Array, Array]]) -> Array:
     """(T, 478, 3) float32: the frames [start, start + PIECE) of a track of `count`, filled in and steadied; `seen`
     gives the meshes (n, 478, 3), and the frames (n,) they were seen in, of a part [low, high) of the track."""
     low, high = max(start - MARGIN, 0), min(start + PIECE + MARGIN, count)
     meshes, frames = seen(low, high)
-    return np.asarray(_steadied(meshes, frames - low, high - low)[start - low :][:PIECE], np.float32)
+    return np.asarray(_smoothed(meshes, frames - low, high - low)[start - low :][:PIECE], np.float32)
 
 
-def _steadied(meshes: Array, frames: Array, count: int) -> Array:
+def _smoothed(meshes: Array, frames: Array, count: int) -> Array:
     if len(meshes) == 1:
         return np.repeat(meshes, count, 0)
     poses, face = _align(meshes.astype(np.float64))
@@ -61,10 +61,10 @@ def _steadied(meshes: Array, frames: Array, count: int) -> Array:
     seen = np.zeros(count)
     seen[frames] = 1
     fits = [_rows(seen + FILLED, min(radius, count - 1)) for radius in RADII]
-    log_scale, turn, shift = (_filtered(part, frames, fits) for part in parts)
+    log_scale, rotation, shift = (_filtered(part, frames, fits) for part in parts)
     changes = ((shapes - face.ravel()) @ basis).T
     change = np.array([_filtered(one[:, None], frames, fits)[:, 0] for one in changes]).reshape(-1, count)
-    poses = _Poses(np.exp(log_scale[:, 0]), _nearest_rotation(turn.reshape(-1, 3, 3)), shift * size)
+    poses = _Poses(np.exp(log_scale[:, 0]), _nearest_rotation(rotation.reshape(-1, 3, 3)), shift * size)
     faces = face + (basis @ change).T.reshape(count, *face.shape)
     return poses.on(faces)
 

@@ -20,10 +20,10 @@ REACH = 0.5  # how far, in sizes of the face, its points may lie from where they
 DRIFT = 0.03  # more of that for every frame it was not seen
 LATE = 0.05  # what every frame costs since a path was seen last, where a sight does not tell who it is
 OTHER = 0.05  # cosine below which two embeddings are surely not one person
-TURNED = 0.65  # cosine that no look before reaches with any after, where a face turned into another unseen
+SWITCHED = 0.65  # cosine that no look before reaches with any after, where a face turned into another unseen
 LEAP = 0.12  # in sizes of a face, how far no face moves from frame to frame
 FEW = 200  # looks that stand for all of a long track
-LOOKS, AMID = 3, 3  # that are compared to each side of a turn, and at most so many between, which show both
+LOOKS, AMID = 3, 3  # that are compared to each side of a switch, and at most so many between, which show both
 TWICE = 0.25  # two meshes nearer than this, in sizes of the face, are one face found twice
 EVIDENCE = 2.5  # sum of scores that makes a track worth having
 SHOWN = 0.15  # part of the map of what is visible that is face, half of the usual: with less there is nothing to swap
@@ -123,8 +123,8 @@ def _taken_over(live: Iterable[_Path], sight: _Sight) -> _Path:
     for before in live if sight.embedding is not None else ():
         near = before.last.index == sight.index - 1 and _distance(before.last.points, sight.points, sight.size) < REACH
         if before.look and near:
-            leap, turn = _leap([*before.sights, sight], before.look[0].index, sight.index)
-            for each in [each for each in before.sights if each.index >= turn and leap > LEAP]:
+            leap, frame = _leap([*before.sights, sight], before.look[0].index, sight.index)
+            for each in [each for each in before.sights if each.index >= frame and leap > LEAP]:
                 before.sights.remove(each)
                 path.add(each)
             break
@@ -187,9 +187,9 @@ def _distance(points: Array, others: Array, size: float) -> float:
 
 def _parted(path: _Path, dissolves: Sequence[Dissolve]) -> Iterator[_Path]:
     """The path, ended wherever its face turns into somebody else's, and begun anew there."""
-    over = [each for each in dissolves if _turns_in(path, each)]
-    turns = [_turn_in(path, each) for each in over] if over else _turns(path.looks, path.sights)
-    for start, stop in pairwise((path.first.index, *turns, path.last.index + 1)):
+    over = [each for each in dissolves if _switches_in(path, each)]
+    switches = [_switch_in(path, each) for each in over] if over else _switches(path.looks, path.sights)
+    for start, stop in pairwise((path.first.index, *switches, path.last.index + 1)):
         part = _Path()
         for sight in path.sights:
             if start <= sight.index < stop:
@@ -198,7 +198,7 @@ def _parted(path: _Path, dissolves: Sequence[Dissolve]) -> Iterator[_Path]:
             yield part
 
 
-def _turns_in(path: _Path, dissolve: Dissolve) -> bool:
+def _switches_in(path: _Path, dissolve: Dissolve) -> bool:
     """Whether a path leads through a dissolve from one person to another: no look before it is like any after it."""
     before = [vector for sight, vector in path.looks if sight.index < dissolve.start]
     after = [vector for sight, vector in path.looks if sight.index >= dissolve.stop]
@@ -206,14 +206,14 @@ def _turns_in(path: _Path, dissolve: Dissolve) -> bool:
     return leads and _likeness(before[-LOOKS:], after[:LOOKS]) < SAME
 
 
-def _turn_in(path: _Path, dissolve: Dissolve) -> int:
+def _switch_in(path: _Path, dissolve: Dissolve) -> int:
     """The frame of a dissolve from which on the path's face is the second person's: where it leaps over to them, else
     where they prevail."""
-    leap, turn = _leap(path.sights, dissolve.start, dissolve.stop)
-    return turn if leap > LEAP else dissolve.middle
+    leap, frame = _leap(path.sights, dissolve.start, dissolve.stop)
+    return frame if leap > LEAP else dissolve.middle
 
 
-def _turns(looks: Sequence[_Look], sights: Sequence[_Sight]) -> list[int]:
+def _switches(looks: Sequence[_Look], sights: Sequence[_Sight]) -> list[int]:
     """The frames, in order, from which on the face is another, at once or after a few looks that show both: no look
     just before is like any just after, and the first one does not come back."""
     vectors = [vector for _, vector in looks]
@@ -221,11 +221,11 @@ def _turns(looks: Sequence[_Look], sights: Sequence[_Sight]) -> list[int]:
         places = range(LOOKS, len(looks) - LOOKS - amid + 1)
         alike = [_likeness(vectors[place - LOOKS : place], vectors[place + amid :][:LOOKS]) for place in places]
         for likeness, place in sorted(zip(alike, places)):
-            if likeness >= TURNED:
+            if likeness >= SWITCHED:
                 break
             if _likeness(_some(vectors[:place]), _some(vectors[place + amid :])) < SAME:
-                _, turn = _leap(sights, looks[place - 1][0].index, looks[place + amid][0].index)
-                return [*_turns(looks[:place], sights), turn, *_turns(looks[place + amid :], sights)]
+                _, frame = _leap(sights, looks[place - 1][0].index, looks[place + amid][0].index)
+                return [*_switches(looks[:place], sights), frame, *_switches(looks[place + amid :], sights)]
     return []
 
 
