@@ -12,8 +12,10 @@ from vidswap.errors import EngineError, OutputError
 from vidswap.media.native import film_maker, planar
 from vidswap.read.clip import frames, open_clip
 from vidswap.settings import WriteSettings
-from vidswap.write.film import encode
-from vidswap.write.target import check_film
+from vidswap.types import Shot
+from vidswap.write.film import encode, join, render
+from vidswap.write.target import check_film, plan_target
+from vidswap.write.work import WorkFolder, open_work
 
 COUNT = 30
 FAST = WriteSettings(crf=10, preset="ultrafast")
@@ -30,6 +32,10 @@ def through(path, out, start=0, stop=None, *, settings=FAST, labels=None):
     pictures = ((frame.index, planar(frame.native, reformatter)) for frame in frames(clip, start, stop))
     encode(clip, pictures, out, settings, labels or {})
     return out
+
+
+def picture_of(frame):
+    return frame.index, frame.native
 
 
 def left_in(folder):
@@ -223,6 +229,28 @@ def test_refusals_come_before_rendering(plain, tmp_path):
     assert left_in(tmp_path) == ["folder.mp4"]
     with pytest.raises(OutputError, match="no frames"):
         encode(clip, iter(()), tmp_path / "fine.mp4", FAST, {})
+
+
+@pytest.mark.parametrize(("sound", "copied"), [(True, 1), (False, 0)])
+def test_a_clip_is_opened_for_its_facts_its_pictures_and_what_is_copied_of_it(tmp_path, monkeypatch, sound, copied):
+    path, opened, really = make_clip(tmp_path / "a.mp4", moving(4), sound=sound), [], av.open
+    monkeypatch.setattr(av, "open", lambda file, *rest, **more: opened.append(file) or really(file, *rest, **more))
+
+    def counted():
+        count = opened.count(f"file:{path}")
+        opened.clear()
+        return count
+
+    clip = open_clip(path)
+    assert counted() == 2, "its packets, and its first picture"
+    target = plan_target(clip, Shot(0, len(clip)), tmp_path / "out.mp4", FAST)
+    assert counted() == copied, "muxed for a trial"
+    with open_work(target.out, kept=False) as folder:
+        work = WorkFolder(folder, "", 0, 240)
+        render(clip, map(picture_of, frames(clip)), work, target.out, target.encoding)
+        assert counted() == 1
+        join(clip, work, target.out, target.encoding, {})
+    assert counted() == copied
 
 
 @pytest.mark.parametrize("ending", [".ts", ".avi"])

@@ -175,18 +175,18 @@ def _check(codec: Codec, settings: WriteSettings) -> None:
         raise UsageError(f"{codec.name} is never lossless", f"`write.codec` that can be: {able}")
 
 
-def options_of(codec: Codec, samples: PixelFormat, settings: WriteSettings, told: Sequence[str]) -> dict[str, str]:
-    """The encoder's options; `told` are parameters of its own to hand on."""
+def options_of(codec: Codec, samples: PixelFormat, settings: WriteSettings, own: Sequence[str]) -> dict[str, str]:
+    """The encoder's options; `own` are parameters of it alone, handed on as they are."""
     crf, lossless = str(codec.crf if settings.crf is None else settings.crf), settings.lossless
     preset = codec.presets.get(settings.preset or "medium", "")
     match codec.name:
         case "h264":
-            options = {**({"qp": "0"} if lossless else {"crf": crf}), "preset": preset, "x264-params": ":".join(told)}
+            options = {**({"qp": "0"} if lossless else {"crf": crf}), "preset": preset, "x264-params": ":".join(own)}
         case "hevc":
-            words = ":".join(["log-level=none", "open-gop=0", *["lossless=1"] * lossless, *told])
+            words = ":".join(["log-level=none", "open-gop=0", *["lossless=1"] * lossless, *own])
             options = {"crf": crf, "preset": preset, "x265-params": words}
         case "av1":
-            options = {"crf": crf, "preset": preset, "svtav1-params": ":".join(told)}
+            options = {"crf": crf, "preset": preset, "svtav1-params": ":".join(own)}
         case "vp9":
             quality = {"lossless": "1"} if lossless else {"crf": crf}
             options = {**quality, "deadline": "good", "cpu-used": preset, "row-mt": "1"}

@@ -41,7 +41,7 @@ from vidswap.media.streams import is_carried, stream_name
 from vidswap.types import Clip
 
 _MICROSECONDS = 1_000_000
-_PREROLL, _PREROLL_TEXT = Fraction(1, 2), Fraction(300)  # seconds read before a cut: sound, cues that are still on
+_PREROLL, _PREROLL_TEXT = Fraction(1, 2), Fraction(300)  # seconds read before a trim: sound, cues that are still on
 _INTERLEAVED = Fraction(10)  # seconds that packets of one moment may lie apart in a file
 _COVERS = {"mjpeg": ("cover.jpg", "image/jpeg"), "png": ("cover.png", "image/png"), "bmp": ("cover.bmp", "image/bmp")}
 _NEVER = Fraction(1 << 60)
@@ -60,7 +60,7 @@ def muxing(clip: Clip, kind: Container) -> dict[str, str]:
     return {**kind.options, **(kind.keeping_all if keeps_all else {})}
 
 
-def cut_of(clip: Clip, start: int, stop: int) -> Trim:
+def trim_of(clip: Clip, start: int, stop: int) -> Trim:
     """What the frames [start, stop) of a clip are on the clock of its file. The clock of a broadcast, a DVD or a live
     stream begins anywhere: the result's begins at 0, with the first of what goes along."""
     end = None if stop >= len(clip) else Fraction(int(clip.pts[stop]) * clip.time_base)
@@ -95,29 +95,29 @@ def copied_streams(clip: Clip, source: Any, target: Any) -> Tracks:
     return tracks
 
 
-def describe(clip: Clip, target: Any, video: Any, cut: Trim, labels: Mapping[str, str]) -> None:
+def describe(clip: Clip, target: Any, video: Any, trim: Trim, labels: Mapping[str, str]) -> None:
     """Tell a file that is being made what the clip's says about itself, and our `labels`: tags, chapters, timecode (of
-    the first frame of the cut), the disposition of its video track. Before its header."""
+    the first frame of the trim), the disposition of its video track. Before its header."""
     kind = kind_written(target)
     target.metadata.update(labelled(clip.tags, labels, kind))
     if kind.chapters:
-        target.set_chapters(chapters(clip.chapters, cut))
+        target.set_chapters(chapters(clip.chapters, trim))
     film = clip.film
     if film is None:  # the clip is of pictures
         return
     video.disposition = Disposition(film.disposition)
     timecode = timecode_of(film.tags, clip.tags)
     if timecode is not None and (not kind.counts or is_countable(video.codec_context.framerate, timecode)):
-        begun = cut.origin - (film.start or 0) if cut.trimmed else Fraction(0)
+        begun = trim.origin - (film.start or 0) if trim.trimmed else Fraction(0)
         (target if kind.ordered else video).metadata["timecode"] = later(timecode, counted(clip.rate, timecode), begun)
 
 
-def copied_packets(clip: Clip, source: Any, tracks: Tracks, cut: Trim) -> Iterator[Any]:
-    """The packets of `tracks` (see `copied_streams`) within the cut, ready to mux, in the order of their times.
+def copied_packets(clip: Clip, source: Any, tracks: Tracks, trim: Trim) -> Iterator[Any]:
+    """The packets of `tracks` (see `copied_streams`) within the trim, ready to mux, in the order of their times.
 
     Sound is cut to whole packets. In mp4 and mov one packet of each track is kept before the first: it has a negative
     time, an edit list hides it, and the decoder is warm when the sound begins; the last one is told to end with the
-    cut. Elsewhere sound starts with the first whole packet. PCM is cut to the sample. Subtitles are cut at both ends.
+    trim. Elsewhere sound starts with the first whole packet. PCM is cut to the sample. Subtitles are cut at both ends.
     """
     kinds = {stream.index: stream for stream in clip.streams}
     reworded = [index for index, track in tracks.items() if _is_reworded(kinds[index], track)]
@@ -125,8 +125,8 @@ def copied_packets(clip: Clip, source: Any, tracks: Tracks, cut: Trim) -> Iterat
     words = []
     for index in reworded:
         cues, _ = subtitles.read_cues(clip.path, index, clip.stretches)
-        words.append(subtitles.encoded(subtitles.clipped(cues, cut), tracks[index]))
-    return merge(_moved(_packets(source, copied, cut, clip.stretches), copied, cut), *words, key=seconds)
+        words.append(subtitles.encoded(subtitles.clipped(cues, trim), tracks[index]))
+    return merge(_moved(_packets(source, copied, trim, clip.stretches), copied, trim), *words, key=seconds)
 
 
 # -- streams ----------------------------------------------------------------------------------------------------------
@@ -163,28 +163,28 @@ def _picture(path: Path, index: int) -> bytes:
 # -- packets ----------------------------------------------------------------------------------------------------------
 
 
-def _packets(source: Any, tracks: Tracks, cut: Trim, stretches: Sequence[Stretch]) -> Iterator[Any]:
-    """The packets of the copied streams, from a little before the cut to a little after it, or to where the file ends
+def _packets(source: Any, tracks: Tracks, trim: Trim, stretches: Sequence[Stretch]) -> Iterator[Any]:
+    """The packets of the copied streams, from a little before the trim to a little after it, or to where the file ends
     or breaks off. Where its clock starts again, from the file's beginning on, those of its film among them."""
     if not tracks:
         return
     streams = [source.streams[index] for index in tracks]
     texts = any(stream.type == "subtitle" for stream in streams)
-    place = int((cut.origin - (_PREROLL_TEXT if texts else _PREROLL)) * _MICROSECONDS)
+    place = int((trim.origin - (_PREROLL_TEXT if texts else _PREROLL)) * _MICROSECONDS)
     film = film_of(source)
     if stretches:
         streams.append(film)
-    elif cut.trimmed and place > (source.start_time or 0):
+    elif trim.trimmed and place > (source.start_time or 0):
         with suppress(av.FFmpegError):  # then it is read from its beginning
             source.seek(place)
     for packet in on_one_clock(timed(packets(source, *streams), streams), stretches, film):
-        if cut.end is not None and seconds(packet) > cut.end + _INTERLEAVED:
+        if trim.end is not None and seconds(packet) > trim.end + _INTERLEAVED:
             return
         yield packet
 
 
-def _moved(found: Iterable[Any], tracks: Tracks, cut: Trim) -> Iterator[Any]:
-    """The packets found of `tracks` that belong into the cut, rewritten to belong there, in the order they come."""
+def _moved(found: Iterable[Any], tracks: Tracks, trim: Trim) -> Iterator[Any]:
+    """The packets found of `tracks` that belong into the trim, rewritten to belong there, in the order they come."""
     held: dict[int, Any] = {}  # the last hidden packet of each track
     reached: dict[int, int] = {}
     for packet in found:
@@ -195,16 +195,16 @@ def _moved(found: Iterable[Any], tracks: Tracks, cut: Trim) -> Iterator[Any]:
         if packet.stream.type == "video":
             yield _readdressed(packet, track, Fraction(0))
             continue
-        if cut.end is not None and seconds(packet) >= cut.end:
+        if trim.end is not None and seconds(packet) >= trim.end:
             continue
         kind = kind_written(track.container)
-        if _is_hidden(packet, kind, cut):
+        if _is_hidden(packet, kind, trim):
             held[index] = packet
             continue
         for each in (held.pop(index, None), packet):
-            if each is not None and (each is packet or _warms(each, kind, cut)):
-                part = _within(each, cut, kind.edits)
-                yield _monotonic(_readdressed(part, track, cut.origin), reached, index)
+            if each is not None and (each is packet or _warms(each, kind, trim)):
+                part = _within(each, trim, kind.edits)
+                yield _monotonic(_readdressed(part, track, trim.origin), reached, index)
 
 
 def _is_nothing(packet: Any) -> bool:
@@ -213,33 +213,33 @@ def _is_nothing(packet: Any) -> bool:
     return end_marker or is_filler or header_bytes(packet) is None
 
 
-def _is_hidden(packet: Any, kind: Container, cut: Trim) -> bool:
-    """Whether a packet lies before the cut: the whole of it where a part can be shown or an edit list hides the rest,
+def _is_hidden(packet: Any, kind: Container, trim: Trim) -> bool:
+    """Whether a packet lies before the trim: the whole of it where a part can be shown or an edit list hides the rest,
     else any of it. Where there are no edit lists, what one of the source hides is hidden as well."""
     start = seconds(packet)
     end = start + (packet.duration or 0) * Fraction(packet.time_base)
     if kind.edits or packet.stream.type == "subtitle" or sample_bytes(packet.stream):
-        return cut.trimmed and end <= cut.origin
+        return trim.trimmed and end <= trim.origin
     if kind.ordered:  # has no time before 0
-        return start < cut.origin
-    return bool((cut.trimmed and start < cut.origin) or packet.is_discard)
+        return start < trim.origin
+    return bool((trim.trimmed and start < trim.origin) or packet.is_discard)
 
 
-def _warms(packet: Any, kind: Container, cut: Trim) -> bool:
+def _warms(packet: Any, kind: Container, trim: Trim) -> bool:
     """Whether a hidden packet goes along, because the decoder needs it for the first one that is heard."""
     if packet.stream.type != "audio" or sample_bytes(packet.stream):
         return False
-    return kind.edits or not (cut.trimmed or kind.ordered)
+    return kind.edits or not (trim.trimmed or kind.ordered)
 
 
-def _within(packet: Any, cut: Trim, has_edits: bool) -> Any:
-    """The part of a packet that lies within the cut. Compressed sound stays whole; its last packet is told to be
+def _within(packet: Any, trim: Trim, has_edits: bool) -> Any:
+    """The part of a packet that lies within the trim. Compressed sound stays whole; its last packet is told to be
     shorter where the container has an end to tell."""
     unit, frame = Fraction(packet.time_base), sample_bytes(packet.stream)
     start = seconds(packet)
     end = start + (packet.duration or 0) * unit
-    begin = max(start, cut.origin) if cut.trimmed else start
-    stop = end if cut.end is None else min(end, cut.end)
+    begin = max(start, trim.origin) if trim.trimmed else start
+    stop = end if trim.end is None else min(end, trim.end)
     if (begin, stop) == (start, end) or not packet.duration:
         return packet
     if frame:

@@ -17,7 +17,7 @@ from vidswap.errors import OutputError
 from vidswap.media.codecs import chosen, lost_in, options_of
 from vidswap.media.colour import BT601, FILM625, FULL, LIMITED, RGB, UNTAGGED, matrix_of
 from vidswap.media.containers import kind_of, time_base
-from vidswap.media.fields import BOTTOM_FIRST, TOP_FIRST, Ordered, told_whole
+from vidswap.media.fields import BOTTOM_FIRST, TOP_FIRST, Ordered, marked_whole
 from vidswap.media.filters import EXACT
 from vidswap.media.metadata import tags as own_tags
 from vidswap.media.sidedata import matrix_in
@@ -67,10 +67,10 @@ def encoding_of(clip: Clip, out: Path, settings: WriteSettings) -> Encoding:
     codec, form = chosen(kind, samples, settings)
     is_rgb = av.VideoFormat(form).is_rgb
     fields = max(film.fields if film else 0, TOP_FIRST) if samples.fields else 0
-    told = [*_reproducible(codec.encoder), *_light(clip.beside, codec.encoder), *_order(fields, codec.encoder)]
+    parameters = [*_reproducible(codec.encoder), *_light(clip.beside, codec.encoder), *_order(fields, codec.encoder)]
     encoding = Encoding(
         encoder="libx264rgb" if is_rgb and codec.name == "h264" else codec.encoder,
-        options=options_of(codec, samples, settings, told), format=form,
+        options=options_of(codec, samples, settings, parameters), format=form,
         width=samples.width, height=samples.height,
         rate=min(clip.rate.limit_denominator(1001), codec.fastest),
         unit=time_base(kind, clip.pts, clip.time_base, clip.rate),
@@ -145,7 +145,7 @@ def timed(clip: Clip, pictures: Iterable[Picture], origin: int, encoding: Encodi
 def encoded(context: Any, native: Any) -> Iterator[Any]:
     """The packets that an encoder or a track yields for a picture, or for None, the end."""
     packets = context.encode(native)
-    return told_whole(packets) if context.name == "libx264" else iter(packets)
+    return marked_whole(packets) if context.name == "libx264" else iter(packets)
 
 
 def _fitted(native: Any, encoding: Encoding, reformatter: VideoReformatter) -> Any:
@@ -190,15 +190,15 @@ def _light(beside: Mapping[str, bytes], encoder: str) -> list[str]:
         return []
     words = {"libx264": ("mastering-display", "cll"), "libx265": ("master-display", "max-cll"),
              "libsvtav1": ("mastering-display", "content-light")}[encoder]  # fmt: skip
-    told = []
+    found = []
     if display := beside.get("MASTERING_DISPLAY_METADATA"):
         *ratios, has_colours, has_light = struct.unpack("<22i", display)
         values = [Fraction(*pair) if pair[1] else Fraction(0) for pair in zip(ratios[::2], ratios[1::2])]
         if has_colours and has_light:
-            told.append(f"{words[0]}={_display(values, whole=encoder != 'libsvtav1')}")
+            found.append(f"{words[0]}={_display(values, whole=encoder != 'libsvtav1')}")
     if light := beside.get("CONTENT_LIGHT_LEVEL"):
-        told.append(f"{words[1]}={','.join(map(str, struct.unpack('<2I', light)))}")
-    return [*told, "hdr10=1"] if told and encoder == "libx265" else told
+        found.append(f"{words[1]}={','.join(map(str, struct.unpack('<2I', light)))}")
+    return [*found, "hdr10=1"] if found and encoder == "libx265" else found
 
 
 def _display(values: Sequence[Fraction], whole: bool) -> str:

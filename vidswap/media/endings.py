@@ -67,8 +67,8 @@ def _segment_end(data: bytes) -> int | None:
     if place < len(_SEGMENT) or place >= len(data) or not data[place]:
         return None
     length = 9 - data[place].bit_length()  # bytes of the number; its first set bit tells them (RFC 8794, 4)
-    told = int.from_bytes(data[place : place + length], "big") & (1 << 7 * length) - 1
-    return None if told == (1 << 7 * length) - 1 else place + length + told
+    size = int.from_bytes(data[place : place + length], "big") & (1 << 7 * length) - 1
+    return None if size == (1 << 7 * length) - 1 else place + length + size
 
 
 _BREAKS = {"matroska,webm": _matroska_breaks, "flv": _flv_breaks}

@@ -37,7 +37,7 @@ class Ordered:
         return native
 
 
-def told_whole(packets: Iterable[Any]) -> Iterator[Any]:
+def marked_whole(packets: Iterable[Any]) -> Iterator[Any]:
     """Packets of x264; those of whole pictures (`opaque` of the picture) say that they are."""
     for packet in packets:
         if packet.opaque == [True]:

@@ -64,25 +64,25 @@ def needs_all_names(metadata: Mapping[str, str], kind: Container) -> bool:
     return kind.keeps is not None and any(key.lower() not in kind.keeps for key in tags(metadata))
 
 
-def chapters(listed: Sequence[Any], cut: Trim) -> list[dict[str, Any]]:
-    """Chapters as PyAV lists them, those within the cut, clipped at both its ends and moved."""
+def chapters(listed: Sequence[Any], trim: Trim) -> list[dict[str, Any]]:
+    """Chapters as PyAV lists them, those within the trim, clipped at both its ends and moved."""
     moved = []
     for chapter in listed:
         unit = Fraction(chapter["time_base"])
         start, end = (chapter[side] * unit for side in ("start", "end"))
-        start = max(start, cut.origin)  # untrimmed, too: an edit list may have hidden where it began
-        if cut.end is not None:
-            end = min(end, cut.end)
+        start = max(start, trim.origin)  # untrimmed, too: an edit list may have hidden where it began
+        if trim.end is not None:
+            end = min(end, trim.end)
         if start < end:
-            at, until = (round((time - cut.origin) / unit) for time in (start, end))
+            at, until = (round((time - trim.origin) / unit) for time in (start, end))
             moved.append({**chapter, "start": at, "end": until, "metadata": dict(chapter.get("metadata", {}))})
     return moved
 
 
 def timecode_of(*tagged: Mapping[str, str]) -> str | None:
     """The timecode of a clip's first frame, "01:00:00:00", from the first of some tags that tell it."""
-    told = (text for tags in tagged for key, text in tags.items() if key.lower() == "timecode")
-    return next((text for text in told if _TIMECODE.fullmatch(text)), None)
+    found = (text for tags in tagged for key, text in tags.items() if key.lower() == "timecode")
+    return next((text for text in found if _TIMECODE.fullmatch(text)), None)
 
 
 def counted(rate: Fraction, timecode: str) -> Fraction:

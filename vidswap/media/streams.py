@@ -45,12 +45,12 @@ def is_other_film(stream: Stream) -> bool:
 def _facts(stream: Any, is_film: bool) -> Stream:
     kind, context = str(stream.type), stream.codec_context
     start = None if stream.start_time is None else Fraction(stream.start_time * stream.time_base)
-    heard = known(stream) if kind == "audio" and context else None
-    seen = context if kind == "video" else None
+    sound = known(stream) if kind == "audio" and context else None
+    video = context if kind == "video" else None
     return Stream(
         stream.index, kind, str(stream.name or "") if kind == "data" else codec_of(stream), start,
         dict(stream.metadata), int(stream.disposition), is_film, is_cover(stream),
-        size=(stream.width, stream.height) if seen else None,
-        aspect=stream.sample_aspect_ratio or None if seen else None, fields=int(seen.field_order) if seen else 0,
-        rate=heard.codec_context.sample_rate if heard else 0, sample=sample_bytes(stream) if heard else 0,
+        size=(stream.width, stream.height) if video else None,
+        aspect=stream.sample_aspect_ratio or None if video else None, fields=int(video.field_order) if video else 0,
+        rate=sound.codec_context.sample_rate if sound else 0, sample=sample_bytes(stream) if sound else 0,
     )  # fmt: skip

@@ -64,14 +64,14 @@ def read_cues(path: Path, index: int, stretches: Sequence[Stretch] = ()) -> tupl
     return sorted(cues, key=lambda cue: cue.start), plain and len(styles) <= 1
 
 
-def clipped(cues: Iterable[Cue], cut: Trim) -> list[Cue]:
-    """The cues within the cut, clipped at both its ends and moved."""
+def clipped(cues: Iterable[Cue], trim: Trim) -> list[Cue]:
+    """The cues within the trim, clipped at both its ends and moved."""
     kept = []
     for cue in cues:
-        start = max(cue.start, cut.origin) if cut.trimmed else cue.start
-        end = cue.end if cut.end is None else min(cue.end, cut.end)
+        start = max(cue.start, trim.origin) if trim.trimmed else cue.start
+        end = cue.end if trim.end is None else min(cue.end, trim.end)
         if start < end:
-            kept.append(replace(cue, start=start - cut.origin, end=end - cut.origin))
+            kept.append(replace(cue, start=start - trim.origin, end=end - trim.origin))
     return kept
 
 

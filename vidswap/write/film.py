@@ -118,13 +118,13 @@ def _written(
             as_output_error(out, av.FFmpegError, hint=_HINT), copying.opened_for(clip) as source,
             _target(folder, out, clip) as target,
         ):  # fmt: skip
-            cut = copying.cut_of(clip, *span)
+            trim = copying.trim_of(clip, *span)
             video = track(target, encoding)
             tracks = copying.copied_streams(clip, source, target)
-            copying.describe(clip, target, video, cut, labels)
+            copying.describe(clip, target, video, trim, labels)
             target.start_encoding()
-            others = copying.copied_packets(clip, source, tracks, cut)
-            for packets in _interleaved(steps(video, round(cut.origin / clip.time_base)), others):
+            others = copying.copied_packets(clip, source, tracks, trim)
+            for packets in _interleaved(steps(video, round(trim.origin / clip.time_base)), others):
                 target.mux(packets)
         with as_output_error(out):
             publish(part, out)
