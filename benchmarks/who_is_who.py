@@ -25,7 +25,7 @@ from vidswap.read.faces import FaceReader, open_faces
 from vidswap.read.follow import follow_faces
 from vidswap.read.shots import CutDetector, shrunk
 from vidswap.read.tracks import tracks_in
-from vidswap.train import damage, faces
+from vidswap.train import augment, faces
 from vidswap.types import Array, Shot
 
 LOOKS, LIGHTS, TAKES = 4, 3, 2  # looks of a take, lights, takes of a person in each light
@@ -77,8 +77,8 @@ def take(people: People, which: Take, recipe: faces.Augmentation) -> Iterator[tu
     rng, (who, light, number) = np.random.default_rng(which), which
     while True:
         sample = faces.sample(people.faces, who, recipe, rng)
-        lit = damage.relit(sample.rgb, np.random.default_rng(100 + light))
-        yield damage.spoilt(lit, np.random.default_rng((7, light, number))), sample.mesh
+        lit = augment.relit(sample.rgb, np.random.default_rng(100 + light))
+        yield augment.spoilt(lit, np.random.default_rng((7, light, number))), sample.mesh
 
 
 # -- pairs of takes ----------------------------------------------------------------------------------------------------

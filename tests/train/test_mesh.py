@@ -15,7 +15,7 @@ from learning import learnt_from
 
 import vidswap
 from vidswap.face import geometry, landmarks
-from vidswap.train import damage, faces, loop, mesh, redraw
+from vidswap.train import augment, faces, loop, mesh, redraw
 
 MODELS = Path(vidswap.__file__).parent / "models" / "embedded"
 FRONT = np.array([1, 4, 5, 6, 168, 9, 151, 33, 133, 159, 145, 362, 263, 386, 374, 61, 291, 0, 17, 105, 334, 50, 280])
@@ -78,7 +78,7 @@ def test_what_is_covered_is_not_visible(people: faces.Faces, seed: int) -> None:
     plain = faces.Sample(black, points, np.ones((128, 128), np.float32))
     augmentation = faces.Augmentation(cover=1, relight=0, spoil=0, mirror=False)
     done = faces.finished(plain, people, augmentation, np.random.default_rng(seed))
-    again, cover = damage.covered(black, points, people.scenes, after_first_draw(seed))
+    again, cover = augment.covered(black, points, people.scenes, after_first_draw(seed))
     assert np.array_equal(done.rgb, again)
     assert np.all(done.rgb[done.visible == 1] == 0)
     assert np.all(done.visible[cover > 0.99] < 0.02)
@@ -88,7 +88,7 @@ def test_most_covers_hide_something(people: faces.Faces) -> None:
     picture, crop = coded(128, 128), geometry.crop_transform(people.meshes[0], people.mean, 128)
     points = geometry.apply(crop, people.meshes[0])
     chances = (np.random.default_rng(seed) for seed in range(30))
-    shares = [damage.covered(picture, points, people.scenes, chance)[1].mean() for chance in chances]
+    shares = [augment.covered(picture, points, people.scenes, chance)[1].mean() for chance in chances]
     assert np.median(shares) > 0.03
     assert max(shares) < 0.95
 
@@ -125,8 +125,8 @@ def test_jaw_opens_the_mouth_and_nothing_above(people: faces.Faces) -> None:
     assert np.abs(drop[[13, 1, 33, 263, 10]]).max() < 0.02
 
 
-@pytest.mark.parametrize("spoil", [damage.relit, damage.spoilt])
-def test_damage_keeps_size_and_source(spoil: object, people: faces.Faces) -> None:
+@pytest.mark.parametrize("spoil", [augment.relit, augment.spoilt])
+def test_augmentation_keeps_size_and_source(spoil: object, people: faces.Faces) -> None:
     picture = coded(128, 128)
     before = picture.copy()
     for seed in range(10):

@@ -17,7 +17,7 @@ from vidswap.errors import InputError
 from vidswap.face import geometry, landmarks
 from vidswap.face.raster import strip
 from vidswap.face.sampling import interpolate
-from vidswap.train import damage, redraw
+from vidswap.train import augment, redraw
 from vidswap.train.shape import mean_face
 from vidswap.types import Array
 
@@ -113,16 +113,16 @@ def sample(faces: Faces, index: int, augmentation: Augmentation, rng: np.random.
     crop = jittered(geometry.crop_transform(target, faces.mean, size), augmentation, rng)
     points = geometry.apply(crop, target)
     fetch, face = redraw.fetch_map(mesh, points, faces.triangles, geometry.invert(crop), size)
-    rgb = redraw.fetched(faces.pictures[index], fetch, damage.patch(faces.scenes, size, rng))
+    rgb = redraw.fetched(faces.pictures[index], fetch, augment.patch(faces.scenes, size, rng))
     if opened:
-        rgb = damage.mouth(rgb, points[landmarks.INNER_LIPS, :2], rng)
+        rgb = augment.mouth(rgb, points[landmarks.INNER_LIPS, :2], rng)
     return finished(Sample(rgb, points, face.astype(np.float32)), faces, augmentation, rng)
 
 
 def nothing(faces: Faces, augmentation: Augmentation, rng: np.random.Generator) -> Array:
     """A crop without a face, or with one far off the middle, (S, S, 3) uint8: a negative."""
     if faces.scenes and rng.random() < 0.7:
-        rgb = damage.patch(faces.scenes, augmentation.size, rng)
+        rgb = augment.patch(faces.scenes, augmentation.size, rng)
     else:
         index = int(rng.integers(len(faces)))
         crop = geometry.crop_transform(faces.meshes[index], faces.mean, augmentation.size)
@@ -132,20 +132,20 @@ def nothing(faces: Faces, augmentation: Augmentation, rng: np.random.Generator) 
         away = augmentation.size * rng.uniform(0.5, 0.9) * max(1.0, zoom)
         crop[:, 2] += augmentation.size / 2 - middle + away * np.array([np.cos(angle), np.sin(angle)])
         rgb = interpolate(faces.pictures[index], crop, augmentation.size)
-    rgb = damage.relit(rgb, rng) if rng.random() < augmentation.relight else rgb
-    return damage.spoilt(rgb, rng) if rng.random() < augmentation.spoil else rgb
+    rgb = augment.relit(rgb, rng) if rng.random() < augmentation.relight else rgb
+    return augment.spoilt(rgb, rng) if rng.random() < augmentation.spoil else rgb
 
 
 def finished(plain: Sample, faces: Faces, augmentation: Augmentation, rng: np.random.Generator) -> Sample:
     """A sample covered, relit, spoilt and mirrored as the augmentation says."""
     rgb, points, visible = plain.rgb, plain.mesh, plain.visible
     if rng.random() < augmentation.cover:
-        rgb, cover = damage.covered(rgb, points, faces.scenes, rng)
+        rgb, cover = augment.covered(rgb, points, faces.scenes, rng)
         visible = visible * (1 - cover)
     if rng.random() < augmentation.relight:
-        rgb = damage.relit(rgb, rng)
+        rgb = augment.relit(rgb, rng)
     if rng.random() < augmentation.spoil:
-        rgb = damage.spoilt(rgb, rng)
+        rgb = augment.spoilt(rgb, rng)
     if augmentation.mirror and rng.random() < 0.5:
         points = points[faces.mirror] * np.array([-1, 1, 1], np.float32)
         points[:, 0] += augmentation.size - 1

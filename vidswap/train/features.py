@@ -29,7 +29,7 @@ from vidswap.read.features import (
     patch_transform,
     pull,
 )
-from vidswap.train import damage, loop, redraw
+from vidswap.train import augment, loop, redraw
 from vidswap.train.export import save_onnx
 from vidswap.train.faces import Augmentation, Faces, load_faces, moved, near
 from vidswap.train.mesh import Residual, wing
@@ -114,7 +114,7 @@ class Samples:
             points = geometry.apply(to_patch, target)
             rgb = patch(self.faces, index, points, to_patch, rng)
             if opened and flip is None:
-                rgb = (dim_mouth if rng.random() < 0.5 else damage.mouth)(rgb, points[landmarks.INNER_LIPS, :2], rng)
+                rgb = (dim_mouth if rng.random() < 0.5 else augment.mouth)(rgb, points[landmarks.INNER_LIPS, :2], rng)
             rgb, points = shown(rgb, points, self.faces, rng), points[:, :2]
             views.append((rgb, points[self.faces.mirror][MOUTH_POINTS] if mirror and flip is None else points[part]))
         eyes, spots = (np.stack(parts) for parts in zip(*views[:2]))
@@ -151,11 +151,11 @@ def dim_mouth(rgb: Array, lips: Array, rng: np.random.Generator) -> Array:
     if rng.random() < 0.7:
         share = rng.uniform(0.3, 1.1)
         edge = lips[:11] * (1 - share) + lips[np.r_[0, 19:9:-1]] * share
-        teeth = damage.polygon(np.concatenate([lips[:11], edge[::-1]]), len(rgb))[..., None]
+        teeth = augment.polygon(np.concatenate([lips[:11], edge[::-1]]), len(rgb))[..., None]
         colour = lip * (1 - (grey := rng.uniform(0.3, 1))) + grey * lip.mean()
         paint = paint * (1 - teeth) + np.clip(colour * rng.uniform(0.5, 1.6), 0, 240) * teeth
-    inside = damage.polygon(lips, len(rgb))
-    return damage.blend(rgb, paint, cv2.GaussianBlur(inside, (0, 0), rng.uniform(0.4, 0.9)))
+    inside = augment.polygon(lips, len(rgb))
+    return augment.blend(rgb, paint, cv2.GaussianBlur(inside, (0, 0), rng.uniform(0.4, 0.9)))
 
 
 def squinted(mesh: Array, mean: Array, rng: np.random.Generator) -> Array:
@@ -177,7 +177,7 @@ def patch(faces: Faces, index: int, points: Array, to_patch: Array, rng: np.rand
     all around it lies."""
     around = geometry.invert(to_patch)
     fetch, _ = redraw.fetch_map(faces.meshes[index], points, faces.triangles, around, SIZE)
-    return redraw.fetched(faces.pictures[index], fetch, damage.patch(faces.scenes, SIZE, rng))
+    return redraw.fetched(faces.pictures[index], fetch, augment.patch(faces.scenes, SIZE, rng))
 
 
 def erred(to_patch: Array, wide: float, rng: np.random.Generator) -> Array:
@@ -194,14 +194,14 @@ def shown(rgb: Array, points: Array, faces: Faces, rng: np.random.Generator) -> 
     if rng.random() < 0.12:
         rgb = glasses(rgb, points, rng)
     if rng.random() < 0.12:
-        rgb, _ = damage.covered(rgb, points, faces.scenes, rng)
+        rgb, _ = augment.covered(rgb, points, faces.scenes, rng)
     if rng.random() < 0.8:
-        rgb = damage.relit(rgb, rng)
+        rgb = augment.relit(rgb, rng)
     side = int(SIZE * rng.uniform(0.4, 0.9)) if rng.random() < 0.35 else SIZE
     if side < SIZE:
         rgb = cv2.resize(rgb, (side, side), interpolation=cv2.INTER_AREA)
     if rng.random() < 0.75:
-        rgb = damage.spoilt(rgb, rng)
+        rgb = augment.spoilt(rgb, rng)
     return np.asarray(cv2.resize(rgb, (SIZE, SIZE), interpolation=cv2.INTER_LINEAR) if side < SIZE else rgb)
 
 
@@ -219,8 +219,8 @@ def glasses(rgb: Array, points: Array, rng: np.random.Generator) -> Array:
         cv2.ellipse(rim, box, 255, thick, cv2.LINE_AA)
     shine = cv2.resize(rng.uniform(0, 1, (3, 3)).astype(np.float32) ** 3, (SIZE, SIZE), interpolation=cv2.INTER_CUBIC)
     tint = np.full(3, rng.uniform(60, 255)) if rng.random() < 0.5 else rng.uniform(0, 90, 3)
-    rgb = damage.blend(rgb, tint, glass / np.float32(255) * np.clip(shine, 0, 1) * rng.uniform(0, 0.5))
-    return damage.blend(rgb, rng.uniform(0, 110) * np.ones(3), rim / np.float32(255) * rng.uniform(0.5, 1))
+    rgb = augment.blend(rgb, tint, glass / np.float32(255) * np.clip(shine, 0, 1) * rng.uniform(0, 0.5))
+    return augment.blend(rgb, rng.uniform(0, 110) * np.ones(3), rim / np.float32(255) * rng.uniform(0.5, 1))
 
 
 class Nets(nn.Module):

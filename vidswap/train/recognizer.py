@@ -23,7 +23,7 @@ from torch.utils.data import Dataset
 
 from vidswap.keys import digest_of
 from vidswap.progress import Report, quiet
-from vidswap.train import damage, faces, loop, people
+from vidswap.train import augment, faces, loop, people
 from vidswap.train.export import save_onnx
 from vidswap.types import Array
 
@@ -98,13 +98,13 @@ def degrade(rgb: Array, mesh: Array, scenes: tuple[Array, ...], rng: np.random.G
     """What a film does to a face (112, 112, 3) uint8 with its mesh: covers, lights, shrinks, blurs, compresses it;
     half the time mirrored."""
     if rng.random() < 0.35:
-        rgb = damage.covered(rgb, mesh, scenes, rng)[0]
-    rgb = damage.relit(rgb, rng)
+        rgb = augment.covered(rgb, mesh, scenes, rng)[0]
+    rgb = augment.relit(rgb, rng)
     if rng.random() < 0.3:
         small = int(rng.uniform(20, 60))
         rgb = cv2.resize(cv2.resize(rgb, (small, small), interpolation=cv2.INTER_AREA), (SIZE, SIZE))
     if rng.random() < 0.7:
-        rgb = damage.spoilt(rgb, rng)
+        rgb = augment.spoilt(rgb, rng)
     return np.ascontiguousarray(rgb[:, ::-1] if rng.random() < 0.5 else rgb)
 
 

@@ -7,7 +7,7 @@ like a face but is none (skin, hands, clothes, the back of a head) is in the pic
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,21 +16,9 @@ import numpy as np
 from scipy.interpolate import LinearNDInterpolator
 
 from vidswap.face import geometry, landmarks
+from vidswap.train.augment import Cover, clouds, covered, emblem, patch, relit, skin, soften, spoilt, stencil
+from vidswap.train.faces import read
 from vidswap.train.loop import SAMPLE, chance
-from vidswap.train.props import (
-    Random,
-    blob,
-    clouds,
-    degrade,
-    emblem,
-    hand,
-    read_backgrounds,
-    sample,
-    shift_colours,
-    skin,
-    soften,
-    stencil,
-)  # fmt: skip
 from vidswap.types import Array
 
 # Tiles with further people in them or a label beside the face, as a second detector (YuNet) told.
@@ -126,7 +114,7 @@ class Scenes:
 
     def __init__(self, data: Path, size: int, seed: int, prints: float = 0.0) -> None:
         self.tiles, self.size, self.prints = Tiles(data), size, prints
-        self.backgrounds = read_backgrounds(data.parent / "backgrounds")
+        self.backgrounds = [read(path) for path in sorted((data.parent / "backgrounds").glob("*.jpg"))]
         self.seed, self.rng = seed, np.random.default_rng(seed)
 
     def __iter__(self) -> Iterator[Scene]:
@@ -156,17 +144,17 @@ class Scenes:
                 under = geometry.five_points(mesh)[2] + side * np.array([rng.normal(0, 0.4), rng.uniform(1.2, 2.2)])
                 rgb, mask = self.printed(rgb, under, side * float(rng.uniform(0.4, 1.8)))
                 faces = [(points, part * (1 - _share(mask, points))) for points, part in faces]
-        return self.labelled(degrade(rgb, rng), faces)
+        return self.labelled(self.filmed(rgb), faces)
 
     def background(self) -> Array:
         rng, kind = self.rng, self.rng.random()
         if kind < 0.6 and self.backgrounds:
-            return np.ascontiguousarray(sample(self.backgrounds[rng.integers(len(self.backgrounds))], self.size, rng))
+            return patch(self.backgrounds, self.size, rng)
         if kind < 0.75:
             return clouds(self.size, rng)
         rgb, mesh = self.tiles.read(int(rng.integers(len(self.tiles))), 100)
         rgb = self.faceless(rgb, mesh)
-        return np.ascontiguousarray(sample(rgb, self.size, rng))
+        return patch([rgb], self.size, rng)
 
     def faceless(self, rgb: Array, mesh: Array) -> Array:
         """A tile whose face is gone: hair, skin or a texture in its place. Bodies, hair and clothes stay."""
@@ -204,9 +192,9 @@ class Scenes:
         linear = cv2.INTER_LINEAR
         laid = cv2.warpAffine(tile, matrix, (size, size), flags=linear, borderMode=cv2.BORDER_REFLECT)
         mask = self.outline(tile, mesh, matrix)
-        laid = shift_colours(laid, rng) if rng.random() < 0.7 else laid
+        laid = relit(laid, rng) if rng.random() < 0.7 else laid
         out = (rgb * (1 - mask[..., None]) + laid * mask[..., None]).astype(np.uint8)
-        out, seen = self.cover(out, tile, mesh, points)
+        out, seen = self.cover(out, points)
         return out, mask, points, 0.0 if gone else seen
 
     def printed(self, rgb: Array, middle: Array, side: float) -> tuple[Array, Array]:
@@ -260,23 +248,20 @@ class Scenes:
         placed = cv2.warpAffine(mask, matrix, (self.size, self.size), flags=cv2.INTER_LINEAR)
         return np.asarray(placed, np.float32) / 255
 
-    def cover(self, rgb: Array, tile: Array, mesh: Array, points: Array) -> tuple[Array, float]:
-        """Hands and things on or beside a face; returns the share of the face that is still seen."""
-        rng, size = self.rng, self.size
+    def cover(self, rgb: Array, points: Array) -> tuple[Array, float]:
+        """A hand or a thing on or beside a face; returns the share of the face that is still seen."""
+        rng = self.rng
         if rng.random() > 0.4:
             return rgb, 1.0
         box = face_box(points)
         side, middle = float(np.sqrt((box[2:] - box[:2]).prod())), (box[:2] + box[2:]) / 2
-        shape: Callable[[int, Array, float, Random], Array] = hand if rng.random() < 0.65 else blob
-        mask = shape(size, middle + rng.normal(0, 0.6, 2) * side, side * rng.uniform(0.25, 0.7), rng)
-        if shape is hand and rng.random() < 0.8:
-            fill = skin(tile, mesh, size, rng)
-        elif self.backgrounds and rng.random() < 0.5:
-            fill = sample(self.backgrounds[rng.integers(len(self.backgrounds))], size, rng)
-        else:
-            fill = clouds(size, rng)
-        out = (rgb * (1 - mask[..., None]) + fill * mask[..., None]).astype(np.uint8)
+        where = Cover(middle + rng.normal(0, 0.6, 2) * side, side * rng.uniform(0.7, 1.9))
+        out, mask = covered(rgb, points, self.backgrounds, rng, where)
         return out, 1 - _share(mask, points)
+
+    def filmed(self, rgb: Array) -> Array:
+        """As cameras and encoders show it."""
+        return spoilt(relit(rgb, self.rng) if self.rng.random() < 0.7 else rgb, self.rng)
 
     def labelled(self, rgb: Array, faces: list[tuple[Array, float]]) -> Scene:
         """Boxes clipped to the picture; a face counts when half of it can be seen and is large enough."""

@@ -26,7 +26,7 @@ from vidswap.face.sampling import interpolate
 from vidswap.keys import digest_of
 from vidswap.progress import Report, quiet
 from vidswap.swap.engines import embedded, warp
-from vidswap.train import damage, loop
+from vidswap.train import augment, loop
 from vidswap.train.export import save_pipeline
 from vidswap.train.faces import Faces, load_faces, rotated
 from vidswap.types import Array
@@ -55,7 +55,7 @@ class Schedule(loop.Schedule):
 
 def selfie(picture: Array, rng: np.random.Generator) -> Array:
     """A picture in other light and colours, (H, W, 3) uint8."""
-    changed = damage.relit(picture, rng) if rng.random() < 0.9 else picture
+    changed = augment.relit(picture, rng) if rng.random() < 0.9 else picture
     if rng.random() < 0.35:  # coloured light from one side
         h, w = picture.shape[:2]
         angle, at = rng.uniform(0, 2 * np.pi), rng.uniform(-0.3, 0.3)
@@ -68,7 +68,7 @@ def selfie(picture: Array, rng: np.random.Generator) -> Array:
         small = cv2.resize(changed, None, fx=side, fy=side, interpolation=cv2.INTER_AREA)
         changed = cv2.resize(small, changed.shape[1::-1], interpolation=cv2.INTER_LINEAR)
     if rng.random() < 0.3:
-        changed = damage.compressed(changed, int(rng.integers(25, 85)))
+        changed = augment.compressed(changed, int(rng.integers(25, 85)))
     return np.asarray(changed)
 
 
@@ -103,9 +103,9 @@ def footage(faces: Faces, index: int, rng: np.random.Generator) -> tuple[Array, 
     crop = np.hstack([turn @ crop[:, :2], (turn @ (crop[:, 2] - middle) + middle + rng.normal(0, 4, 2))[:, None]])
     picture = interpolate(faces.pictures[index], crop, SIZE)
     if rng.random() < 0.5:
-        picture = damage.relit(picture, rng)
+        picture = augment.relit(picture, rng)
     if rng.random() < 0.5:
-        picture = damage.spoilt(picture, rng)
+        picture = augment.spoilt(picture, rng)
     return picture, geometry.apply(crop, mesh)
 
 

@@ -1,9 +1,13 @@
-"""What footage does to faces: hands and things in front, light, small size, blur, noise, compression.
+"""What footage does to faces, and what is beside them: hands and things in front, light, small size, blur, noise,
+compression; skin, clouds, drawn and printed faces.
 
 All pictures are (S, S, 3) uint8 RGB; every function returns a new one.
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -11,7 +15,7 @@ import numpy as np
 from vidswap.types import Array
 
 
-def patch(scenes: tuple[Array, ...], size: int, rng: np.random.Generator) -> Array:
+def patch(scenes: Sequence[Array], size: int, rng: np.random.Generator) -> Array:
     """A random square of a random scene, at a random zoom; noise where there are no scenes."""
     if not scenes:
         return np.asarray(cv2.resize(rng.integers(0, 256, (4, 4, 3)).astype(np.uint8), (size, size)))
@@ -53,18 +57,29 @@ def blend(rgb: Array, over: Array, alpha: Array) -> Array:
     return np.asarray(np.clip(mixed, 0, 255).astype(np.uint8))
 
 
-def covered(rgb: Array, mesh: Array, scenes: tuple[Array, ...], rng: np.random.Generator) -> tuple[Array, Array]:
-    """A hand or a thing laid over the face: the picture and (S, S) float32 how much is covered."""
+@dataclass(frozen=True, eq=False)
+class Cover:
+    """Where something is laid over a picture: about the point `centre` (2,), as large as it would be over a face that
+    fills a crop of the side `scale`."""
+
+    centre: Array
+    scale: float
+
+
+def covered(
+    rgb: Array, mesh: Array, scenes: Sequence[Array], rng: np.random.Generator, where: Cover | None = None
+) -> tuple[Array, Array]:
+    """A hand or a thing laid over the face, or `where`: the picture and (S, S) float32 how much is covered."""
     size = len(rgb)
-    centre = mesh[int(rng.integers(468)), :2]
+    where = where or Cover(mesh[int(rng.integers(468)), :2], size)
     if rng.random() < 0.6:
-        shape = hand(centre, size, rng)
+        shape = hand(where, size, rng)
         colour = rgb[tuple(np.clip(mesh[[50, 280, 151], 1::-1].astype(int), 0, size - 1).T)].astype(np.float32)
         tone = colour[int(rng.integers(3))] * rng.uniform(0.7, 1.25) + rng.normal(0, 10, 3)
         grain = cv2.resize(rng.normal(0, 12, (int(rng.integers(4, 24)),) * 2 + (1,)).astype(np.float32), (size, size))
         over = tone + grain[..., None]
     else:
-        shape = thing(centre, size, rng)
+        shape = thing(where, size, rng)
         over = patch(scenes, size, rng).astype(np.float32)
     # A solid body is darker towards its edge; the distance transform gives it that roundness.
     depth = cv2.distanceTransform((shape > 0.5).astype(np.uint8), cv2.DIST_L2, 3)
@@ -74,12 +89,12 @@ def covered(rgb: Array, mesh: Array, scenes: tuple[Array, ...], rng: np.random.G
     return blend(rgb * shadow[..., None], over * round_off[..., None], alpha), alpha
 
 
-def hand(centre: Array, size: int, rng: np.random.Generator) -> Array:
+def hand(where: Cover, size: int, rng: np.random.Generator) -> Array:
     """(S, S): fingers fanning out from a palm that comes in from somewhere; or only a finger or two, or a fist."""
     canvas = np.zeros((size, size), np.uint8)
-    angle, width = rng.uniform(0, 2 * np.pi), rng.uniform(0.05, 0.1) * size
-    fingers, reach = int(rng.integers(0, 6)), rng.uniform(0.2, 0.55) * size
-    palm = centre - np.array([np.cos(angle), np.sin(angle)]) * reach * rng.uniform(0.3, 1.0)
+    angle, width = rng.uniform(0, 2 * np.pi), rng.uniform(0.05, 0.1) * where.scale
+    fingers, reach = int(rng.integers(0, 6)), rng.uniform(0.2, 0.55) * where.scale
+    palm = where.centre - np.array([np.cos(angle), np.sin(angle)]) * reach * rng.uniform(0.3, 1.0)
     if fingers != 1:
         axes = (width * rng.uniform(1.6, 2.8), width * rng.uniform(1.4, 2.4))
         cv2.ellipse(canvas, (tuple(map(float, palm)), (2 * axes[0], 2 * axes[1]), float(np.degrees(angle))), 255, -1)
@@ -103,20 +118,21 @@ def stroke(canvas: Array, start: Array, end: Array, width: float) -> None:
     cv2.line(canvas, a, b, 255, max(1, round(width)), cv2.LINE_AA, 4)
 
 
-def thing(centre: Array, size: int, rng: np.random.Generator) -> Array:
+def thing(where: Cover, size: int, rng: np.random.Generator) -> Array:
     """(S, S): an ellipse, a box, a bar or a blob."""
     if rng.random() < 0.4:
         canvas = np.zeros((size, size), np.uint8)
-        axes = (float(rng.uniform(0.1, 0.6) * size), float(rng.uniform(0.1, 0.6) * size))
-        cv2.ellipse(canvas, (tuple(map(float, centre)), axes, float(rng.uniform(0, 180))), 255, -1, cv2.LINE_AA)
+        axes = (float(rng.uniform(0.1, 0.6) * where.scale), float(rng.uniform(0.1, 0.6) * where.scale))
+        cv2.ellipse(canvas, (tuple(map(float, where.centre)), axes, float(rng.uniform(0, 180))), 255, -1, cv2.LINE_AA)
         return canvas.astype(np.float32) / 255
     corners = int(rng.integers(3, 9))
     angle = np.sort(rng.uniform(0, 2 * np.pi, corners)) if corners != 4 else np.array([0.6, 2.5, 3.7, 5.7])
-    reach = size * rng.uniform(0.08, 0.4, (1 if corners == 4 else corners, 1))
+    reach = where.scale * rng.uniform(0.08, 0.4, (1 if corners == 4 else corners, 1))
     stretch = np.array([rng.uniform(0.3, 1.5), 1.0])
     spin = rng.uniform(0, np.pi)
     outline = np.stack([np.cos(angle), np.sin(angle)], 1) * reach * stretch
-    return polygon(outline @ np.array([[np.cos(spin), np.sin(spin)], [-np.sin(spin), np.cos(spin)]]) + centre, size)
+    turn = np.array([[np.cos(spin), np.sin(spin)], [-np.sin(spin), np.cos(spin)]])
+    return polygon(outline @ turn + where.centre, size)
 
 
 def relit(rgb: Array, rng: np.random.Generator) -> Array:
@@ -165,3 +181,73 @@ def compressed(rgb: Array, quality: int) -> Array:
     """Through JPEG and back."""
     _, data = cv2.imencode(".jpg", rgb, [cv2.IMWRITE_JPEG_QUALITY, quality])
     return np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR))
+
+
+# -- what is no face ---------------------------------------------------------------------------------------------------
+
+
+def clouds(size: int, rng: np.random.Generator) -> Array:
+    """Smooth random colours at several grains, with stripes at times."""
+    out = np.zeros((size, size, 3), np.float32) + rng.uniform(20, 230, 3)
+    for grain in (3, 12, 60):
+        noise = rng.normal(0, rng.uniform(0, 40), (grain, grain, 3)).astype(np.float32)
+        out += cv2.resize(noise, (size, size), interpolation=cv2.INTER_CUBIC)
+    if rng.random() < 0.4:
+        angle, period = rng.uniform(0, np.pi), rng.uniform(4, 60)
+        y, x = np.mgrid[:size, :size]
+        wave = np.sign(np.sin((x * np.cos(angle) + y * np.sin(angle)) * 2 * np.pi / period))
+        out += wave[..., None] * rng.uniform(5, 60, 3)
+    return np.clip(out, 0, 255).astype(np.uint8)
+
+
+def skin(rgb: Array, mesh: Array, size: int, rng: np.random.Generator) -> Array:
+    """(size, size, 3) uint8: the face's own skin colour, shaded at random."""
+    x, y = np.clip(mesh[rng.choice([50, 280, 151, 205, 425]), :2], 0, np.array(rgb.shape[1::-1]) - 1).astype(int)
+    tone = rgb[y, x].astype(np.float32)
+    shade = cv2.resize(rng.uniform(0.6, 1.25, (5, 5)).astype(np.float32), (size, size), interpolation=cv2.INTER_CUBIC)
+    fine = rng.normal(1, 0.05, (size // 3 + 1, size // 3 + 1)).astype(np.float32)
+    shade *= cv2.resize(fine, (size, size))
+    return np.asarray(np.clip(tone * shade[..., None], 0, 255), np.uint8)
+
+
+def emblem(side: int, rng: np.random.Generator) -> tuple[Array, Array]:
+    """A face as it is drawn on shirts and posters, no person's: a skull, a mask, a smiley. (side, side, 3) uint8 and
+    where it is (side, side) float32."""
+    paper, ink = rng.uniform(120, 255, 3), rng.uniform(0, 90, 3)
+    if rng.random() < 0.3:
+        paper, ink = ink, paper
+    image = np.empty((side, side, 3), np.uint8)
+    image[:] = paper
+    mask = np.zeros((side, side), np.uint8)
+    middle, dark = side // 2, ink.tolist()
+    cv2.ellipse(mask, (middle, middle), (int(side * rng.uniform(0.3, 0.48)), int(side * 0.47)), 0, 0, 360, 255, -1)
+    apart, high = side * rng.uniform(0.13, 0.22), int(side * rng.uniform(0.36, 0.46))
+    eye = (max(1, int(side * rng.uniform(0.04, 0.15))), max(1, int(side * rng.uniform(0.04, 0.12))))
+    for way in (-1, 1):
+        cv2.ellipse(image, (int(middle + way * apart), high), eye, way * rng.uniform(-20, 20), 0, 360, dark, -1)
+    low, wide, thin = int(side * rng.uniform(0.68, 0.8)), side * rng.uniform(0.12, 0.26), max(1, side // 40)
+    if rng.random() < 0.7:
+        nose = np.array([[0, -0.1], [-0.06, 0.04], [0.06, 0.04]]) * side + [middle, 0.58 * side]
+        cv2.fillPoly(image, [nose.astype(np.int32)], dark)
+    if rng.random() < 0.5:
+        for x in np.linspace(middle - wide, middle + wide, int(rng.integers(4, 9))).astype(int).tolist():
+            cv2.line(image, (x, low - 3 * thin), (x, low + 3 * thin), dark, thin)
+    cv2.ellipse(image, (middle, low), (int(wide), int(side * rng.uniform(0.01, 0.08)) + 1), 0, 0, 180, dark, thin)
+    for _ in range(int(rng.integers(0, 4))):
+        ends = rng.integers(0, side, 4).tolist()
+        cv2.line(image, (ends[0], ends[1]), (ends[2], ends[3]), dark, int(rng.integers(1, 2 + side // 12)))
+    return image, soften(mask, side * 0.02)
+
+
+def stencil(rgb: Array, rng: np.random.Generator) -> tuple[Array, Array]:
+    """A photograph as a print in two inks, and where the brighter ink is: (H, W, 3) uint8, (H, W) float32."""
+    grey = cv2.GaussianBlur(cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY), (0, 0), 0.015 * len(rgb) + 0.3)
+    bright = grey > np.quantile(grey, rng.uniform(0.35, 0.65))
+    inks = rng.uniform(0, 255, (2, 3))
+    return np.asarray(np.where(bright[..., None], inks[0], inks[1]), np.uint8), np.asarray(bright, np.float32)
+
+
+def soften(mask: Array, spread: float) -> Array:
+    """uint8 0..255 -> float32 0..1, blurred by `spread` pixels."""
+    wide = max(1, int(spread)) * 2 + 1
+    return np.asarray(cv2.blur(mask, (wide, wide)), np.float32) / 255
