@@ -14,7 +14,8 @@ from vidswap.read.clip import frames, open_clip
 from vidswap.settings import WriteSettings
 from vidswap.types import Shot
 from vidswap.write.film import encode, join, render
-from vidswap.write.target import check_film, plan_target
+from vidswap.write.reframe import reframe
+from vidswap.write.target import Shape, check_film, plan_target
 from vidswap.write.work import WorkFolder, open_work
 
 COUNT = 30
@@ -261,6 +262,22 @@ def test_a_turned_clip_is_refused_where_nothing_tells_of_it(tmp_path, ending):
         check_film(open_clip(turned), tmp_path / f"out{ending}")
     assert ".mkv" in str(caught.value)
     check_film(open_clip(turned), tmp_path / "out.mkv")
+
+
+def test_a_film_of_another_shape_is_upright_and_has_the_clips_times_and_sound(tmp_path):
+    path = make_clip(tmp_path / "a.mp4", moving(6), prepare=lambda _, video: video.set_display_rotation(90))
+    clip, shape = open_clip(path), Shape(48, 48)
+    target = plan_target(clip, Shot(0, len(clip)), tmp_path / "out.ts", FAST, shape)  # which cannot tell of a turn
+    shown = ((frame.index, reframe(frame.native, np.array([0.0, 0, 64, 64]), shape, frame.to_stored))
+             for frame in frames(clip))  # fmt: skip
+    with open_work(target.out, kept=False) as folder:
+        work = WorkFolder(folder, "", 0, 240)
+        render(clip, shown, work, target.out, target.encoding)
+        join(clip, work, target.out, target.encoding, {})
+    made = open_clip(target.out)
+    assert (made.width, made.height, made.turn, len(made)) == (48, 48, ((1, 0), (0, 1)), len(clip))
+    assert [payload for _, payload in packets_of(target.out)]
+    assert np.diff(made.pts).tolist() == [3600] * 5
 
 
 def test_sound_that_the_container_refuses_names_another(tmp_path):

@@ -4,7 +4,7 @@ cannot be written, with what would do instead."""
 from __future__ import annotations
 
 import io
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import islice
 from pathlib import Path
@@ -59,10 +59,10 @@ class Target:
     notes: tuple[str, ...] = ()
 
 
-def plan_target(clip: Clip, span: Shot, out: Path, settings: WriteSettings) -> Target:
-    """What is to be made of a clip, refused now or never; nothing is left behind. Raises OutputError where it cannot be
-    made, UsageError where pictures are asked for as films are."""
-    encoding = None
+def plan_target(clip: Clip, span: Shot, out: Path, settings: WriteSettings, shape: Shape | None = None) -> Target:
+    """What is to be made of a clip, in a `shape` or its own, refused now or never; nothing is left behind. Raises
+    OutputError where it cannot be made, UsageError where pictures are asked for as films are."""
+    clip, encoding = reshaped(clip, shape) if shape else clip, None
     if not is_for_pictures(clip, out):
         check_film(clip, out, settings.codec, span.start > 0)
         encoding = encoding_of(clip, out, settings)
@@ -74,7 +74,18 @@ def plan_target(clip: Clip, span: Shot, out: Path, settings: WriteSettings) -> T
     if settings.sheet:
         check_picture(settings.sheet)
     notes = encoding.notes if encoding else ()
-    return Target(out, span, Shape(clip.width, clip.height), encoding, left_out(clip), notes)
+    return Target(out, span, shape or Shape(clip.width, clip.height), encoding, left_out(clip), notes)
+
+
+def reshaped(clip: Clip, shape: Shape) -> Clip:
+    """The facts of a clip whose pictures are reframed: upright, with square pixels, none of two fields."""
+    width, height, beside = shape.width, shape.height, {**clip.beside}
+    beside.pop("DISPLAYMATRIX", None)
+    return replace(
+        clip, width=width, height=height, turn=UPRIGHT, rotation=0, pixel=Fraction(1), interlaced=False, beside=beside,
+        format=replace(clip.format, width=width, height=height, fields=False),
+        streams=tuple(replace(stream, aspect=None if stream.is_film else stream.aspect) for stream in clip.streams),
+    )  # fmt: skip
 
 
 # -- pictures ---------------------------------------------------------------------------------------------------------
