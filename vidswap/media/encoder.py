@@ -67,7 +67,7 @@ def encoding_of(clip: Clip, out: Path, settings: WriteSettings) -> Encoding:
     codec, form = chosen(kind, samples, settings)
     is_rgb = av.VideoFormat(form).is_rgb
     fields = max(film.fields if film else 0, TOP_FIRST) if samples.fields else 0
-    parameters = [*_reproducible(codec.encoder), *_light(clip.beside, codec.encoder), *_order(fields, codec.encoder)]
+    parameters = [*reproducible(codec.encoder), *_light(clip.beside, codec.encoder), *_order(fields, codec.encoder)]
     encoding = Encoding(
         encoder="libx264rgb" if is_rgb and codec.name == "h264" else codec.encoder,
         options=options_of(codec, samples, settings, parameters), format=form,
@@ -173,7 +173,7 @@ def _matrix(matrix: int, encoding: Encoding) -> int:
     return FILM625 if known == BT601 else known
 
 
-def _reproducible(encoder: str) -> list[str]:
+def reproducible(encoder: str) -> list[str]:
     """What makes an encoder yield the same bytes at each run: x264's AVX-512 code does not."""
     avx512 = _PROCESSOR.exists() and "avx512" in _PROCESSOR.read_text()
     return ["asm=AVX2"] if encoder == "libx264" and avx512 else []

@@ -71,6 +71,9 @@ class ClipEngine(Protocol):
     """Plays whole shots. Its failures are EngineErrors, or become such."""
 
     @property
+    def name(self) -> str: ...
+
+    @property
     def limits(self) -> Limits: ...
 
     @property

@@ -52,7 +52,7 @@ def cut_crops(
         shared = slice(window.start - before.start, window.stop - before.start)
         known = len(before.rgb[shared])
         rgb[:known], mask[:known] = before.rgb[shared], before.mask[shared]
-    for i, (small, to_frame) in enumerate(_masks(track, window.start + known, window.stop, aligned), known):
+    for i, (small, to_frame) in enumerate(face_masks(track, window.start + known, window.stop, aligned), known):
         rgb[i], shape = _cut(frames[i], turns[i], needs.size, kind)
         if needs.framing == "aligned":  # the mask is framed alike, only smaller
             laid = cv2.resize(small, mask.shape[1:], interpolation=cv2.INTER_LINEAR)
@@ -96,7 +96,7 @@ def _inside(mask: Array, turn: Array, shape: tuple[int, ...]) -> Array:
     return np.asarray(mask * inside)
 
 
-def _masks(track: TrackPart, start: int, stop: int, turns: Mapping[int, Array]) -> Iterator[tuple[Array, Array]]:
+def face_masks(track: TrackPart, start: int, stop: int, turns: Mapping[int, Array]) -> Iterator[tuple[Array, Array]]:
     """For each frame of [start, stop) the mask (MASK, MASK) uint8, 255 = replace, and the (2, 3) affine that takes
     its pixels to the frame; `turns` go the other way, of all frames around as well. A point is covered if it is so in
     most of those: this vote keeps it from flickering. A frame that was filled in and shows nothing of the face gets

@@ -122,15 +122,8 @@ class Fenced(Wrapped):
     def swap(self, crops: Crops, identity: Identity, before: Swapped | None, progress: Advance) -> Swapped:
         """The engine's own answer. Raises EngineError, with the engine's own error as its cause."""
         place = f"frames {crops.start} to {crops.start + len(crops) - 1}"
-        told = _Told(progress)
-        try:
+        with as_engine_error(self.name, place, progress) as told:
             swapped = self.engine.swap(crops, identity, before, told)
-        except VidswapError:
-            raise
-        except Exception as error:
-            if error is told.failure:
-                raise
-            raise EngineError(f"the engine {self.name} failed at {place}: {_reason(error)}", _hint(error)) from error
         if not isinstance(swapped, Swapped):
             got = type(swapped).__name__
             raise EngineError(f"the engine {self.name} did not answer {place} but gave {got}", FAULT)
@@ -203,6 +196,21 @@ def _amiss(swapped: Swapped, crops: Crops) -> str:
     if latents is not None and not (isinstance(latents, np.ndarray) and latents.dtype.kind in NUMBERS):
         return f"its latents are {type(latents).__name__}, not an array of numbers"
     return ""
+
+
+@contextmanager
+def as_engine_error(name: str, place: str, progress: Advance) -> Iterator[Advance]:
+    """Whatever an engine raises inside, in some frames, becomes an EngineError with that as its cause; but not what is
+    raised by whom it tells its progress: it is handed what is given here."""
+    told = _Told(progress)
+    try:
+        yield told
+    except VidswapError:
+        raise
+    except Exception as error:
+        if error is told.failure:
+            raise
+        raise EngineError(f"the engine {name} failed at {place}: {_reason(error)}", _hint(error)) from error
 
 
 def _reason(error: Exception) -> str:
