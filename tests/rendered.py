@@ -16,7 +16,8 @@ import numpy as np
 from vidswap.face.geometry import posed
 from vidswap.face.landmarks import mean_face
 from vidswap.media.encoder import encoding_of
-from vidswap.plan.file import Facts, drafted
+from vidswap.plan.file import drafted
+from vidswap.plan.header import Facts
 from vidswap.progress import Progress
 from vidswap.read.clip import open_clip
 from vidswap.render import Job, Made, make

@@ -74,6 +74,8 @@ def test_code_is_told_by_its_source(tmp_path, monkeypatch):
     second = code("plan", "read")
     (tmp_path / "read" / "y.py").write_text("")
     assert len({first, second, code("plan", "read")}) == 3
+    with pytest.raises(ValueError, match="moved"):  # a room that was renamed must not be passed over
+        code("plan", "moved")
 
 
 def test_packages_are_told_by_their_versions():

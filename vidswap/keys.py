@@ -63,9 +63,12 @@ def digest_of(*files: Path) -> str:
 
 @cache
 def code_of(*parts: str) -> str:
-    """The digest of our own source: of modules ("plan") and folders of them ("read")."""
-    found = [file for part in parts for file in (PACKAGE / f"{part}.py", *(PACKAGE / part).rglob("*.py"))]
-    return key_of({file.relative_to(PACKAGE).as_posix(): file.read_bytes() for file in found if file.is_file()})
+    """The digest of our own source: of modules ("plan") and folders of them ("read"), which there must be."""
+    files = {part: [*PACKAGE.glob(f"{part}.py"), *(PACKAGE / part).rglob("*.py")] for part in parts}
+    if absent := [part for part, found in files.items() if not found]:
+        raise ValueError(f"we have no {absent}")
+    found = [file for part in files.values() for file in part]
+    return key_of({file.relative_to(PACKAGE).as_posix(): file.read_bytes() for file in found})
 
 
 @cache

@@ -21,7 +21,7 @@ from rendered import facts_for, write_plan
 from test_fuzz import changes
 
 from vidswap.errors import InputError, UsageError
-from vidswap.plan import file as plans
+from vidswap.plan import packing
 from vidswap.plan.file import PIECE, decode_mesh, encode_mesh, open_plan, save_plan, title
 from vidswap.types import PER_FRAME, Shot, TrackPart
 
@@ -69,7 +69,7 @@ def rewritten(path: Path, header=lambda header: None, **members: bytes) -> Path:
     """The plan with another header, and other members (b"": none)."""
     with zipfile.ZipFile(path) as old:
         content = {name: old.read(name) for name in old.namelist()}
-    facts = json.loads(content["header.npy"][plans.HEAD :])
+    facts = json.loads(content["header.npy"][packing.HEAD :])
     header(facts)
     array = io.BytesIO()
     np.save(array, np.frombuffer(json.dumps(facts).encode(), np.uint8))
@@ -342,12 +342,12 @@ def test_no_bytes_do_harm(tmp_path_factory, damage, ends):
 
 
 @pytest.mark.parametrize("error", [TypeError, ValueError, KeyError])
-@pytest.mark.parametrize("place", ["_parts", "_refuse_unlikely", "decode_mesh", "plausible"])
+@pytest.mark.parametrize("place", ["file.parts_of", "header._refuse_unlikely", "file.decode_mesh", "file.plausible"])
 def test_our_own_mistakes_are_not_called_damage(path, monkeypatch, place, error):
     def mistaken(*_):
         raise error("our own")
 
-    monkeypatch.setattr(plans, place, mistaken)
+    monkeypatch.setattr(f"vidswap.plan.{place}", mistaken)
     with pytest.raises(error, match="our own"):
         read(path)
 

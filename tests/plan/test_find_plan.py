@@ -11,6 +11,7 @@ from rendered import lazy, track_of, write_plan
 
 from vidswap import pipeline
 from vidswap.errors import InputError, ModelError, OutputError, UsageError
+from vidswap.keys import digest_of
 from vidswap.models.packs import models_of
 from vidswap.plan import store
 from vidswap.plan.persons import TrackSummary
@@ -56,6 +57,19 @@ def test_what_was_found_once_is_found_again(film, tmp_path, passes):
     moved = film.rename(tmp_path / "other.mp4")
     found(moved, replace(settings, person="all"), passes)
     assert len(passes) == 1, "neither its name nor whom to replace changes what is in it"
+
+
+def test_a_clip_is_digested_once(film, tmp_path, passes, monkeypatch):
+    digested: list[Path] = []
+
+    def counted(*files: Path) -> str:
+        digested.extend(files)
+        return digest_of(*files)
+
+    monkeypatch.setattr(store, "digest_of", counted)
+    for count, settings in enumerate((ReadSettings(), ReadSettings(cache=tmp_path / "cache")), 1):
+        found(film, settings, passes)
+        assert digested == [film] * count
 
 
 def test_without_a_cache_nothing_is_kept(film, tmp_path, passes, monkeypatch):
@@ -106,7 +120,7 @@ def test_our_own_mistakes_are_not_damage_to_be_mended_in_silence(film, tmp_path,
     def mistaken(*_):
         raise TypeError("our own")
 
-    monkeypatch.setattr("vidswap.plan.file._refuse_unlikely", mistaken)
+    monkeypatch.setattr("vidswap.plan.header._refuse_unlikely", mistaken)
     with pytest.raises(TypeError, match="our own"):
         found(film, settings, passes)
     assert len(passes) == len(Cache(tmp_path / "cache").entries()) == 1

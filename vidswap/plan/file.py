@@ -10,11 +10,10 @@ from __future__ import annotations
 import json
 import shutil
 import zipfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
-from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -23,64 +22,30 @@ import numpy as np
 from vidswap.errors import InputError, UsageError
 from vidswap.files import as_output_error, whole
 from vidswap.keys import key_of
+from vidswap.plan.header import (
+    FORMAT,
+    Facts,
+    Header,
+    Span,
+    parts_of,
+    parts_of_piece,
+    printable,
+    read_header,
+)
 from vidswap.plan.packing import (
-    HEAD,
-    Parts,
     array_in,
     decode_mesh,
     encode_mesh,
-    member_of,
     plausible,
     put_array,
     refuse_unless_whole,
     unzipping,
 )
-from vidswap.records import Damaged, from_json
-from vidswap.types import MESH_POINTS, PER_FRAME, PIECE, Array, Shot, Track, TrackPart, joined
+from vidswap.records import Damaged
+from vidswap.types import PER_FRAME, PIECE, Array, Shot, Track, TrackPart, joined
 
-FORMAT = 2
 KEPT = 16  # pieces that stay unpacked, some 7 MB: two for each of eight faces at a time
-HEADER_MOST = 16_000_000  # bytes: room for some 400,000 tracks
-DENSE = 16  # times as many bytes as it takes in the file, beside 64 kB, are believed to be a header
-FACES_MOST = 64  # faces a frame, on average; more are not read but refused
-GRID_MOST, EMBEDDING_MOST = 256, 8192
-LARGEST = 2**40  # no number or frame of a track is larger
 ANEW = "make it anew: vidswap plan CLIP -o FILE"
-
-Span = tuple[int, int]  # frames [start, stop)
-
-
-@dataclass(frozen=True)
-class Facts:
-    """What the plan of a clip depends on, whatever its span: the digest of the clip, its (width, height, frames), file
-    -> digest of the face models, how they are used, and versions of the code and of what that stands on."""
-
-    source: str
-    size: tuple[int, int, int]
-    models: Mapping[str, str]
-    settings: Mapping[str, int]
-    versions: Mapping[str, str]
-
-
-@dataclass(frozen=True)
-class Header:
-    """What a plan file says of itself: `name` of the clip, the span that was `analysed` and what of it is in the file;
-    a row of `tracks` is id, person, start, stop, and the sum of the face's sizes over these frames."""
-
-    format: int
-    name: str
-    facts: Facts
-    analysed: Span
-    span: Span
-    shots: tuple[Span, ...]
-    grid: int
-    embedding: int
-    tracks: tuple[tuple[int, int, int, int, float], ...]
-
-    @property
-    def pieces(self) -> int:
-        """In how many pieces its tracks lie."""
-        return sum(-(-(stop - start) // PIECE) for _, _, start, stop, _ in self.tracks)
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,7 +79,7 @@ class Plan:
         if self.facts.source != facts.source:
             raise UsageError(f"{self.path} is the plan of another clip ({self.name})", ANEW)
         if self.facts.versions != facts.versions:
-            differ = ", ".join(f"{_printable(name)} {_printable(old)}, here {facts.versions.get(name)}"
+            differ = ", ".join(f"{printable(name)} {printable(old)}, here {facts.versions.get(name)}"
                                for name, old in self.facts.versions.items()
                                if old != facts.versions.get(name))  # fmt: skip
             raise UsageError(f"{self.path} was made by another version ({differ or 'of fewer stages'})", ANEW)
@@ -181,11 +146,11 @@ def title(path: Path) -> str:
     """One line about a plan file: of which clip, which frames, how many tracks."""
     try:
         with _as_input_error(path), unzipping(), zipfile.ZipFile(path) as archive:
-            header = _header(archive)
+            header = read_header(archive)
     except InputError:
         return "damaged"
     start, stop = header.span
-    return f"{_printable(header.name)}, frames {start} to {stop}, tracks: {len(header.tracks)}"
+    return f"{printable(header.name)}, frames {start} to {stop}, tracks: {len(header.tracks)}"
 
 
 def save_plan(plan: Plan, out: Path) -> None:
@@ -230,7 +195,7 @@ class _Pieces:
     def _unpacked(self, row: int, index: int) -> tuple[Array, ...]:
         _, _, start, stop, _ = self._header.tracks[row]
         count = min(PIECE, stop - start - index * PIECE)
-        parts = _parts_of_piece(row, index, count, self._header.grid)
+        parts = parts_of_piece(row, index, count, self._header.grid)
         with _as_input_error(self._path):
             mesh, seen, visible, to_frame = (array_in(self._opened(), name, parts) for name in parts)
             return plausible(decode_mesh(mesh, count), to_frame), seen, visible, to_frame
@@ -239,7 +204,7 @@ class _Pieces:
         if self._archive is None:
             with unzipping():
                 self._archive = zipfile.ZipFile(self._path)
-            if _header(self._archive) != self._header:
+            if read_header(self._archive) != self._header:
                 raise Damaged("it is another one by now")
         return self._archive
 
@@ -267,11 +232,10 @@ class _Row:
 
 def _read(path: Path, archive: zipfile.ZipFile) -> Plan:
     """The plan in an archive. The header says what sizes all else must have; nothing is unpacked before they fit."""
-    header = _header(archive)
-    _refuse_unlikely(header)
+    header = read_header(archive)
     if len(archive.infolist()) != 2 + len(PER_FRAME) * header.pieces:  # before anything is made of what it claims
         raise Damaged("parts are missing")
-    parts = _parts(header)
+    parts = parts_of(header)
     refuse_unless_whole(archive, parts)
     embeddings = array_in(archive, "embeddings", parts)
     pieces = _Pieces(path, header, archive)
@@ -280,67 +244,7 @@ def _read(path: Path, archive: zipfile.ZipFile) -> Plan:
         for row, ((number, who, start, stop, screen), embedding) in enumerate(zip(header.tracks, embeddings))
     )
     shots = tuple(Shot(*span) for span in header.shots)
-    return Plan(path, _printable(header.name), header.facts, Shot(*header.analysed), Shot(*header.span), shots, tracks)
-
-
-def _refuse_unlikely(header: Header) -> None:
-    """Raise Damaged where what a header says cannot be."""
-    (start, stop), (first, last) = header.span, header.analysed
-    if not 0 <= first <= start < stop <= last <= header.facts.size[2]:
-        raise Damaged("its span lies outside the clip")
-    if any(not start <= begin < end <= stop for _, _, begin, end, _ in header.tracks):
-        raise Damaged("a track lies outside its span")
-    if any(not start <= begin < end <= stop for begin, end in header.shots):
-        raise Damaged("a shot lies outside its span")
-    if any(not (0 <= number < LARGEST and 0 <= who < LARGEST and 0 <= screen < inf)
-           for number, who, _, _, screen in header.tracks):  # fmt: skip
-        raise Damaged("a track is none")
-    long = sum(end - begin for _, _, begin, end, _ in header.tracks)
-    fits = 0 <= header.grid <= GRID_MOST and 0 <= header.embedding <= EMBEDDING_MOST
-    if not fits or long > FACES_MOST * (stop - start) or stop > LARGEST:
-        raise Damaged("it is too large")
-
-
-def _parts(header: Header) -> Parts:
-    """All arrays that there must be beside the header."""
-    parts: Parts = {"embeddings": (np.float32, (len(header.tracks), header.embedding))}
-    for row, (_, _, start, stop, _) in enumerate(header.tracks):
-        for index, first in enumerate(range(start, stop, PIECE)):
-            parts |= _parts_of_piece(row, index, min(PIECE, stop - first), header.grid)
-    return parts
-
-
-def _parts_of_piece(row: int, index: int, count: int, grid: int) -> Parts:
-    """Those of a piece of `count` frames, in the order of PER_FRAME."""
-    return {
-        f"mesh-{row}-{index}": (np.uint8, (4, count * MESH_POINTS * 3)),
-        f"seen-{row}-{index}": (np.bool_, (count,)),
-        f"visible-{row}-{index}": (np.uint8, (count, grid, grid)),
-        f"visible_to_frame-{row}-{index}": (np.float64, (count, 2, 3)),
-    }
-
-
-@dataclass(frozen=True)
-class _Format:
-    format: int
-
-
-def _header(archive: zipfile.ZipFile) -> Header:
-    """What the header says; its numbers still have to fit one another."""
-    info = member_of(archive, "header")
-    length = info.file_size - HEAD
-    if not 0 < length <= min(HEADER_MOST, 65536 + DENSE * info.compress_size):
-        raise Damaged("its header is too large")
-    content = bytes(array_in(archive, "header", {"header": (np.uint8, (length,))}))
-    found = from_json(_Format, content, more="ignore").format
-    if found != FORMAT:
-        raise Damaged(f"its format is {found}, this version reads {FORMAT}")
-    return from_json(Header, content)
-
-
-def _printable(words: str) -> str:
-    """A name that may be shown, whatever it is."""
-    return "".join(letter if letter.isprintable() else "?" for letter in words[:200])
+    return Plan(path, printable(header.name), header.facts, Shot(*header.analysed), Shot(*header.span), shots, tracks)
 
 
 def _both(one: Shot | Track, other: Shot) -> Span:

@@ -27,7 +27,8 @@ from vidswap.errors import InputError, OutputError
 from vidswap.files import keeping, whole
 from vidswap.keys import code_of, digest_of, key_of, packages
 from vidswap.models.packs import models_of
-from vidswap.plan.file import Facts, Plan, drafted, open_plan
+from vidswap.plan.file import Plan, drafted, open_plan
+from vidswap.plan.header import Facts
 from vidswap.plan.persons import TrackSummary, embeddings_of, persons_of
 from vidswap.progress import Progress
 from vidswap.settings import ReadSettings
