@@ -8,8 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vidswap.face import geometry, landmarks
-from vidswap.face import raster as surface
+from vidswap.face import geometry, landmarks, raster
 
 SIZE = 256
 
@@ -26,7 +25,7 @@ def picture():
 
 
 def test_triangles_cover_the_face_and_nothing_is_left_open(form, mesh):
-    drawing = surface.draw(form, surface.with_ring(mesh, mesh), SIZE)
+    drawing = raster.draw(form, raster.with_ring(mesh, mesh), SIZE)
     outline = np.zeros((SIZE // 2,) * 2, np.uint8)
     cv2.fillPoly(outline, [np.round((mesh[landmarks.OVAL, :2] - 0.5) / 2).astype(np.int32)], 1)
     inside = cv2.erode(outline, np.ones((3, 3))) > 0
@@ -37,34 +36,43 @@ def test_triangles_cover_the_face_and_nothing_is_left_open(form, mesh):
 
 
 def test_a_face_drawn_where_it_is_does_not_change(form, mesh, picture):
-    target = surface.with_ring(mesh, mesh)
-    drawing = surface.draw(form, target, SIZE)
-    again = surface.texture(form, drawing, picture, target)
+    target = raster.with_ring(mesh, mesh)
+    drawing = raster.draw(form, target, SIZE)
+    again = raster.texture(form, drawing, picture, target)
     inside = cv2.erode(cv2.resize((drawing.part >= 0).astype(np.uint8), (SIZE, SIZE)), np.ones((5, 5))) > 0
     assert np.abs(again[inside].astype(int) - picture[inside]).max() <= 2
 
 
 def test_a_moved_face_takes_its_texture_along(form, mesh, picture):
     moved = mesh + np.array([6, 4, 0], np.float32)
-    drawing = surface.draw(form, surface.with_ring(moved, mesh), SIZE)
-    drawn = surface.texture(form, drawing, picture, surface.with_ring(mesh, mesh))
+    drawing = raster.draw(form, raster.with_ring(moved, mesh), SIZE)
+    drawn = raster.texture(form, drawing, picture, raster.with_ring(mesh, mesh))
     nose = np.round(mesh[4, :2]).astype(int)
     there = drawn[nose[1] + 4 - 3 : nose[1] + 4 + 4, nose[0] + 6 - 3 : nose[0] + 6 + 4].astype(int)
     here = picture[nose[1] - 3 : nose[1] + 4, nose[0] - 3 : nose[0] + 4]
     assert np.abs(there - here).max() <= 3
 
 
+def test_each_pixel_knows_its_place_on_the_mean_face(form, mesh):
+    """Seen from the front, places follow pixels, and around the face there are none."""
+    where = raster.places(form, raster.draw(form, raster.with_ring(mesh, mesh), SIZE), SIZE)
+    for point in (4, 50, 280, 151):  # nose, cheeks, forehead
+        x, y = np.round(mesh[point, :2]).astype(int)
+        np.testing.assert_allclose(where[y, x, :2], form.mean[point, :2], atol=0.1)
+    assert not where[:10].any()
+
+
 def test_nearer_covers_farther():
     points = np.array([[2, 2], [28, 2], [2, 28], [2, 2], [28, 2], [2, 28]], np.float32)
     depth = np.array([5, 5, 5, 1, 1, 1], np.float32)
     triangles = np.array([[3, 4, 5], [0, 1, 2]])
-    assert surface.draw_triangles(points, depth, triangles, 32)[8, 8] == 0
-    assert surface.draw_triangles(points, -depth, triangles, 32)[8, 8] == 1
+    assert raster.draw_triangles(points, depth, triangles, 32)[8, 8] == 0
+    assert raster.draw_triangles(points, -depth, triangles, 32)[8, 8] == 1
 
 
 def test_an_open_mouth_has_an_inside(form, mesh):
     open_mouth = opened(mesh, 20)
-    drawing = surface.draw(form, surface.with_ring(open_mouth, mesh), SIZE)
+    drawing = raster.draw(form, raster.with_ring(open_mouth, mesh), SIZE)
     lips = ((open_mouth[13, :2] + open_mouth[14, :2]) / 4).round().astype(int)
     assert drawing.part[lips[1], lips[0]] == 2
 
@@ -82,21 +90,21 @@ def test_lips_that_close_show_nothing_of_what_was_between_them(form, mesh):
     teeth = np.round(grin[[*landmarks.INNER_LIPS], :2]).astype(np.int32)
     cv2.fillPoly(photo, [teeth], (255, 255, 255))
     photo = cv2.erode(photo, np.ones((5, 5)))  # lips of 2 pixels around them
-    drawing = surface.draw(form, surface.with_ring(mesh, mesh), SIZE)
-    drawn = surface.texture(form, drawing, photo, surface.with_ring(grin, grin))
+    drawing = raster.draw(form, raster.with_ring(mesh, mesh), SIZE)
+    drawn = raster.texture(form, drawing, photo, raster.with_ring(grin, grin))
     skin = cv2.resize((drawing.part == 0).astype(np.uint8), (SIZE, SIZE), interpolation=cv2.INTER_NEAREST)
     assert photo.max() == 255
     assert drawn[cv2.erode(skin, np.ones((3, 3))) > 0].max() < 130
-    assert surface.texture(form, surface.draw(form, surface.with_ring(grin, mesh), SIZE), photo,
-                           surface.with_ring(grin, grin)).max() == 255  # fmt: skip
+    assert raster.texture(form, raster.draw(form, raster.with_ring(grin, mesh), SIZE), photo,
+                           raster.with_ring(grin, grin)).max() == 255  # fmt: skip
 
 
 def test_what_is_stretched_is_not_torn(form, mesh, picture):
     """A jaw that drops is read smoothly: only where neighbours lie apart in the picture is anything softened."""
-    target = surface.with_ring(opened(mesh, 6), mesh)
-    drawing = surface.draw(form, target, SIZE)
-    half = surface.sampling_map(drawing.seen, drawing.target, surface.with_ring(mesh, mesh), form.triangles)
-    assert surface._torn(half, drawing.part >= 0)[drawing.part >= 0].mean() < 0.02
+    target = raster.with_ring(opened(mesh, 6), mesh)
+    drawing = raster.draw(form, target, SIZE)
+    half = raster.sampling_map(drawing.seen, drawing.target, raster.with_ring(mesh, mesh), form.triangles)
+    assert raster._torn(half, drawing.part >= 0)[drawing.part >= 0].mean() < 0.02
 
 
 @st.composite
@@ -119,7 +127,7 @@ def test_the_nearest_triangle_that_holds_a_pixel_is_seen_there(drawn):
     points, depth, triangles = drawn
     corners = points[triangles]
     size = np.abs(np.linalg.det(np.concatenate([corners, np.ones((len(corners), 3, 1))], -1)))
-    seen = surface.draw_triangles(points, depth, triangles, 48)
+    seen = raster.draw_triangles(points, depth, triangles, 48)
     for y, x in product(range(2, 48, 6), repeat=2):
         holds = [k for k in range(len(triangles)) if size[k] > 30 and shares(corners[k], x, y).min() > 0.02]
         if holds:
@@ -135,8 +143,8 @@ def test_a_picture_that_was_moved_is_read_where_it_was(drawn, roll, zoom):
     points, depth, triangles = drawn
     c, s = zoom * np.cos(roll), zoom * np.sin(roll)
     moved = geometry.apply(np.array([[c, -s, 30.0], [s, c, -8.0]]), points)
-    seen = surface.draw_triangles(points, depth, triangles, 48)
-    read = surface.sampling_map(seen, points, moved, triangles)
+    seen = raster.draw_triangles(points, depth, triangles, 48)
+    read = raster.sampling_map(seen, points, moved, triangles)
     row, column = np.nonzero(seen >= 0)
     corners = np.concatenate([points[triangles], np.ones((len(triangles), 3, 1))], -1)
     whole = np.abs(np.linalg.det(corners))[seen[row, column]] > 30
@@ -156,11 +164,11 @@ def area(points, triangles):
 def test_a_strip_fills_its_contour_once(form, contour):
     x, y = form.mean[contour, :2].T.astype(float)
     inside = abs(float(x @ np.roll(y, -1) - y @ np.roll(x, -1))) / 2
-    assert area(form.mean, surface.strip(contour)) == pytest.approx(inside, rel=1e-3)
+    assert area(form.mean, raster.strip(contour)) == pytest.approx(inside, rel=1e-3)
 
 
 def test_a_band_fills_what_lies_between_two_rings():
     around = np.linspace(0, 2 * np.pi, 36, endpoint=False)
     rings = np.concatenate([radius * np.stack([np.cos(around), np.sin(around)], 1) for radius in (1, 2)])
     polygon = 36 * np.sin(2 * np.pi / 36) / 2  # area of a regular one in the unit circle
-    assert area(rings, surface.band(np.arange(36), 36 + np.arange(36))) == pytest.approx(3 * polygon)
+    assert area(rings, raster.band(np.arange(36), 36 + np.arange(36))) == pytest.approx(3 * polygon)

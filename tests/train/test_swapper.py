@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from vidswap.face import geometry, landmarks
-from vidswap.face import raster as surface
+from vidswap.face import geometry, landmarks, raster
 from vidswap.face.expression import Blend, likeness
 from vidswap.swap.engines import embedded, warp
 from vidswap.train import swapper
@@ -43,7 +42,7 @@ def faces(data):
 
 @pytest.fixture(scope="module")
 def base(faces, data):
-    form = surface.surface(faces.mean, np.load(data / "topology.npz")["tri"])
+    form = raster.surface(faces.mean, np.load(data / "topology.npz")["tri"])
     return warp.Warp(form, likeness(faces.mean, Blend()))
 
 

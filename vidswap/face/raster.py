@@ -117,6 +117,14 @@ def draw(form: Surface, target: Array, size: int) -> Drawing:
     return Drawing(half, seen, part, size)
 
 
+def places(form: Surface, drawing: Drawing, side: int) -> Array:
+    """(side, side, 3) float32: where on the mean face each pixel lies, 0 outside: the middle of its triangle."""
+    corners = np.concatenate([form.mean, np.zeros((36, 3), np.float32)])[form.triangles].mean(1)
+    corners[form.part == 3] = 0
+    corners = np.concatenate([corners, np.zeros((1, 3))]).astype(np.float32)
+    return np.asarray(cv2.resize(corners[drawing.seen], (side, side), interpolation=cv2.INTER_LINEAR))
+
+
 def texture(form: Surface, drawing: Drawing, picture: Array, points: Array) -> Array:
     """`picture` read at `points` (514, 2 or 3) and laid on the drawing: (S, S, C), border repeated.
 

@@ -18,9 +18,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from vidswap.face import geometry
-from vidswap.face import raster as surface
-from vidswap.face import relight as match
+from vidswap.face import geometry, raster, relight
 from vidswap.face.expression import Blend, likeness
 from vidswap.face.sampling import interpolate
 from vidswap.keys import digest_of
@@ -79,7 +77,7 @@ def wobble(mean: Array, amount: float, rng: np.random.Generator) -> Array:
     return np.asarray(near @ rng.normal(0, amount, (10, 3)), np.float32)
 
 
-def turned(faces: Faces, index: int, form: surface.Surface, rng: np.random.Generator) -> tuple[Array, Array]:
+def turned(faces: Faces, index: int, form: raster.Surface, rng: np.random.Generator) -> tuple[Array, Array]:
     """The picture of a face as from another angle, with its mesh: hidden sides are smeared as in a real warp."""
     picture, mesh = faces.pictures[index], faces.meshes[index]
     crop = geometry.crop_transform(mesh, faces.mean, SIZE)
@@ -89,8 +87,8 @@ def turned(faces: Faces, index: int, form: surface.Surface, rng: np.random.Gener
     face = geometry.normalised(geometry.apply(crop, mesh), pose)
     turn = rotated(float(rng.normal(0, 16)), float(rng.normal(0, 8)))
     other = geometry.posed(face, pose._replace(rotation=turn @ pose.rotation))
-    drawing = surface.draw(form, surface.with_ring(other, other), SIZE)
-    return surface.texture(form, drawing, picture, surface.with_ring(mesh, mesh)), other
+    drawing = raster.draw(form, raster.with_ring(other, other), SIZE)
+    return raster.texture(form, drawing, picture, raster.with_ring(mesh, mesh)), other
 
 
 def footage(faces: Faces, index: int, rng: np.random.Generator) -> tuple[Array, Array]:
@@ -126,18 +124,18 @@ def pair(faces: Faces, index: int, base: warp.Warp, rng: np.random.Generator) ->
     photo = selfie(photo, rng)
     pose = geometry.face_pose(mesh, base.form.mean)
     mesh = mesh + pose.scale * wobble(base.form.mean, float(rng.uniform(0, WRONG)), rng) @ pose.rotation.T
-    light = match.LightSettings(
+    light = relight.LightSettings(
         wide=rng.uniform(0.08, 0.2),
         narrow=rng.uniform(0.03, 0.06),
         rim=rng.uniform(0.01, 0.09),  # seams that the warp leaves are what the network is for
         inside=rng.uniform(0.4, 1.0),
     )
     engine = replace(base, light=light)
-    alike = match.skin_alike(photo, mesh) if rng.random() < 0.7 else np.ones(photo.shape[:2], np.float32)
+    alike = relight.skin_alike(photo, mesh) if rng.random() < 0.7 else np.ones(photo.shape[:2], np.float32)
     scene = warp.Scene(warp.with_skin(photo, alike), mesh.astype(np.float32), picture, actor, actor, 1.0)
     drawn = engine.draw(scene)
-    how = engine.tone([(scene, drawn)]) if rng.random() < 0.4 else match.Tone()
-    how = match.Tone(
+    how = engine.tone([(scene, drawn)]) if rng.random() < 0.4 else relight.Tone()
+    how = relight.Tone(
         how.contrast * rng.uniform(0.8, 1.25), how.colour, how.blur + max(rng.normal(-0.3, 0.6), 0), how.sharpen
     )
     warped = engine.render(scene, how, drawn)
@@ -235,7 +233,7 @@ def train(
     torch.set_num_threads(schedule.threads)
     faces = load_faces(data, detail=EYES_APART)
     topology = np.load(data / "topology.npz")
-    base = warp.Warp(surface.surface(faces.mean, topology["tri"]), likeness(faces.mean, Blend()))
+    base = warp.Warp(raster.surface(faces.mean, topology["tri"]), likeness(faces.mean, Blend()))
     pairs: Any = Pairs(faces, base, schedule)
     lesson = loop.Lesson(begun(out / "swapper") if schedule.finer else network(), pairs, loss_of, course, 0.998, 1.0,
                          1e-3, source=digest_of(data / "labels.npz"))  # fmt: skip

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pixel_shuffle, pixel_unshuffle
 
-from vidswap.face.raster import Surface
+from vidswap.face.raster import Surface, places
 from vidswap.face.relight import LUMA
 from vidswap.keys import key_of, packages
 from vidswap.models.registry import digests, path_to
@@ -75,7 +75,7 @@ def conditions(frames: list[warp.Warped], form: Surface, side: int) -> Condition
     base = np.stack([small(f.picture) for f in frames]) / 127.5 - 1
     light = np.stack([blurred(small(f.around), side) for f in frames]) / 127.5 - 1
     mask = np.stack([small(f.alpha) for f in frames])[..., None]
-    mesh = np.stack([places(f, form, side) for f in frames])
+    mesh = np.stack([places(form, f.drawing, side) for f in frames])
     return Conditions(
         *(torch.from_numpy(np.ascontiguousarray(p.transpose(0, 3, 1, 2))) for p in (base, light, mask, mesh))
     )
@@ -85,15 +85,6 @@ def blurred(picture: Array, side: int) -> Array:
     """An 8 x 8 thumbnail, enlarged again: light and tone, nobody's features."""
     tiny = cv2.resize(picture, (BLUR, BLUR), interpolation=cv2.INTER_AREA)
     return np.asarray(cv2.resize(tiny, (side, side), interpolation=cv2.INTER_CUBIC))
-
-
-def places(frame: warp.Warped, form: Surface, side: int) -> Array:
-    """(side, side, 3) float32: where on the mean face each pixel lies, 0 outside."""
-    corners = np.concatenate([form.mean, np.zeros((36, 3), np.float32)])[form.triangles].mean(1)
-    corners[form.part == 3] = 0
-    corners = np.concatenate([corners, np.zeros((1, 3))]).astype(np.float32)
-    drawn = corners[frame.drawing.seen]
-    return np.asarray(cv2.resize(drawn, (side, side), interpolation=cv2.INTER_LINEAR))
 
 
 def residual(network: Any, noisy: Tensor, sigma: Tensor, given: Conditions) -> Tensor:
