@@ -11,6 +11,7 @@ from PIL.PpmImagePlugin import PpmImageFile
 from reader import render
 
 from vidswap.errors import EngineError, OutputError, UsageError
+from vidswap.files import PICTURES
 from vidswap.media import images
 from vidswap.media.images import ImageKind, is_pictures
 from vidswap.read.clip import frames, open_clip
@@ -219,6 +220,11 @@ def test_a_target_goes_to_another_process(tmp_path):
         assert pickle.loads(pickle.dumps(target)) == target
         assert (target.shape.width, target.shape.height) == (64, 48)
         assert (target.encoding and target.encoding.encoder) == kind
+
+
+def test_files_knows_what_is_read_of_folders():
+    """It lies below the kinds of pictures, and must not import them."""
+    assert images.endings_of(lambda kind: kind.parts) == PICTURES
 
 
 def test_a_kind_of_picture_is_one_record(tmp_path, monkeypatch):

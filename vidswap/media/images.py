@@ -39,16 +39,18 @@ def _is_deep_tiff(picture: Any) -> bool:
 @dataclass(frozen=True)
 class ImageKind:
     """A kind of picture file, by Pillow's `name` of it. `begins` is how such a file begins, a pattern, `reader` what
-    reads it; `is_deep` tells of an open one whether it has 16 bits a channel, of which Pillow makes 8. `stills`: single
-    pictures are written as it, `deep`: of 16 bits, too; `moves`: animations are, whose times count in `tick` ms;
-    `photos`: photos of a person are read of it, and sheets written. `clear`: it keeps transparency; `indexed`: it has
-    256 colours at most. `holds` is what it says besides pixels, and `saving` how it is written, in Pillow's words."""
+    reads it; `is_deep` tells of an open one whether it has 16 bits a channel, of which Pillow makes 8. `parts`: folders
+    of such are read. `stills`: single pictures are written as it, `deep`: of 16 bits, too; `moves`: animations are,
+    whose times count in `tick` ms; `photos`: photos of a person are read of it, and sheets written. `clear`: it keeps
+    transparency; `indexed`: it has 256 colours at most. `holds` is what it says besides pixels, and `saving` how it is
+    written, in Pillow's words."""
 
     name: str
     endings: tuple[str, ...]
     begins: bytes = b"$."
     reader: Any = None
     is_deep: Callable[[Any], bool] = _is_shallow
+    parts: bool = True
     stills: bool = False
     deep: bool = False
     moves: bool = False
@@ -70,9 +72,9 @@ KINDS = (
     ImageKind("BMP", (".bmp",), rb"BM", BmpImageFile),
     ImageKind("TIFF", (".tif", ".tiff"), rb"II\*\0|MM\0\*", TiffImageFile, _is_deep_tiff, stills=True,
               holds=("exif", "icc_profile", "dpi"), saving={"compression": "tiff_lzw"}),
-    ImageKind("GIF", (".gif",), rb"GIF8[79]a", GifImageFile, moves=True, indexed=True, tick=10, holds=("comment",),
-              saving={"optimize": False}),
-    ImageKind("HEIF", (".heic", ".heif"), photos=True),  # read.photo has the reader, which knows its files by itself
+    ImageKind("GIF", (".gif",), rb"GIF8[79]a", GifImageFile, parts=False, moves=True, indexed=True, tick=10,
+              holds=("comment",), saving={"optimize": False}),
+    ImageKind("HEIF", (".heic", ".heif"), parts=False, photos=True),  # read.photo knows and reads it by itself
 )  # fmt: skip
 # What Pillow, libheif and OpenCV raise over damaged files.
 BROKEN = (OSError, ValueError, SyntaxError, EOFError, LookupError, TypeError, ArithmeticError, AttributeError,

@@ -20,10 +20,9 @@ import numpy as np
 from PIL import ImageSequence
 
 from vidswap.errors import InputError
-from vidswap.files import PICTURES
 from vidswap.media.colour import FULL
 from vidswap.media.endings import holds_film
-from vidswap.media.images import BROKEN, is_deep, kind_of
+from vidswap.media.images import BROKEN, endings_of, is_deep, kind_of
 from vidswap.media.native import colour_of, format_of, planar
 from vidswap.media.source import MOST_PIXELS
 from vidswap.types import Array, Clip
@@ -103,8 +102,9 @@ def _clip(path: Path, kind: str, files: tuple[Path, ...], lengths: list[int], un
 
 
 def _sequence(folder: Path) -> tuple[Path, ...]:
+    parts = endings_of(lambda kind: kind.parts)
     try:
-        found = [file for file in folder.iterdir() if file.suffix.lower() in PICTURES and not file.name.startswith(".")]
+        found = [file for file in folder.iterdir() if file.suffix.lower() in parts and not file.name.startswith(".")]
     except OSError as error:
         raise InputError(f"{folder} cannot be read ({error.strerror})", "check its permissions") from error
     if not found:
