@@ -1,5 +1,6 @@
 """Keys: any change of what a result depends on is another one, nothing else is."""
 
+import ast
 from dataclasses import replace
 from fractions import Fraction
 
@@ -7,10 +8,12 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from test_imports import MODULES, imported
 
-from vidswap import keys
+from vidswap import keys, pipeline
 from vidswap.errors import InputError
 from vidswap.keys import code_of, digest_of, key_of, packages
+from vidswap.plan import store
 from vidswap.settings import SwapSettings
 
 FACTS = {"source": "ab", "span": [0, 10], "models": {"mesh": "cd"}, "versions": {"tracks": 1}}
@@ -81,3 +84,24 @@ def test_code_is_told_by_its_source(tmp_path, monkeypatch):
 def test_packages_are_told_by_their_versions():
     assert packages("numpy") == {"numpy": np.__version__}
     assert packages("no-such-package") == {"no-such-package": ""}
+
+
+# What decides no picture and no mesh: it refuses, finds files, keeps time; what is chosen there is in the key as it is.
+SILENT = {"errors", "files", "keys", "libraries", "models", "processor", "progress", "records", "settings",
+          "timepoint", "trust"}  # fmt: skip
+
+
+def rooms_behind(*modules: str) -> set[str]:
+    """The rooms whose code is run when these modules do their work: all that they import, and so on."""
+    found, left = set(modules), list(modules)
+    while left:
+        names = MODULES.keys() & set(imported(ast.parse(MODULES[left.pop()].read_text()))) - {"vidswap"}
+        left += names - found
+        found |= names
+    return {name.split(".")[1] for name in found if "." in name}
+
+
+def test_a_key_has_all_code_that_decides_and_no_other():
+    first_pass = rooms_behind(pipeline.analyse.__module__, "vidswap.plan.store")
+    assert first_pass - SILENT == set(store.CODE)
+    assert rooms_behind("vidswap.pipeline") - SILENT - {"analysis", "pipeline"} == set(pipeline.CODE) - {"pipeline"}

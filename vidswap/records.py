@@ -7,7 +7,12 @@ What does not fit is Damaged, and nothing else is: a mistake of our own stays wh
 from __future__ import annotations
 
 import json
+import struct
 import tomllib
+import zipfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Literal, TypeVar
 
 Record = TypeVar("Record")
@@ -36,6 +41,15 @@ def from_toml(kind: type[Record], content: bytes) -> Record:
     except ValueError as error:
         raise Damaged(str(error)) from error
     return from_json(kind, json.dumps(found, default=str).encode())
+
+
+@contextmanager
+def unzipping() -> Iterator[None]:
+    """All that zipfile raises over bytes that are no archive becomes Damaged; nothing but it is called inside."""
+    try:
+        yield
+    except (zipfile.BadZipFile, zlib.error, struct.error, EOFError, ValueError, RuntimeError, OverflowError) as error:
+        raise Damaged(str(error)) from error
 
 
 def _printable(words: str) -> str:

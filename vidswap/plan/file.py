@@ -39,9 +39,8 @@ from vidswap.plan.packing import (
     plausible,
     put_array,
     refuse_unless_whole,
-    unzipping,
 )
-from vidswap.records import Damaged
+from vidswap.records import Damaged, unzipping
 from vidswap.types import PER_FRAME, PIECE, Array, Shot, Track, TrackPart, joined
 
 KEPT = 16  # pieces that stay unpacked, some 7 MB: two for each of eight faces at a time

@@ -9,14 +9,11 @@ from __future__ import annotations
 
 import struct
 import zipfile
-import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager
 from math import prod
 
 import numpy as np
 
-from vidswap.records import Damaged
+from vidswap.records import Damaged, unzipping
 from vidswap.types import MESH_POINTS, Array
 
 HEAD = 128  # bytes before an array's own, which say its dtype and shape (numpy's format, version 1.0)
@@ -24,15 +21,6 @@ FURTHEST = 1e6  # pixels from the picture's corner; no mesh lies there
 _DATE = (1980, 1, 1, 0, 0, 0)  # equal plans are equal files
 
 Parts = dict[str, tuple[type, tuple[int, ...]]]  # name of an array -> its dtype and shape
-
-
-@contextmanager
-def unzipping() -> Iterator[None]:
-    """All that zipfile raises over bytes that are no archive becomes Damaged; nothing but it is called inside."""
-    try:
-        yield
-    except (zipfile.BadZipFile, zlib.error, struct.error, EOFError, ValueError, RuntimeError, OverflowError) as error:
-        raise Damaged(str(error)) from error
 
 
 def encode_mesh(mesh: Array) -> Array:

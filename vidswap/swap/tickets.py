@@ -76,10 +76,12 @@ class Ticket:
             said = json.loads(self.path.read_bytes())
             if not isinstance(said, dict) or said.pop("key", None) != self.key:
                 raise ValueError("it is another job's")
+            if not said.keys() <= {each.name for each in fields(Entry)}:
+                raise ValueError("it says more than a ticket does")
             return Entry(**said)
         except FileNotFoundError:
             return Entry()
-        except (OSError, ValueError, TypeError) as error:
+        except (OSError, ValueError) as error:
             raise EngineError(f"the ticket {self.path} is damaged ({error}): {self.engine} may have been paid "
                               f"{self.price} for the job {self.key}-1, and is not asked again",
                               "look for that job there; if there is none, remove the file") from error  # fmt: skip
