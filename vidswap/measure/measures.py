@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from math import inf
 
 import numpy as np
@@ -88,16 +89,6 @@ def openings(mesh: Array) -> tuple[float, float]:
     return float(mouth) / eye_distance(mesh), float(left + right) / 2 / eye_distance(mesh)
 
 
-def both_mouths(before: Array, after: Array) -> tuple[float, float]:
-    """How far each mouth is open."""
-    return openings(before)[0], openings(after)[0]
-
-
-def both_eyes(before: Array, after: Array) -> tuple[float, float]:
-    """How far the eyes of each are open."""
-    return openings(before)[1], openings(after)[1]
-
-
 def gaze(mesh: Array) -> Array | None:
     """(2,) where the irises are between the corners of the eyes, along and across the line between these, over the
     width of an eye, both eyes' mean: (0, 0) is straight ahead. None where they are shut."""
@@ -119,35 +110,10 @@ def gaze_error(before: Array, after: Array) -> float | None:
     return None if looks[0] is None or looks[1] is None else float(np.linalg.norm(looks[0] - looks[1]))
 
 
-def lighter(own: Array, after: Array) -> float:
-    """How much lighter cheeks are than the photo's `own`, L*."""
-    return float(after[0] - own[0])
-
-
 def own_share(own: Array, before: Array, after: Array) -> float | None:
     """Where cheeks lie between the actor's colour, 0, and the photo's `own`, 1; None where these are too near."""
     apart = float(np.linalg.norm(own - before))
     return float((after - before) @ (own - before)) / apart**2 if apart >= OTHER_SKIN else None
-
-
-def cosine(one: Array, other: Array) -> float:
-    """How alike two faces (E,) are, both unit."""
-    return float(one @ other)
-
-
-def sharpness_ratio(before: Array, after: Array, area: Array) -> float:
-    """Sharpness of the swap over the original's."""
-    return sharpness(after, area) / max(sharpness(before, area), 1e-3)
-
-
-def texture_gain(before: Array, after: Array) -> float:
-    """How much stronger the texture is, dB, of two band_energies."""
-    return float(after[0] - before[0])
-
-
-def grain_gain(before: Array, after: Array) -> float:
-    """The same of the grain."""
-    return float(after[1] - before[1])
 
 
 def both_flickers(run: Array, area: Array) -> tuple[float, float]:
@@ -163,16 +129,6 @@ def apart(values: Array) -> float:
     return float(np.abs(values[:, 0] - values[:, 1]).mean())
 
 
-def median_ratio(values: Array) -> float:
-    """Median of the second of (N, 2) over that of the first."""
-    return ratio_at(values, 50)
-
-
-def worst_ratio(values: Array) -> float:
-    """The same of the 95th percentiles."""
-    return ratio_at(values, 95)
-
-
 def ratio_at(values: Array, percent: float) -> float:
     """One percentile of the second of (N, 2) over that of the first."""
     before, after = np.percentile(values, percent, axis=0)
@@ -181,18 +137,18 @@ def ratio_at(values: Array, percent: float) -> float:
 
 ALIKE, MEASURED = "Likeness to the photo, and to the actor", ("close_before", "close_after", "inner")
 MEASURES = (
-    Measure(("shown", "wanted"), cosine, (
+    Measure(("shown", "wanted"), np.dot, (
         Figure("identity", "Likeness to the photo", "Cosine between the new face and the photo, as the face recogniser "
                "sees them: 1 is the same picture; one pair of strangers in twenty gets more than 0.45. The mean over "
                "the clip.", low=0.6, wrong=("hardly the person", "")),
         Figure("identity_least", "Likeness, worst moment", "The same, where it is lowest.",
                low=0.4, wrong=("a stranger at times", ""), over=np.min),
     ), NOW_AND_THEN, ALIKE),
-    Measure(("shown", "actor"), cosine, (
+    Measure(("shown", "actor"), np.dot, (
         Figure("leak", "Likeness to the actor", "How much of the original actor still shines through: it should come "
                "near to how alike actor and photo were before.", high=0.6, wrong=("", "still the actor")),
     ), NOW_AND_THEN, ALIKE),
-    Measure(("actor", "wanted"), cosine, (
+    Measure(("actor", "wanted"), np.dot, (
         Figure("identity_before", "Actor and photo", "How alike the two were before: for comparison."),
     ), NOW_AND_THEN),
     Measure(("skin_wanted", "skin_before", "skin_after"), own_share, (
@@ -200,7 +156,7 @@ MEASURES = (
                "1. Not told where the two hardly differ; the scene's light moves it as well.",
                low=0.6, high=1.4, wrong=("the actor's complexion", "overdone")),
     ), NOW_AND_THEN),
-    Measure(("skin_wanted", "skin_after"), lighter, (
+    Measure(("skin_wanted", "skin_after"), lambda own, after: after[0] - own[0], (
         Figure("skin_lighter", "Skin, lighter than in the photo", "Cheeks of the swap less those of the photo, in L* "
                "(0 is black, 100 white). A dark scene darkens it rightly; nothing should pale anybody.",
                low=-25.0, high=10.0, wrong=("darkened skin", "paled skin")),
@@ -218,22 +174,22 @@ MEASURES = (
         Figure("gaze", "Gaze", "How far the irises lie from where the actor's are between the corners of the eyes, as "
                "a share of an eye's width: 0.1 is some ten degrees to the side.", high=0.06, wrong=("", "lost gaze")),
     )),
-    Measure(("mesh", "found"), both_mouths, (
+    Measure(("mesh", "found"), lambda a, b: (openings(a)[0], openings(b)[0]), (
         Figure("mouth", "Opening of the mouth", "Difference to the actor's, as a share of the eye distance.",
                high=0.03, wrong=("", "a mouth that does not follow"), over=apart),
     ), graph="Opening of the mouth, original and swap"),
-    Measure(("mesh", "found"), both_eyes, (
+    Measure(("mesh", "found"), lambda a, b: (openings(a)[1], openings(b)[1]), (
         Figure("eyes", "Opening of the eyes", "Difference to the actor's: blinks are kept when it is small.",
                high=0.02, wrong=("", "lids that do not follow"), over=apart),
     ), graph="Opening of the eyes, original and swap"),
     Measure(("run", "run_area"), both_flickers, (
         Figure("flicker", "Flicker", "Unrest of the face from frame to frame, swap over original: 1 is as calm as the "
                "original, more flickers, less is blurred or frozen.",
-               low=0.8, high=1.3, wrong=("frozen or blurred", "flicker"), over=median_ratio),
+               low=0.8, high=1.3, wrong=("frozen or blurred", "flicker"), over=partial(ratio_at, percent=50)),
         Figure("flicker_p95", "Flicker, worst frames", "The same for the restless twentieth of the frames.",
-               low=0.7, high=1.5, wrong=("frozen or blurred", "flicker at times"), over=worst_ratio),
+               low=0.7, high=1.5, wrong=("frozen or blurred", "flicker at times"), over=partial(ratio_at, percent=95)),
     ), graph="Unrest of the face, original and swap"),
-    Measure(MEASURED, sharpness_ratio, (
+    Measure(MEASURED, lambda a, b, area: sharpness(b, area) / max(sharpness(a, area), 1e-3), (
         Figure("sharpness", "Sharpness", "Fine detail inside the face, swap over original.",
                low=0.8, high=1.3, wrong=("softer than the scene", "sharper than the scene")),
     ), NOW_AND_THEN, "Sharpness, swap over original"),
@@ -242,11 +198,11 @@ MEASURES = (
                "are just visible. Another skin tone that is meant counts here too.",
                high=6.0, wrong=("", "other light or skin than the actor's")),
     ), NOW_AND_THEN, "Light, dE"),
-    Measure(("bands_before", "bands_after"), texture_gain, (
+    Measure(("bands_before", "bands_after"), lambda a, b: b[0] - a[0], (
         Figure("texture_db", "Texture", "Strength of fine texture against the original, in decibels.",
                low=-3.0, high=3.0, wrong=("smoothed skin", "rougher skin")),
     ), NOW_AND_THEN),
-    Measure(("bands_before", "bands_after"), grain_gain, (
+    Measure(("bands_before", "bands_after"), lambda a, b: b[1] - a[1], (
         Figure("grain_db", "Grain", "Strength of the film grain on the face against the original, in decibels.",
                low=-3.0, high=3.0, wrong=("without the film's grain", "grainier than the film")),
     ), NOW_AND_THEN),
