@@ -13,16 +13,14 @@ import sys
 import traceback
 from pathlib import Path
 
-from rendered import SOMEONE, Echo, track_of
+import rendered
+from rendered import Echo, track_of
 
 from vidswap.errors import VidswapError
-from vidswap.progress import Progress
 from vidswap.read.clip import frames, open_clip
-from vidswap.render import Job, make, make_pictures
 from vidswap.settings import WriteSettings
 from vidswap.types import Clip, Shot
-from vidswap.write.target import is_for_pictures, plan_target
-from vidswap.write.work import WorkFolder, open_work
+from vidswap.write.target import is_for_pictures
 
 MEMORY = 4 << 30  # bytes: who claims more in a header is answered with an error of memory
 SETTINGS = WriteSettings(preset="ultrafast", crf=30, segment=20)
@@ -47,14 +45,8 @@ def read(path: Path) -> Clip:
 def render(clip: Clip, out: Path) -> None:
     """The clip with a grey patch in its corner."""
     span = Shot(0, min(len(clip), MOST))
-    encoding = plan_target(clip, span, out, WriteSettings() if is_for_pictures(clip, out) else SETTINGS).encoding
-    job = Job(clip, span, [track_of(0, 0, span.stop)], Echo(7, 3), SOMEONE, {}, {"comment": "rendered"})
-    with open_work(out) as folder:
-        work = WorkFolder(folder, job.key(encoding), 0, SETTINGS.segment)
-        if encoding:
-            make(job, out, encoding, work, Progress())
-        else:
-            make_pictures(job, out, work, Progress())
+    settings = WriteSettings() if is_for_pictures(clip, out) else SETTINGS
+    rendered.render(clip, out, [track_of(0, 0, span.stop)], Echo(7, 3), settings, span=span)
 
 
 def answer(path: Path, out: Path | None) -> str:

@@ -7,24 +7,24 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 
 from vidswap.face.geometry import posed
 from vidswap.face.landmarks import mean_face
-from vidswap.media.encoder import encoding_of
+from vidswap.pipeline import Result, swap_clip
 from vidswap.plan.file import drafted
 from vidswap.plan.header import Facts
-from vidswap.progress import Progress
+from vidswap.plan.store import facts_of
 from vidswap.read.clip import open_clip
-from vidswap.render import Job, Made, make
-from vidswap.settings import WriteSettings
-from vidswap.swap.engine import Advance, Needs
-from vidswap.types import Consent, Crops, Identity, Shot, Swapped, Track, TrackPart
-from vidswap.write.work import WorkFolder, open_work
+from vidswap.settings import ReadSettings, Settings, WriteSettings
+from vidswap.swap.engine import Advance, Engine, Needs
+from vidswap.types import Clip, Consent, Crops, Identity, Role, Shot, Swapped, Track, TrackPart
 
 MEAN = mean_face()
 SOMEONE = Identity((np.zeros((8, 8, 3), np.uint8),), (MEAN,), np.ones(4, np.float32) / 2, Consent("self"))
@@ -74,16 +74,27 @@ def track_of(number: int, start: int, stop: int, size: int = 64) -> TrackPart:
     )  # fmt: skip
 
 
-def rendered(source: Path, out: Path, length: int = 20, *, crf: int = 16, resume: bool = True) -> Made:
+def render(
+    clip: Clip, out: Path, tracks: Sequence[TrackPart], engine: Engine, settings: WriteSettings, *,
+    span: Shot | None = None,
+) -> Result:  # fmt: skip
+    """A swap with these tracks in place of what a first pass finds."""
+    span = span or Shot(0, len(clip))
+    rate = {"rate": clip.rate} if clip.files else {}
+    with TemporaryDirectory() as folder:
+        plan = Path(folder) / "clip.plan"
+        write_plan(plan, facts_of(clip, "embedded"), span, [span], tracks)
+        choice = Settings(ReadSettings(plan=plan, **rate), write=settings)
+        return swap_clip(clip.path, {"all": Role(SOMEONE)}, out, choice, load=lambda *_: nullcontext(engine))
+
+
+def rendered(source: Path, out: Path, length: int = 20, *, crf: int = 16, resume: bool = True) -> Result:
     """Render all of a clip of at least 60 frames."""
     clip = open_clip(source)
     count = len(clip)
     tracks = [track_of(0, 0, count), track_of(1, 10, 35), track_of(2, 40, count - 5)]
-    encoding = encoding_of(clip, out, WriteSettings(crf=crf, preset="veryfast"))
-    job = Job(clip, Shot(0, count), tracks, Echo(7, 3), SOMEONE, {}, {"comment": "rendered"})
-    with open_work(out) as folder:
-        work = WorkFolder(folder, job.key(encoding, length), 0, length, resume=resume)
-        return make(job, out, encoding, work, Progress())
+    settings = WriteSettings(crf=crf, preset="veryfast", segment=length, resume=resume)
+    return render(clip, out, tracks, Echo(7, 3), settings)
 
 
 def main(source: str, out: str, length: str, die: str) -> None:

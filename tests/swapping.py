@@ -5,6 +5,7 @@ from pathlib import Path
 from vidswap import Settings, swap_clip
 from vidswap.settings import ReadSettings, SwapSettings
 from vidswap.timepoint import time_point
+from vidswap.types import Role
 
 SAMPLES = Path(__file__).parents[1] / "samples"
 CLIP, SELFIE = SAMPLES / "clip.mp4", SAMPLES / "selfie.jpg"
@@ -12,5 +13,7 @@ CLIP, SELFIE = SAMPLES / "clip.mp4", SAMPLES / "selfie.jpg"
 
 def swapped(out: Path) -> bytes:
     """Four frames of it with the selfie's face, as a film's bytes."""
-    swap_clip(CLIP, SELFIE, "self", out, settings=Settings(ReadSettings(end=time_point("4f")), SwapSettings("warp")))
+    swap_clip(
+        CLIP, Role(SELFIE, "self"), out, settings=Settings(ReadSettings(end=time_point("4f")), SwapSettings("warp"))
+    )
     return out.read_bytes()

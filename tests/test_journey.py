@@ -18,6 +18,7 @@ from vidswap.read.clip import frames, open_clip
 from vidswap.read.faces import open_faces
 from vidswap.settings import ReadSettings, Settings, SwapSettings, WriteSettings
 from vidswap.timepoint import time_point
+from vidswap.types import Role
 
 SAMPLES = Path(__file__).parents[1] / "samples"
 CLIP, SELFIE = SAMPLES / "clip.mp4", SAMPLES / "selfie.jpg"
@@ -30,7 +31,7 @@ def test_the_face_becomes_the_selfies_and_all_else_stays(tmp_path, engine):
     read, write = ReadSettings(end=time_point(SECONDS)), WriteSettings(sheet=tmp_path / "sheet.png")
     choice = Settings(read, SwapSettings(engine), write)
     out = tmp_path / "out.mp4"
-    done = swap_clip(CLIP, SELFIE, "self", out, settings=choice, report=lambda *words: heard.append(words))
+    done = swap_clip(CLIP, Role(SELFIE, "self"), out, settings=choice, report=lambda *words: heard.append(words))
     source, result = open_clip(CLIP), open_clip(out)
     assert done.frames == done.swapped == len(result)
     assert [result.seconds(i) for i in range(len(result))] == [source.seconds(i) for i in range(len(result))]
@@ -59,7 +60,7 @@ def test_the_face_becomes_the_selfies_and_all_else_stays(tmp_path, engine):
 def test_equal_seeds_give_equal_films(tmp_path):
     def pixels(name: str) -> np.ndarray:
         choice = Settings(ReadSettings(end=time_point("0.2")), SwapSettings("embedded", {"seed": 3}))
-        swap_clip(CLIP, SELFIE, "self", tmp_path / name, settings=choice)
+        swap_clip(CLIP, Role(SELFIE, "self"), tmp_path / name, choice)
         return np.stack([frame.rgb for frame in frames(open_clip(tmp_path / name))])
 
     assert np.array_equal(pixels("a.mp4"), pixels("b.mp4"))
@@ -99,7 +100,7 @@ def test_whatever_is_seen_upright_and_square_gets_the_face(tmp_path, name):
         make_clip(source, [squeezed] * 2, sound=False, prepare=stored(270 if "turned" in name else 0, 2))
     else:
         images[0].save(source, **({"save_all": True, "append_images": images[1:]} if "two" in name else {}))
-    done = swap_clip(source, SELFIE, "self", out, settings=Settings(swap=SwapSettings("warp")))
+    done = swap_clip(source, Role(SELFIE, "self"), out, settings=Settings(swap=SwapSettings("warp")))
     before, after = open_clip(source), open_clip(out)
     assert (done.frames, done.swapped, len(after)) == (len(before),) * 3
     assert (after.turn, after.pixel, after.container) == (before.turn, before.pixel, before.container)
@@ -152,7 +153,7 @@ def test_whoever_lies_is_swapped_and_a_flash_shows_nobody(tmp_path, turn):
     pictures[3] = np.full_like(pictures[3], 255)
     source = make_clip(tmp_path / "lying.mkv", pictures, sound=False, unit=Fraction(1, 1000))
     out, choice = tmp_path / "out.mkv", Settings(ReadSettings(), SwapSettings("warp"), WriteSettings(codec="ffv1"))
-    done = swap_clip(source, SELFIE, "self", out, settings=choice)
+    done = swap_clip(source, Role(SELFIE, "self"), out, settings=choice)
     assert (done.frames, done.swapped) == (8, 7)
 
     reader = open_faces("embedded")

@@ -7,21 +7,20 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from pathlib import Path
+from contextlib import nullcontext
 
 import numpy as np
 import pytest
 from footage import make_clip, moving
-from rendered import SOMEONE, Echo, facts_for, track_of, write_plan
+from rendered import SOMEONE, Echo, track_of, write_plan
 
-from vidswap.media.encoder import encoding_of
-from vidswap.plan.file import open_plan, subsample
-from vidswap.progress import Progress, peak
+from vidswap.pipeline import swap_clip
+from vidswap.plan.file import subsample
+from vidswap.plan.store import facts_of
+from vidswap.progress import peak
 from vidswap.read.clip import open_clip
-from vidswap.render import Job, make
-from vidswap.settings import WriteSettings
-from vidswap.types import Shot
-from vidswap.write.work import WorkFolder, open_work
+from vidswap.settings import ReadSettings, Settings, WriteSettings
+from vidswap.types import Role, Shot
 
 RATE, SIDE = 25, 64
 SHORT, LONG = 5 * RATE, 60 * RATE  # frames
@@ -29,11 +28,8 @@ MOST = 10_000_000  # bytes; the meshes of the longer tracks alone would be 17 MB
 
 
 def main(clip: str, plan: str, out: str) -> None:
-    source = open_clip(Path(clip))
-    encoding = encoding_of(source, Path(out), WriteSettings(preset="ultrafast"))
-    with open_plan(Path(plan)) as found, open_work(Path(out)) as folder:
-        job = Job(source, found.span, found.tracks, Echo(16, 4), SOMEONE, {}, {})
-        make(job, Path(out), encoding, WorkFolder(folder, "key", 0, 240), Progress())
+    settings = Settings(ReadSettings(plan=plan), write=WriteSettings(preset="ultrafast"))
+    swap_clip(clip, {"all": Role(SOMEONE)}, out, settings, load=lambda *_: nullcontext(Echo(16, 4)))
     print(peak())
 
 
@@ -45,7 +41,7 @@ def peaks(tmp_path_factory) -> dict[int, int]:
         clip = make_clip(folder / f"{count}.mp4", pictures, sound=False, options={"preset": "ultrafast"})
         tracks = [track_of(number, 0, count) for number in range(2)]
         span = Shot(0, count)
-        write_plan(folder / f"{count}.plan", facts_for(count), span, [span], tracks)
+        write_plan(folder / f"{count}.plan", facts_of(open_clip(clip), "embedded"), span, [span], tracks)
         words = [sys.executable, __file__, clip, folder / f"{count}.plan", folder / f"{count}.out.mp4"]
         found[count] = int(subprocess.run(words, capture_output=True, text=True, check=True).stdout)
         assert len(open_clip(folder / f"{count}.out.mp4")) == count

@@ -4,6 +4,7 @@ import errno
 import io
 import os
 import shutil
+from contextlib import nullcontext
 from pathlib import Path
 
 import av
@@ -18,7 +19,7 @@ from vidswap.models.registry import ROOT
 from vidswap.settings import ReadSettings, Settings, SwapSettings, WriteSettings
 from vidswap.swap.engine import Needs, load_engine
 from vidswap.timepoint import time_point
-from vidswap.types import EngineChoice
+from vidswap.types import EngineChoice, Role
 
 SAMPLES = Path(__file__).parents[1] / "samples"
 FACE = ["--face", "me.png", "--consent", "self", "--engine", "warp"]
@@ -88,7 +89,7 @@ def test_what_can_be_no_file_is_refused_before_the_work(home, capsys, monkeypatc
 
 def test_a_word_that_can_be_no_path_is_told_as_one(home):
     with pytest.raises(ConsentError, match="null byte"):
-        pipeline.swap_clip("clip.mp4", "me.png", "\0", "out.mp4")
+        pipeline.swap_clip("clip.mp4", Role("me.png", "\0"), "out.mp4")
     for pack in ("n" * 300, "~nobody-of-this-name"):
         with pytest.raises(ModelError, match="no face pack is called"):
             pipeline.cast_clip("clip.mp4", "out.png", settings=Settings(ReadSettings(face_pack=pack)))
@@ -100,7 +101,7 @@ def test_a_file_called_self_is_a_record_and_not_the_word(home):
     shutil.copy(SAMPLES / "selfie.jpg", "me.png")
     for record in (Path("self"), "./self"):
         with pytest.raises(ConsentError, match="consent of Ada ended"):
-            pipeline.swap_clip("clip.mp4", "me.png", record, "out.mp4")
+            pipeline.swap_clip("clip.mp4", Role("me.png", record), "out.mp4")
 
 
 @pytest.mark.parametrize("name", ["clip.mp4", "me.png", "a.plan"])
@@ -151,14 +152,16 @@ def test_a_before_after_picture_that_cannot_be_written_leaves_the_film_and_nothi
 def test_an_ending_that_is_added_is_said_and_so_is_a_folder(tmp_path):
     read = ReadSettings(end=time_point("1f"))
     clip, face = SAMPLES / "clip.mp4", SAMPLES / "selfie.jpg"
-    done = pipeline.swap_clip(clip, face, "self", tmp_path / "out", settings=Settings(read, SwapSettings("warp")))
+    done = pipeline.swap_clip(clip, Role(face, "self"), tmp_path / "out", settings=Settings(read, SwapSettings("warp")))
     assert done.out == tmp_path / "out.mp4"
     with av.open(str(done.out)) as made, load_engine(EngineChoice("warp")) as engine:
         assert f"engine: warp {engine.key};" in made.metadata["comment"]
     assert any("has no ending" in note and "out.mp4" in note for note in done.notes)
     (tmp_path / "folder").mkdir()
     with pytest.raises(OutputError, match="is a folder") as caught:
-        pipeline.swap_clip(clip, face, "self", tmp_path / "folder", settings=Settings(read, write=WriteSettings()))
+        pipeline.swap_clip(
+            clip, Role(face, "self"), tmp_path / "folder", settings=Settings(read, write=WriteSettings())
+        )
     assert "give the path of a file" in caught.value.hint
 
 
@@ -171,6 +174,6 @@ def test_an_engine_that_is_handed_in_fails_in_words_too(tmp_path):
 
     read = ReadSettings(end=time_point("2f"))
     with pytest.raises(EngineError, match="Mine failed at frames 0 to 1: KeyError: 'lora'"):
-        pipeline.swap_clip(SAMPLES / "clip.mp4", SAMPLES / "selfie.jpg", "self", tmp_path / "out.mp4",
-                           settings=Settings(read), engine=Mine())  # fmt: skip
+        pipeline.swap_clip(SAMPLES / "clip.mp4", Role(SAMPLES / "selfie.jpg", "self"), tmp_path / "out.mp4",
+                           settings=Settings(read), load=lambda *_: nullcontext(Mine()))  # fmt: skip
     assert list(tmp_path.iterdir()) == []

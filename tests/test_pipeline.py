@@ -3,9 +3,7 @@
 import weakref
 from collections.abc import Iterable, Iterator
 from fractions import Fraction
-from heapq import merge
 from itertools import pairwise
-from operator import attrgetter
 from pathlib import Path
 
 import numpy as np
@@ -14,16 +12,30 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rendered import lazy
 
-from vidswap import pipeline, render
+from vidswap import pipeline
+from vidswap.casting import Player, assign, cast_of, checked_cast
 from vidswap.errors import NoFaceError, UsageError
 from vidswap.face.geometry import posed
 from vidswap.face.landmarks import mean_face
 from vidswap.progress import Progress
-from vidswap.settings import ReadSettings
+from vidswap.read.clip import span_of
 from vidswap.swap.engine import Advance, Needs
-from vidswap.threads import Layer, relay
+from vidswap.swap.windows import Casting, swap_windows
 from vidswap.timepoint import time_point
-from vidswap.types import Clip, Consent, Crops, Frame, Identity, Shot, Swapped, TrackPart
+from vidswap.types import (
+    Clip,
+    Consent,
+    Crops,
+    EngineChoice,
+    Frame,
+    Identity,
+    Layer,
+    Role,
+    Shot,
+    Swapped,
+    TrackPart,
+)
+from vidswap.write.work import Written
 
 SIDE, MEAN = 48, mean_face()
 SOMEONE = Identity((np.zeros((8, 8, 3), np.uint8),), (MEAN,), np.ones(4, np.float32) / 2, Consent("self"))
@@ -65,9 +77,29 @@ class Footage:
             yield Frame(index, np.full((SIDE, SIDE, 3), index, np.uint8), lambda native: native)
 
 
-def relayed(footage: Iterable[Frame], tracks: list[TrackPart], engine: Mirror) -> Iterator[tuple[Frame, list[Layer]]]:
-    calls = (render.calls_of(track, engine, SOMEONE, Progress()) for track in tracks)
-    return relay(footage, merge(*calls, key=attrgetter("stop")), engine.needs.window)
+class Nothing:
+    """A memory of the last answers alone, whole."""
+
+    def __init__(self) -> None:
+        self.last: dict[int, Swapped] = {}
+
+    def before(self, track: int) -> Swapped | None:
+        return self.last.get(track)
+
+    def keep(self, swapped: Swapped, tail: int, end: int) -> None:
+        self.last[swapped.crops.track] = swapped.tail(tail)
+
+    def release(self, index: int) -> None: ...
+
+    def answer(self, crops: Crops) -> Swapped | None: ...
+
+
+def swapped_over(
+    footage: Iterable[Frame], tracks: list[TrackPart], engine: Mirror
+) -> Iterator[tuple[Frame, list[Layer]]]:
+    choice = EngineChoice("mirror")
+    casting = [Casting(lazy(track), SOMEONE, choice) for track in tracks]
+    return swap_windows(footage, casting, {choice: engine}, Nothing(), Progress())
 
 
 def clip_of(seconds: list[float]) -> Clip:
@@ -84,28 +116,29 @@ def test_relay_hands_on_each_frame_once_with_weights_that_sum_to_one(places, win
     overlap = data.draw(st.integers(0, window // 2))
     tracks = [track_of(number, *span) for number, span in enumerate(places)]
     footage, engine = Footage(0, 30), Mirror(window, overlap)
-    for given_back, (frame, layers) in enumerate(relayed(footage, tracks, engine)):
+    for given_back, (frame, layers) in enumerate(swapped_over(footage, tracks, engine)):
         assert frame.index == given_back
         assert footage.made - given_back <= window + 1, "more than a window's frames wait"
         for track in tracks:
-            own = [(layer, row) for layer, row in layers if layer.crops.track == track.id]
+            own = [layer for layer in layers if layer.track == track.id]
             inside = track.start <= frame.index < track.stop
-            assert sum(float(layer.crops.weight[row]) for layer, row in own) == pytest.approx(float(inside))
-            assert all(layer.crops.start + row == frame.index for layer, row in own)
+            assert sum(layer.weight for layer in own) == pytest.approx(float(inside))
+            assert all((layer.rgb == frame.index).all() for layer in own)
     assert given_back == 29
 
 
 def test_engine_is_handed_its_own_answer_to_the_window_before_of_the_same_track():
     engine = Mirror(4, 1)
     tracks = [track_of(0, 0, 10), track_of(1, 2, 9), track_of(2, 10, 12)]
-    list(relayed(Footage(0, 12), tracks, engine))
+    list(swapped_over(Footage(0, 12), tracks, engine))
     for number in range(3):
         own = [(crops, previous) for crops, previous in engine.calls if crops.track == number]
         assert own[0][1] is None
         for (before, _), (crops, previous) in pairwise(own):
             assert previous is not None
-            assert previous.crops is before
-            assert crops.start == before.start + len(before) - 1
+            assert previous.crops.start == crops.start == before.start + len(before) - 1
+            assert len(previous.crops) == 1
+            assert np.array_equal(previous.crops.rgb, before.rgb[-1:])
 
 
 def test_relay_holds_no_more_of_a_long_clip_than_of_a_short_one():
@@ -118,37 +151,58 @@ def test_relay_holds_no_more_of_a_long_clip_than_of_a_short_one():
                 alive.add(frame)
                 yield frame
 
-        for _ in relayed(watched(), [track_of(0, 0, stop - 5)], Mirror(4, 2)):
+        for _ in swapped_over(watched(), [track_of(0, 0, stop - 5)], Mirror(4, 2)):
             most = max(most, len(alive))
         return most
 
     assert most_alive(20) == most_alive(120) <= 6
 
 
-def test_choose_takes_the_largest_all_or_numbers():
+def test_persons_get_their_players():
     tracks = [lazy(track_of(*words)) for words in ((0, 0, 5, 1), (1, 0, 9, 0), (2, 9, 12, 1))]
-    assert [track.id for track in pipeline.choose(tracks, "largest")] == [1]
-    assert [track.id for track in pipeline.choose([tracks[0], tracks[1].within(0, 4)], "largest")] == [0]
-    assert [track.id for track in pipeline.choose(tracks, "1")] == [0, 2]
-    assert len(pipeline.choose(tracks, "all")) == 3
-    assert [track.id for track in pipeline.choose(tracks, "1, 0")] == [0, 1, 2]
+    me, you = Player(SOMEONE, EngineChoice("warp")), Player(SOMEONE, EngineChoice("embedded"))
+
+    def played(**players: Player | None) -> list[tuple[int, str]]:
+        known = {int(name[1:]) if name[1:].isdigit() else name: player for name, player in players.items()}
+        return [(each.track.id, each.engine.name) for each in assign(known, tracks)]
+
+    assert played(largest=me) == [(1, "warp")]
+    part = {"largest": me}
+    assert [each.track.id for each in assign(part, [tracks[0], tracks[1].within(0, 4)])] == [0], "of a part"
+    assert played(_1=me) == [(0, "warp"), (2, "warp")]
+    assert played(all=me) == [(0, "warp"), (1, "warp"), (2, "warp")]
+    assert played(_1=me, _0=you) == [(0, "warp"), (1, "embedded"), (2, "warp")]
+    assert played(all=me, largest=you, _1=None) == [(1, "embedded")]
     with pytest.raises(UsageError, match="no person 7"):
-        pipeline.choose(tracks, "7")
+        played(_7=me)
     with pytest.raises(UsageError, match=r"none of the persons \[5, 7\] in the clip \(it has \[0, 1\]"):
-        pipeline.choose(tracks, "7,0,5")
+        played(_7=me, _0=me, _5=me)
     with pytest.raises(NoFaceError):
-        pipeline.choose([], "all")
+        assign({"all": me}, [])
+
+
+def test_casts_are_read_and_refused():
+    role = Role("me.jpg", "self")
+    assert cast_of("largest", role) == checked_cast(role) == {"largest": role}
+    assert cast_of("0, 2", role) == {0: role, 2: role}
+    assert cast_of(3, role) == {3: role}
+    for people in ("", "x", "0;1", "-1", "1,", "0x1"):
+        with pytest.raises(UsageError, match="the person is"):
+            cast_of(people, role)
+    for cast in (None, "me.jpg", {}, {"second": role}, {-1: role}, {True: role}, {0: "me.jpg"}, {0: None}):
+        with pytest.raises(UsageError):
+            checked_cast(cast)
 
 
 def test_span_holds_the_frames_from_start_up_to_end():
     clip = clip_of([5.0, 5.1, 5.3, 5.6, 6.0])  # a clip need not begin at 0, nor be regular
-    assert pipeline.span_of(clip, ReadSettings()) == Shot(0, 5)
-    assert pipeline.span_of(clip, ReadSettings(time_point("0.1"), time_point("0.6"))) == Shot(1, 3)
-    assert pipeline.span_of(clip, ReadSettings(time_point("0.2"))) == Shot(2, 5)
-    assert pipeline.span_of(clip, ReadSettings(time_point("2f"), time_point("0.6"))) == Shot(2, 3)
-    assert pipeline.span_of(clip, ReadSettings(end=time_point("99f"))) == Shot(0, 5)
+    assert span_of(clip, None, None) == Shot(0, 5)
+    assert span_of(clip, time_point("0.1"), time_point("0.6")) == Shot(1, 3)
+    assert span_of(clip, time_point("0.2"), None) == Shot(2, 5)
+    assert span_of(clip, time_point("2f"), time_point("0.6")) == Shot(2, 3)
+    assert span_of(clip, None, time_point("99f")) == Shot(0, 5)
     with pytest.raises(UsageError, match=r"5, over 1\.00 s"):
-        pipeline.span_of(clip, ReadSettings(time_point("1.5")))
+        span_of(clip, time_point("1.5"), None)
 
 
 @given(st.lists(st.integers(), min_size=1, max_size=40, unique=True), st.integers(0, 9))
@@ -161,6 +215,7 @@ def test_evenly_takes_distinct_items_with_first_and_last(items, count):
 
 def test_a_face_that_shows_nowhere_is_told():
     clip = clip_of([0.0, 0.1])
-    (note,) = pipeline.noted_of(clip, SOMEONE, render.Made(0, 0, 0), ())
+    players = {"largest": Player(SOMEONE, EngineChoice("warp"))}
+    (note,) = pipeline.noted_of(clip, players, Written(0, 0, 0), ())
     assert "no frame has the new face" in note
-    assert pipeline.noted_of(clip, SOMEONE, render.Made(0, 0, 1), ()) == ()
+    assert not list(pipeline.noted_of(clip, players, Written(0, 0, 1), ()))

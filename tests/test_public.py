@@ -54,7 +54,9 @@ def checked(folder: Path, source: str) -> list[str]:
 def test_the_readmes_program_has_types_and_misuse_is_seen(tmp_path):
     (example,) = EXAMPLES
     lines = example.count("\n")
-    misuse = 'swap_clip(3, "me.jpg", "self", "out.mp4")\nSettings(read="x")\nprint(done.frame)\nprint(done.frames)\n'
+    misuse = (
+        'swap_clip(3, Role("me.jpg", "self"), "out.mp4")\nSettings(read="x")\nprint(done.frame)\nprint(done.frames)\n'
+    )
     said = checked(tmp_path, example + misuse)
     assert [int(line.split(":")[1]) - lines for line in said if ": error:" in line] == [1, 2, 3], said
 

@@ -6,6 +6,7 @@ import sys
 import time
 from dataclasses import replace
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -13,16 +14,16 @@ import pytest
 from footage import make_clip, moving, packets_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from rendered import SOMEONE, Echo, rendered, track_of
+from rendered import SOMEONE, Echo, lazy, render, rendered, track_of
 
 from vidswap.errors import EngineError, OutputError
-from vidswap.media.encoder import encoding_of
 from vidswap.progress import Progress
-from vidswap.read.clip import open_clip
-from vidswap.render import Job, make, pictures, recalled
+from vidswap.read.clip import frames, open_clip
 from vidswap.settings import WriteSettings
-from vidswap.types import Crops, Shot, Swapped
-from vidswap.write.answers import Answers
+from vidswap.swap.windows import Casting, amid, first_needed, swap_windows
+from vidswap.types import Crops, EngineChoice, Swapped
+from vidswap.write.composite import composite
+from vidswap.write.memory import Memory
 from vidswap.write.work import Segment, WorkFolder, open_work
 
 COUNT, LENGTH, KILLS = 120, 20, 20
@@ -128,19 +129,23 @@ def test_pictures_that_could_not_be_decoded_are_counted_over_all(tmp_path):
     assert (tmp_path / "out.mkv").read_bytes() == (tmp_path / "straight.mkv").read_bytes()
 
 
-def test_frames_with_another_face_are_counted_over_all(source, tmp_path):
+def failing(*_):
+    raise OutputError("no", "hint")
+
+
+def test_frames_with_another_face_are_counted_over_all(source, tmp_path, monkeypatch):
     """Of a track that is seen, of one beyond the picture, and of one that is covered; when the render goes on, too."""
     beyond = replace(track_of(1, 20, 60), mesh=track_of(1, 20, 60).mesh + np.float32([500, 0, 0]))
     covered = replace(track_of(2, 70, 110), visible=np.zeros((40, 8, 8), np.uint8))
-    clip, out = open_clip(source), tmp_path / "out.mp4"
-    encoding = encoding_of(clip, out, WriteSettings(preset="ultrafast"))
-    with open_work(out) as folder:
-        for tracks, painted in ([track_of(0, 10, 35), beyond, covered], 25), ([beyond, covered], 0):
-            job = Job(clip, Shot(0, COUNT), tracks, Echo(7, 3), SOMEONE, {}, {})
-            straight = make(job, out, encoding, WorkFolder(folder, str(painted), 0, LENGTH), Progress())
-            again = make(job, out, encoding, WorkFolder(folder, str(painted), 0, LENGTH), Progress())
-            assert (straight.resumed, straight.painted) == (0, painted)
-            assert (again.resumed, again.painted) == (COUNT, painted)
+    clip, out, choice = open_clip(source), tmp_path / "out.mp4", WriteSettings(preset="ultrafast", segment=LENGTH)
+    for tracks, swapped in ([track_of(0, 10, 35), beyond, covered], 25), ([beyond, covered], 0):
+        with monkeypatch.context() as patch:
+            patch.setattr("vidswap.write.writer.join", failing)
+            with pytest.raises(OutputError):
+                render(clip, out, tracks, Echo(7, 3), choice)
+        again = render(clip, out, tracks, Echo(7, 3), choice)
+        assert (again.resumed, again.swapped) == (COUNT, swapped)
+        assert render(clip, out, tracks, Echo(7, 3), choice).swapped == swapped
 
 
 def kill_after(source, out, segments):
@@ -177,7 +182,6 @@ class Counting(Echo):
 @pytest.mark.parametrize("harm", ["", "answer", "seal"])
 def test_a_render_that_is_stopped_in_its_first_segment_loses_no_answer(source, tmp_path, monkeypatch, error, harm):
     """Of a clip that is one segment, half of it is swapped, then the other half; the file is the same."""
-    rendered(source, tmp_path / "whole.mp4", COUNT)
     engines = [Counting(7, 3) for _ in range(3)]
     for engine, stops in zip(engines, (3, 4, None)):
         engine.stops, engine.error = stops, error
@@ -199,8 +203,8 @@ def test_a_render_that_is_stopped_in_its_first_segment_loses_no_answer(source, t
     monkeypatch.setattr("rendered.Echo", lambda *_: straight)
     rendered(source, tmp_path / "again.mp4", COUNT)
     assert engines[0].asked == straight.asked - others
-    assert (tmp_path / "out.mp4").read_bytes() == (tmp_path / "whole.mp4").read_bytes()
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["again.mp4", "out.mp4", "whole.mp4"]
+    assert (tmp_path / "out.mp4").read_bytes() == (tmp_path / "again.mp4").read_bytes()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["again.mp4", "out.mp4"]
 
 
 def test_answers_for_which_there_is_no_room_are_not_kept(tmp_path, monkeypatch):
@@ -209,21 +213,21 @@ def test_answers_for_which_there_is_no_room_are_not_kept(tmp_path, monkeypatch):
                   np.zeros((478, 3), np.float32))  # fmt: skip
     first = Swapped(crops, crops.rgb, crops.mask)
     later = replace(first, crops=replace(crops, start=2))
-    kept = Answers(tmp_path, 10)
-    kept.keep(first)
-    monkeypatch.setattr("vidswap.write.answers.MOST", 5000)
-    kept.keep(later)
+    kept = Memory(tmp_path, 10)
+    kept.keep(first, 1, 9)
+    monkeypatch.setattr("vidswap.write.memory.MOST", 5000)
+    kept.keep(later, 1, 9)
     monkeypatch.undo()
-    kept.keep(replace(first, crops=replace(crops, start=4)))
+    kept.keep(replace(first, crops=replace(crops, start=4)), 1, 9)
     kept.seal()
-    again = Answers(tmp_path, 10)
+    again = Memory(tmp_path, 10)
     assert again.reached == 2
-    assert again.recall(crops) is not None
-    assert again.recall(later.crops) is None
-    again.forget()
+    assert again.answer(crops) is not None
+    assert again.answer(later.crops) is None
+    again.forget(10)
     assert list(tmp_path.iterdir()) == []
     (tmp_path / "answers").write_text("a file where a folder should be")
-    Answers(tmp_path, 10).keep(first)
+    Memory(tmp_path, 10).keep(first, 1, 9)
 
 
 # -- from any boundary ------------------------------------------------------------------------------------------------
@@ -235,23 +239,36 @@ sizes = st.integers(1, 9).flatmap(lambda window: st.tuples(st.just(window), st.i
 @settings(max_examples=12, deadline=None)
 @given(st.lists(spans, min_size=1, max_size=4), sizes, st.integers(6, 25))
 def test_from_any_boundary_on_the_pictures_are_the_same(source, tmp_path_factory, places, size, length):
-    tracks = [track_of(number, *span) for number, span in enumerate(places)]
-    job = Job(open_clip(source), Shot(0, 60), tracks, Echo(*size), SOMEONE, {}, {})
-    work = WorkFolder(tmp_path_factory.mktemp("work"), "key", 0, length)
-    straight = dict(planes(job, {}, work))
+    choice = EngineChoice("echo")
+    casting = [Casting(lazy(track_of(number, *span)), SOMEONE, choice) for number, span in enumerate(places)]
+    clip, engines, folder = open_clip(source), {choice: Echo(*size)}, tmp_path_factory.mktemp("work")
+    work = WorkFolder(folder, "key", 0, length)
+    straight = {}
+    for frame in painted(clip, casting, engines, work):
+        straight[frame.index] = planes(frame)
+        if work.is_boundary(frame.index + 1):
+            work.memory.mark(frame.index + 1)
+            work.memory.write(frame.index + 1)
     assert sorted(straight) == list(range(60))
     for boundary in range(0, 61, length):
+        work = WorkFolder(folder, "key", 0, length)
         starts = range(0, boundary, length)
         work.segments = [Segment(start, start + length, 0, 0, "", "", 0, 0) for start in starts]
-        previous = recalled(tracks, job.engine.needs, work)
+        work.go_on(partial(amid, casting, engines))
         assert work.reached == boundary, "all that is needed was remembered"
-        again = dict(planes(job, previous, work))
+        again = {frame.index: planes(frame) for frame in painted(clip, casting, engines, work)}
         assert min(again, default=60) >= boundary - size[0]
         assert {index: again[index] for index in range(boundary, 60)} == {i: straight[i] for i in range(boundary, 60)}
 
 
-def planes(job, previous, work):
-    for frame, _ in pictures(job, previous, work, Progress()):
-        layout = frame.native.planes
-        rows = [np.frombuffer(plane, np.uint8).reshape(plane.height, -1)[:, : plane.width] for plane in layout]
-        yield frame.index, tuple(row.tobytes() for row in rows)
+def painted(clip, casting, engines, work):
+    """The frames from a little before `work.reached` on, each with its layers laid over it."""
+    footage = frames(clip, first_needed(casting, engines, work.reached), 60)
+    for frame, layers in swap_windows(footage, casting, engines, work.memory, Progress(), start=work.reached):
+        composite(frame, layers)
+        yield frame
+
+
+def planes(frame):
+    layout = frame.native.planes
+    return tuple(np.frombuffer(each, np.uint8).reshape(each.height, -1)[:, : each.width].tobytes() for each in layout)

@@ -16,6 +16,7 @@ from vidswap.cli.words import in_flags
 from vidswap.errors import ConsentError, InputError, UsageError, quoted
 from vidswap.settings import SECTIONS, ReadSettings, Settings, SwapSettings, WriteSettings, setting
 from vidswap.timepoint import TimePoint
+from vidswap.types import Role
 
 HUGE = "9" * 5000  # Python neither reads nor writes so many digits
 
@@ -125,7 +126,7 @@ def test_the_library_names_settings_and_the_command_flags():
 def test_functions_take_strings_and_refuse_what_is_no_path(tmp_path):
     missing, out = str(tmp_path / "none.mp4"), str(tmp_path / "out.mp4")
     calls = (
-        lambda clip: pipeline.swap_clip(clip, "me.jpg", "self", out),
+        lambda clip: pipeline.swap_clip(clip, Role("me.jpg", "self"), out),
         lambda clip: pipeline.cast_clip(clip, out),
         lambda clip: pipeline.plan_clip(clip, out),
         lambda clip: evaluate_clip(clip, out, "me.jpg"),
@@ -142,7 +143,7 @@ def test_functions_take_strings_and_refuse_what_is_no_path(tmp_path):
 def test_functions_say_which_argument_cannot_be(tmp_path):
     """In words, before anything is read: "none.mp4" is not there, and not spoken of."""
     calls = (
-        lambda **more: pipeline.swap_clip("none.mp4", "me.jpg", "self", "out.mp4", **more),
+        lambda **more: pipeline.swap_clip("none.mp4", Role("me.jpg", "self"), "out.mp4", **more),
         lambda **more: pipeline.cast_clip("none.mp4", "out.png", **more),
         lambda **more: pipeline.plan_clip("none.mp4", "out.plan", **more),
         lambda **more: evaluate_clip("none.mp4", "out.mp4", "me.jpg", **more),

@@ -1,4 +1,4 @@
-"""Threads of the relay: the same items in the same order, few of them waiting, and nobody left behind."""
+"""Threads beside the loop: the same items in the same order, few of them waiting, and nobody left behind."""
 
 import _thread
 import gc
@@ -8,7 +8,8 @@ import sys
 import threading
 import time
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing
 from itertools import count
 from pathlib import Path
 
@@ -16,9 +17,23 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vidswap.threads import Stopped, beside, prefetch
+from vidswap.threads import Consumer, Stopped, prefetch
 
 DEPTHS = st.integers(1, 4)
+
+
+def each_of(items: Iterable) -> Iterator:
+    yield from items
+
+
+def beside(consume: Callable[[Iterator], object], items: Iterable, depth: int) -> object:
+    """What `consume` makes of the items, each handed over as it is made."""
+    with Consumer(consume, depth) as line, closing(each_of(items)) as made:
+        for item in made:
+            if not line.add(item):
+                break
+            del item
+        return line.finish()
 
 
 def living() -> int:
@@ -283,7 +298,7 @@ def test_a_process_ends_at_once(number, tmp_path):
 import signal, sys, time
 from itertools import count
 from pathlib import Path
-from vidswap.threads import beside, prefetch
+from vidswap.threads import Consumer, prefetch
 def ended(*_): raise SystemExit(143)
 signal.signal(signal.SIGTERM, ended)
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -291,8 +306,9 @@ def use(line):
     for number in line:
         Path({str(tmp_path / "going")!r}).touch()
 try:
-    with prefetch(count(), 2) as line:
-        beside(use, line, 2)
+    with prefetch(count(), 2) as line, Consumer(use, 2) as used:
+        for number in line:
+            used.add(number)
 except KeyboardInterrupt:
     sys.exit(130)
 """

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from test_pipeline import clip_of
 
-from vidswap import pipeline
 from vidswap.errors import UsageError
+from vidswap.read.clip import span_of
 from vidswap.settings import ReadSettings
 from vidswap.timepoint import TimePoint, time_point
 
@@ -46,9 +46,9 @@ def test_a_span_holds_exactly_the_pictures_within(steps, start, length):
     inside = [i for i, time in enumerate(times) if first.value <= time < last.value]
     if not inside:
         with pytest.raises(UsageError, match="no frame"):
-            pipeline.span_of(clip, ReadSettings(first, last))
+            span_of(clip, first, last)
     else:
-        span = pipeline.span_of(clip, ReadSettings(first, last))
+        span = span_of(clip, first, last)
         assert list(range(span.start, span.stop)) == inside
 
 

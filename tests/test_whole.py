@@ -20,6 +20,7 @@ from vidswap.read.clip import frames, open_clip
 from vidswap.read.faces import FaceReader, open_faces
 from vidswap.settings import ReadSettings, Settings, SwapSettings, WriteSettings
 from vidswap.timepoint import time_point
+from vidswap.types import Role
 
 SAMPLES = Path(__file__).parents[1] / "samples"
 CLIP, SELFIE = SAMPLES / "clip.mp4", SAMPLES / "selfie.jpg"
@@ -73,7 +74,7 @@ def test_of_two_people_the_one_who_is_meant_is_swapped(
     photo = tmp_path / "photo.png"
     cv2.imwrite(str(photo), next(frames(open_clip(CLIP), CUT + 30)).rgb[..., ::-1])
     out = tmp_path / "out.mp4"
-    done = swap_clip(two_people, photo, "self", out, settings=Settings(ReadSettings(person=str(person)), WARP))
+    done = swap_clip(two_people, {person: Role(photo, "self")}, out, Settings(swap=WARP))
     assert (done.frames, done.swapped, done.persons) == (12, 12, (person,))
     touched = []
     for before, after in zip(frames(open_clip(two_people)), frames(open_clip(out)), strict=True):
@@ -87,7 +88,7 @@ def test_of_two_people_the_one_who_is_meant_is_swapped(
 
 def test_two_people_at_once_each_get_the_face(two_people: Path, tmp_path: Path, reader: FaceReader) -> None:
     out = tmp_path / "out.mp4"
-    done = swap_clip(two_people, SELFIE, "self", out, settings=Settings(ReadSettings(person="all"), WARP))
+    done = swap_clip(two_people, {"all": Role(SELFIE, "self")}, out, Settings(swap=WARP))
     assert (done.swapped, done.persons) == (12, (0, 1))
     selfie = cv2.cvtColor(cv2.imread(str(SELFIE)), cv2.COLOR_BGR2RGB)
     wanted = reader.embed(selfie, reader.detect(selfie)[0].mesh)
@@ -109,7 +110,7 @@ def test_hdr_goes_through_the_diffusion_and_stays_hdr(tmp_path: Path, reader: Fa
     source = make_clip(tmp_path / "hdr.mp4", dim, sound=False, codec="libx265", pix_fmt="yuv420p10le",
                        options=options, prepare=tagged)  # fmt: skip
     out = tmp_path / "out.mp4"
-    done = swap_clip(source, SELFIE, "self", out, settings=Settings(swap=SwapSettings("embedded")))
+    done = swap_clip(source, Role(SELFIE, "self"), out, settings=Settings(swap=SwapSettings("embedded")))
     before, after = open_clip(source), open_clip(out)
     assert (done.swapped, len(after), after.colour) == (3, 3, before.colour)
     assert before.colour[3] == 16
@@ -135,11 +136,11 @@ def test_the_diffusion_goes_on_to_the_same_bytes_after_a_stop(tmp_path: Path) ->
     read = ReadSettings(end=time_point("24f"), cache=tmp_path / "cache")
     whole, out = tmp_path / "whole.mp4", tmp_path / "out.mp4"
     choice = Settings(read, SwapSettings("embedded"), WriteSettings(segment=6))
-    swap_clip(CLIP, SELFIE, "self", whole, settings=choice)
+    swap_clip(CLIP, Role(SELFIE, "self"), whole, settings=choice)
     with pytest.raises(KeyboardInterrupt):
-        swap_clip(CLIP, SELFIE, "self", out, settings=choice, report=stopping("rendering", 22))
+        swap_clip(CLIP, Role(SELFIE, "self"), out, settings=choice, report=stopping("rendering", 22))
     assert not out.exists()
-    again = swap_clip(CLIP, SELFIE, "self", out, settings=choice)
+    again = swap_clip(CLIP, Role(SELFIE, "self"), out, settings=choice)
     assert again.resumed >= 6
     assert out.read_bytes() == whole.read_bytes()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["cache", "out.mp4", "whole.mp4"]
@@ -149,9 +150,9 @@ def test_a_stop_while_faces_are_looked_for_leaves_nothing(tmp_path: Path) -> Non
     cache, out = tmp_path / "cache", tmp_path / "out.mp4"
     choice = Settings(ReadSettings(end=time_point("24f"), cache=cache), WARP)
     with pytest.raises(KeyboardInterrupt):
-        swap_clip(CLIP, SELFIE, "self", out, settings=choice, report=stopping("analysis", 9))
+        swap_clip(CLIP, Role(SELFIE, "self"), out, settings=choice, report=stopping("analysis", 9))
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
-    assert swap_clip(CLIP, SELFIE, "self", out, settings=choice).swapped == 24
+    assert swap_clip(CLIP, Role(SELFIE, "self"), out, settings=choice).swapped == 24
     assert sorted(path.name for path in tmp_path.iterdir()) == ["cache", "out.mp4"]
 
 
@@ -174,7 +175,7 @@ def test_ctrl_c_during_the_analysis_is_one_line_and_130(tmp_path: Path) -> None:
 
 
 def test_times_of_a_swapped_part_are_those_of_the_clip(around_the_cut: Path, tmp_path: Path) -> None:
-    swap_clip(around_the_cut, SELFIE, "self", tmp_path / "out.mp4",
+    swap_clip(around_the_cut, Role(SELFIE, "self"), tmp_path / "out.mp4",
               settings=Settings(ReadSettings(start=time_point("16f"), end=time_point("24f")), WARP))  # fmt: skip
     before, after = open_clip(around_the_cut), open_clip(tmp_path / "out.mp4")
     wanted = (before.pts[16:24] - before.pts[16]).tolist()

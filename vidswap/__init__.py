@@ -1,4 +1,4 @@
-"""vidswap puts a person into a film scene: `swap_clip(clip, photos, consent, out)`.
+"""vidswap puts a person into a film scene: `swap_clip(clip, Role(photos, consent), out)`.
 
 The public names are loaded when first asked for, so that `vidswap --version` need not wait for torch.
 Nothing leaves the machine: onnxruntime reads whether it may report to its makers once, when it is first imported.
@@ -15,6 +15,7 @@ from vidswap.libraries import loading
 
 if TYPE_CHECKING:
     from vidswap.bars import Bars
+    from vidswap.casting import cast_of
     from vidswap.errors import (
         ConsentError,
         EngineError,
@@ -37,13 +38,14 @@ if TYPE_CHECKING:
     from vidswap.swap.engine import Engine, load_engine
     from vidswap.timepoint import TimePoint
     from vidswap.trust.consent import load_consent
-    from vidswap.types import Consent, EngineChoice
-    from vidswap.write.cast import Cast, Row
+    from vidswap.types import Cast, Consent, EngineChoice, Role
+    from vidswap.write.cast import CastSheet, Row
 
 __version__ = "0.1.0"
 __all__ = [
     "Bars",
     "Cast",
+    "CastSheet",
     "Consent",
     "ConsentError",
     "Engine",
@@ -60,6 +62,7 @@ __all__ = [
     "ReadSettings",
     "Report",
     "Result",
+    "Role",
     "Row",
     "Settings",
     "SwapSettings",
@@ -69,6 +72,7 @@ __all__ = [
     "WriteSettings",
     "__version__",
     "cast_clip",
+    "cast_of",
     "evaluate_clip",
     "load_consent",
     "load_engine",
@@ -83,6 +87,7 @@ if not os.environ.get("ORT_DISABLE_TELEMETRY"):  # who says 0 has chosen
 
 _HOMES = MappingProxyType({
     "vidswap.progress": ("Report",),
+    "vidswap.casting": ("cast_of",),
     "vidswap.errors": ("VidswapError", "UsageError", "InputError", "IdentityError", "ConsentError", "NoFaceError",
                        "OutputError", "ModelError", "EngineError", "InstallError"),
     "vidswap.measure.compare": ("Evaluation",),
@@ -95,8 +100,8 @@ _HOMES = MappingProxyType({
     "vidswap.settings": ("Settings", "ReadSettings", "SwapSettings", "WriteSettings"),
     "vidswap.swap.engine": ("Engine", "load_engine"),
     "vidswap.trust.consent": ("load_consent",),
-    "vidswap.types": ("Consent", "EngineChoice"),
-    "vidswap.write.cast": ("Cast", "Row"),
+    "vidswap.types": ("Cast", "Consent", "EngineChoice", "Role"),
+    "vidswap.write.cast": ("CastSheet", "Row"),
 })  # fmt: skip
 
 

@@ -17,6 +17,7 @@ import psutil
 
 Report = Callable[[str, int, int], None]  # stage, done, total
 Item = TypeVar("Item")
+PATIENCE = 1.0  # seconds of a call after which it is heard on its way
 
 
 def quiet(*_told: object) -> None:
@@ -82,6 +83,17 @@ class Progress:
         for done, item in enumerate(items, before + 1):
             yield item
             self._report(name, done, total)
+
+    def within(self, name: str) -> Callable[[int, int], None]:
+        """What a call reports on its way, done and of how many: it is heard once the call has taken longer than a
+        second."""
+        began = perf_counter()
+
+        def advance(done: int, total: int) -> None:
+            if perf_counter() - began > PATIENCE:
+                self._report(name, done, total)
+
+        return advance
 
     def _book(self) -> None:
         now, hand = perf_counter(), self._hand

@@ -1,65 +1,19 @@
-"""Frames in order, and windows over them -> each frame with the answers that cover it; few frames wait.
+"""Threads on either side of the loop that swaps: pictures are decoded ahead of it, and encoded behind it.
 
-And the threads in which stages overlap: `ahead` makes items before they are asked for, `beside` has them used up while
-the next are made. The caller's thread, which is the one that hears Ctrl-C, never waits for more than the other's
-current item; both leave no thread behind, whatever is raised where.
+The caller's thread, which is the one that hears Ctrl-C, never waits for more than the other's current item; neither
+leaves a thread behind, whatever is raised where.
 """
 
 from __future__ import annotations
 
 from _thread import start_new_thread
-from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
 from queue import SimpleQueue
-from typing import Generic, TypeVar
-
-from vidswap.types import Frame, Swapped
+from typing import Any, Generic, Self, TypeVar
 
 Item = TypeVar("Item")
 Made = TypeVar("Made")
-Layer = tuple[Swapped, int]  # a swapped window, and the row of it that belongs to the frame
-
-
-@dataclass(frozen=True, eq=False)
-class Call:
-    """A window that is swapped, by `swap`, as soon as its frames [start, stop) are there."""
-
-    start: int
-    stop: int
-    swap: Callable[[Sequence[Frame]], Swapped]
-
-
-def relay(footage: Iterable[Frame], calls: Iterable[Call], reach: int) -> Iterator[tuple[Frame, list[Layer]]]:
-    """Every frame of `footage`, with the layers that cover it. The calls come by their `stop`; none is longer than
-    `reach` frames. So the next one, and all that follow, start at most `reach` before its end: no more frames wait."""
-    footage = iter(footage)
-    held: deque[Frame] = deque()
-    layers: list[Swapped] = []
-    for call in calls:
-        while not held or held[-1].index < call.stop - 1:
-            held.append(next(footage))
-            yield from _released(held, layers, call.stop - reach)
-        layers = [layer for layer in layers if layer.crops.start + len(layer.crops) > held[0].index]
-        layers.append(call.swap([frame for frame in held if frame.index >= call.start]))
-    for frame in held:
-        yield frame, _over(frame, layers)
-    held.clear()
-    for frame in footage:
-        yield frame, []
-
-
-def _released(held: deque[Frame], layers: Sequence[Swapped], before: int) -> Iterator[tuple[Frame, list[Layer]]]:
-    """Take the frames before index `before` out of `held`, each with its layers."""
-    while held and held[0].index < before:
-        frame = held.popleft()
-        yield frame, _over(frame, layers)
-
-
-def _over(frame: Frame, layers: Sequence[Swapped]) -> list[Layer]:
-    rows = [(layer, frame.index - layer.crops.start) for layer in layers]
-    return [(layer, row) for layer, row in rows if 0 <= row < len(layer.crops)]
 
 
 @contextmanager
@@ -79,25 +33,49 @@ def prefetch(items: Iterable[Item], depth: int) -> Iterator[Iterator[Item]]:
         yield line.taken()
 
 
-def beside(consume: Callable[[Iterator[Item]], Made], items: Iterable[Item], depth: int) -> Made:
-    """`consume(items)`, run in a thread of its own while the items are pulled in this one; at most `depth` of them
-    wait. What is raised on either side ends both and is raised here; `consume` is then told by Stopped."""
-    line = _Line[Item](depth)
-    answers: SimpleQueue[tuple[Made] | BaseException] = SimpleQueue()
+class Consumer(Generic[Item, Made]):
+    """`consume(items)` in a thread of its own, of items that are handed over one by one; at most `depth` of them wait.
+    What is raised there is raised here, at the next item or at the end. When the context is left before `finish`,
+    `consume` is told by Stopped; the thread has ended then in any case."""
 
-    def use() -> None:
+    def __init__(self, consume: Callable[[Iterator[Item]], Made], depth: int) -> None:
+        self._consume, self._line = consume, _Line[Item](depth)
+        self._answers: SimpleQueue[tuple[Made] | BaseException] = SimpleQueue()
+
+    def __enter__(self) -> Self:
+        self._thread = _beside(self._use, self._line)
+        self._thread.__enter__()
+        return self
+
+    def __exit__(self, *raised: Any) -> None:
+        self._thread.__exit__(*raised)
+
+    def add(self, item: Item) -> bool:
+        """Hand an item over, as soon as there is room; whether more are wanted. Raises what ended the thread."""
+        self._line.offer(item)
+        del item  # it may be large, and the last one take long
+        if not self._line.has_room():
+            self._answered(self._answers.get())
+            return False
+        return True
+
+    def finish(self) -> Made:
+        """No more items come: what was made of them. Raises what ended the thread."""
+        self._line.end(None)
+        return self._answered(self._answers.get())
+
+    def _answered(self, answer: tuple[Made] | BaseException) -> Made:
+        self._answers.put(answer)
+        if isinstance(answer, tuple):
+            return answer[0]
+        raise answer
+
+    def _use(self) -> None:
         try:
-            answers.put((consume(line.taken()),))
+            self._answers.put((self._consume(self._line.taken()),))
         except BaseException as error:  # noqa: BLE001 - raised again by the thread that makes
-            answers.put(error)
-        line.close()
-
-    with _beside(use, line):
-        line.fill(items)
-        answer = answers.get()
-    if isinstance(answer, tuple):
-        return answer[0]
-    raise answer
+            self._answers.put(error)
+        self._line.close()
 
 
 class Stopped(BaseException):
@@ -118,12 +96,22 @@ class _Line(Generic[Item]):
         """Put the items in as there is room for them, then their end; no more once the line is closed."""
         with closing(_pulled(items)) as source:
             for item in source:
-                self._made.put((item,))
+                self.offer(item)
                 del item  # it may be large, and the next one take long
-                self._room.get()
-                if self._closed:
+                if not self.has_room():
                     return
         self.end(None)
+
+    def offer(self, item: Item) -> None:
+        """Put an item in, unless the line is closed."""
+        if not self._closed:
+            self._made.put((item,))
+
+    def has_room(self) -> bool:
+        """Wait until there is room for another item; False once the line is closed."""
+        if not self._closed:
+            self._room.get()
+        return not self._closed
 
     def end(self, error: BaseException | None) -> None:
         """No item follows, because of `error` if there is one."""

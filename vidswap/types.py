@@ -268,6 +268,19 @@ class Track:
             yield from (start + np.flatnonzero(piece.seen)).tolist()
 
 
+@dataclass(frozen=True, eq=False)
+class Window:
+    """Frames [start, stop) that an engine is handed at once. `weight` (T,) float32 fades it into its neighbours; over
+    all windows the weights of a frame sum to 1."""
+
+    start: int
+    stop: int
+    weight: Array
+
+    def __len__(self) -> int:
+        return self.stop - self.start
+
+
 @dataclass(frozen=True, eq=False, repr=False)
 class Crops(_Shapes):
     """A window of a track, cut out as the engine needs it. `mask` says where the face may be replaced (1) and what
@@ -350,8 +363,8 @@ Cast = Mapping[int | str, Role | None]
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Layer(_Shapes):
-    """A face to lay over one frame. Layers of one track are of windows that overlap: their `weight`s sum to 1. `depth`
-    is how far away the face is, in the unit of its mesh: nearer ones lie over farther ones."""
+    """A face to lay over one frame. Layers of one track are of windows that overlap: their `weight`s sum to 1. The
+    greater its `depth`, the farther away is the face: nearer ones lie over farther ones."""
 
     track: int
     rgb: Array  # (S, S, 3) uint8

@@ -19,7 +19,7 @@ from vidswap.cli import models
 from vidswap.measure import evaluate
 from vidswap.measure.compare import Evaluation, Portrayal
 from vidswap.pipeline import Planned
-from vidswap.write.cast import Cast
+from vidswap.write.cast import CastSheet
 
 SAMPLES = Path(__file__).parents[2] / "samples"
 CLIP, SELFIE = SAMPLES / "clip.mp4", SAMPLES / "selfie.jpg"
@@ -248,7 +248,7 @@ def test_an_empty_variable_of_a_shell_is_not_the_folder_one_is_in(capsys, tmp_pa
 def test_bars_only_where_somebody_looks(capsys, tmp_path, monkeypatch):
     def cast(clip, out, *, settings, report):
         report("analysis", 1, 1)
-        return Cast(out, ())
+        return CastSheet(out, ())
 
     monkeypatch.setattr(pipeline, "cast_clip", cast)
     assert cli.main(["cast", str(CLIP), "-o", str(tmp_path / "cast.png")]) == 0
@@ -266,7 +266,7 @@ def test_bars_only_where_somebody_looks(capsys, tmp_path, monkeypatch):
 def test_what_a_person_should_know_is_said_by_every_command(capsys, monkeypatch, words, as_json):
     notes = ("a note of `read.rate`",)
     results = {
-        "cast": Cast(Path("out.png"), (), notes), "plan": Planned(Path("out.plan"), 1, 1, 0, (), 9, notes),
+        "cast": CastSheet(Path("out.png"), (), notes), "plan": Planned(Path("out.plan"), 1, 1, 0, (), 9, notes),
         "evaluate": Evaluation((1, 1), "none", (Portrayal(0, 1, 0, {}, {}, ()),), notes),
     }  # fmt: skip
     where = evaluate if words[0] == "evaluate" else pipeline

@@ -11,6 +11,7 @@ from footage import moving
 
 from vidswap.read.clip import frames, open_clip
 from vidswap.settings import WriteSettings
+from vidswap.swap.windows import layer_of
 from vidswap.types import Crops, Swapped
 from vidswap.write.composite import composite
 from vidswap.write.film import encode
@@ -70,7 +71,7 @@ def painted(frame):
     rgb, one = np.full((1, 32, 32, 3), (200, 40, 90), np.uint8), np.ones((1, 32, 32), np.float32)
     mesh = np.zeros((1, 478, 3), np.float32)
     crops = Crops(0, frame.index, rgb, mesh, one, middle[None], np.ones(1, np.float32), mesh[0])
-    composite(frame, [(Swapped(crops, rgb, one), 0)])
+    composite(frame, [layer_of(Swapped(crops, rgb, one), 0)])
     return frame.native
 
 

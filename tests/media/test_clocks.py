@@ -141,7 +141,7 @@ def test_a_render_goes_on_in_the_second_part(tmp_path, monkeypatch):
             yield frame
 
     with monkeypatch.context() as patch:
-        patch.setattr("vidswap.render.frames", until)
+        patch.setattr("vidswap.pipeline.frames", until)
         with pytest.raises(InputError, match="pulled"):
             rendered.rendered(source, twice)
     assert rendered.rendered(source, twice).resumed == 40

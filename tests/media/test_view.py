@@ -13,6 +13,7 @@ from vidswap.face.geometry import apply
 from vidswap.media import colour
 from vidswap.media.view import Cropper, View
 from vidswap.read.clip import frames, open_clip
+from vidswap.swap.windows import layer_of
 from vidswap.types import Crops, Frame, Swapped
 from vidswap.write.composite import composite
 
@@ -70,7 +71,7 @@ def laid(frame, colour, alpha):
     rgb = np.full((1, SIDE, SIDE, 3), colour, np.uint8)
     crops = Crops(0, frame.index, rgb, np.zeros((1, 478, 3), np.float32), np.ones((1, SIDE, SIDE), np.float32),
                   to_frame, np.ones(1, np.float32), np.zeros((478, 3), np.float32))  # fmt: skip
-    assert composite(frame, [(Swapped(crops, rgb, np.full((1, SIDE, SIDE), alpha, np.float32)), 0)])
+    assert composite(frame, [layer_of(Swapped(crops, rgb, np.full((1, SIDE, SIDE), alpha, np.float32)), 0)])
     return frame.rgb
 
 

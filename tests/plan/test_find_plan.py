@@ -9,7 +9,6 @@ import pytest
 from footage import make_clip, moving
 from rendered import lazy, track_of, write_plan
 
-from vidswap import pipeline
 from vidswap.errors import InputError, ModelError, OutputError, UsageError
 from vidswap.keys import digest_of
 from vidswap.models.packs import models_of
@@ -18,6 +17,7 @@ from vidswap.plan.persons import TrackSummary
 from vidswap.plan.store import Cache
 from vidswap.progress import Progress
 from vidswap.read import clip as clips
+from vidswap.read.clip import span_of
 from vidswap.settings import ReadSettings
 from vidswap.timepoint import time_point
 from vidswap.types import Shot
@@ -45,7 +45,7 @@ def passes() -> Passes:
 def found(film: Path, settings: ReadSettings, analyse: store.Analyse) -> tuple[Shot, int]:
     """The span of the plan, and how long its track is."""
     clip = clips.open_clip(film)
-    with store.find_plan(clip, pipeline.span_of(clip, settings), settings, analyse, Progress()) as plan:
+    with store.find_plan(clip, span_of(clip, settings.start, settings.end), settings, analyse, Progress()) as plan:
         track = plan.tracks[0]
         return plan.span, len(track.part(track.start, track.stop))
 

@@ -1,6 +1,5 @@
 """Steadying takes the jitter and leaves the performance, without lag."""
 
-
 import numpy as np
 import pytest
 from hypothesis import given, settings

@@ -12,8 +12,7 @@ from vidswap.face import geometry
 from vidswap.face.landmarks import mean_face
 from vidswap.swap.crops import cut_crops
 from vidswap.swap.engine import Needs
-from vidswap.swap.windows import Window
-from vidswap.types import Frame, TrackPart
+from vidswap.types import Frame, TrackPart, Window
 
 MEAN = mean_face()
 GRID = 32

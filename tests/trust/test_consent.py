@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from contextlib import nullcontext
 from datetime import date
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from vidswap.pipeline import swap_clip
 from vidswap.settings import Settings, SwapSettings
 from vidswap.swap.engine import Advance, Needs
 from vidswap.trust.consent import BENCH, REMOTE, SELF, SWAP, load_consent, permit
-from vidswap.types import Consent, Crops, Identity, Swapped
+from vidswap.types import Consent, Crops, Identity, Role, Swapped
 
 SAMPLES = Path(__file__).parents[2] / "samples"
 
@@ -108,8 +109,8 @@ def test_a_swap_that_is_not_agreed_to_begins_nothing(tmp_path: Path, record: str
     file.write_text(f'subject = "Ada"\n{record}\n')
     settings = Settings(swap=SwapSettings("warp"))
     with pytest.raises(ConsentError, match=said):
-        swap_clip(SAMPLES / "clip.mp4", SAMPLES / "selfie.jpg", str(file), tmp_path / "out.mp4", settings=settings,
-                  engine=Far())  # fmt: skip
+        swap_clip(SAMPLES / "clip.mp4", Role(SAMPLES / "selfie.jpg", str(file)), tmp_path / "out.mp4", settings,
+                  load=lambda *_: nullcontext(Far()))  # fmt: skip
     assert list(tmp_path.iterdir()) == [file]
 
 

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vidswap.read.clip import frames, open_clip
-from vidswap.types import Crops, Frame, Swapped
+from vidswap.types import Frame, Layer
 from vidswap.write.composite import composite, yuv_matrix
 
 SIDE = 64
@@ -31,14 +31,8 @@ def frame_of(picture, form="yuv420p", matrix=1):
     return Frame(0, native, lambda each: each.reformat(format="rgb24").to_ndarray())
 
 
-def layer(rgb, alpha, to_frame, weight=1.0, track=0):
-    side = len(rgb)
-    crops = Crops(
-        track=track, start=0, rgb=rgb[None], mesh=np.zeros((1, 478, 3), np.float32),
-        mask=np.ones((1, side, side), np.float32), to_frame=np.asarray(to_frame, np.float64)[None],
-        weight=np.array([weight], np.float32), neutral=np.zeros((478, 3), np.float32),
-    )  # fmt: skip
-    return Swapped(crops, rgb[None], alpha[None].astype(np.float32)), 0
+def layer(rgb, alpha, to_frame, weight=1.0, track=0, *, depth=0.0):
+    return Layer(track, rgb, alpha.astype(np.float32), np.asarray(to_frame, np.float64), weight, depth)
 
 
 def composited(frame, layers):
@@ -116,6 +110,15 @@ def test_weights_of_one_track_average_and_tracks_cover():
     assert abs(grey(*mixed) - 120) <= 1  # the first track is complete before the second covers half of it
 
 
+def test_nearer_faces_lie_over_farther_ones():
+    whole, place = np.ones((SIDE, SIDE), np.float32), at(8, 8)
+    near, far = layer(flat(90), whole, place, track=0, depth=1.0), layer(flat(190), whole, place, track=1, depth=2.0)
+    for layers in ([near, far], [far, near]):
+        found = levels(composited(frame_of(flat(30, 96)), layers))[0]
+        assert found.max() - found.min() > 20
+        assert abs(float(found[40, 40]) - float(levels(composited(frame_of(flat(30, 96)), [near]))[0][40, 40])) <= 1
+
+
 def test_no_layer_or_no_alpha_changes_nothing():
     frame = frame_of(texture(4, 128, 96))
     before = levels(frame.native)
@@ -123,9 +126,6 @@ def test_no_layer_or_no_alpha_changes_nothing():
     outside = layer(flat((9, 9, 9)), disc(), at(500, -300))
     assert not composite(frame, [])
     assert not composite(frame, [nothing, outside])
-    forbidden, row = layer(flat((9, 9, 9)), disc(), at(5, 5))
-    forbidden.crops.mask[:] = 0
-    assert not composite(frame, [(forbidden, row)])
     for was, now in zip(before, levels(frame.native), strict=True):
         np.testing.assert_array_equal(was, now)
 
@@ -140,10 +140,10 @@ def test_what_is_said_to_be_covered_is_covered(x, y):
 
 
 def test_inputs_stay():
-    swapped, row = layer(texture(5, SIDE, SIDE), disc(), at(10.3, 12.8, 0.6, 0.2))
-    kept = swapped.rgb.copy(), swapped.alpha.copy(), swapped.crops.to_frame.copy()
-    composited(frame_of(texture(6, 128, 96)), [(swapped, row)])
-    for was, now in zip(kept, (swapped.rgb, swapped.alpha, swapped.crops.to_frame), strict=True):
+    laid = layer(texture(5, SIDE, SIDE), disc(), at(10.3, 12.8, 0.6, 0.2))
+    kept = laid.rgb.copy(), laid.alpha.copy(), laid.to_frame.copy()
+    composited(frame_of(texture(6, 128, 96)), [laid])
+    for was, now in zip(kept, (laid.rgb, laid.alpha, laid.to_frame), strict=True):
         np.testing.assert_array_equal(was, now)
 
 

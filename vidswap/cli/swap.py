@@ -29,9 +29,9 @@ def run(options: argparse.Namespace) -> None:
     settings = settings_of(options)
     if options.consent is None:
         raise ConsentError("nobody's consent was named", "--consent self, or the path of a consent record")
+    cast = vidswap.cast_of(settings.read.person, vidswap.Role(options.face, options.consent))
     with bars() as report:
-        done = vidswap.swap_clip(options.clip, options.face, options.consent, options.out,
-                                 settings=settings, report=report)  # fmt: skip
+        done = vidswap.swap_clip(options.clip, cast, options.out, settings, report=report)
     warn(done.notes)
     if options.json:
         return say_json({"out": str(done.out), "sheet": options.sheet and str(options.sheet), "frames": done.frames,

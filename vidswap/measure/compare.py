@@ -16,7 +16,6 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from vidswap.analysis import analyse
 from vidswap.errors import InputError, NoFaceError
 from vidswap.face import geometry
 from vidswap.face.landmarks import mean_face
@@ -29,6 +28,7 @@ from vidswap.measure.pixels import face_area
 from vidswap.media.sound import sounds
 from vidswap.plan.store import find_plan
 from vidswap.progress import Progress, Report, quiet
+from vidswap.read.analysis import analyse
 from vidswap.read.clip import frames, open_clip
 from vidswap.read.faces import FaceReader
 from vidswap.read.identity import load_identity

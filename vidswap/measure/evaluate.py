@@ -5,7 +5,7 @@ from __future__ import annotations
 from vidswap.files import check_place, refuse_clash
 from vidswap.measure.compare import Evaluation, evaluate
 from vidswap.measure.page import write_page
-from vidswap.pipeline import check_call, read_by
+from vidswap.pipeline import begun, read_by
 from vidswap.progress import Report, quiet
 from vidswap.read.faces import open_faces
 from vidswap.settings import Place, Settings, path_of
@@ -17,7 +17,7 @@ def evaluate_clip(
 ) -> Evaluation:  # fmt: skip
     """Measure the clip `swapped` against the original `source` and the photos of who should be in it; `html` is where a
     report goes. Raises the errors of errors.py."""
-    check_call(settings, report)
+    begun(settings, report)
     source, swapped, photos = path_of("source", source), path_of("swapped", swapped), path_of("photos", photos)
     page = None if html is None else path_of("html", html)
     if page:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from multiprocessing import get_context
 from pathlib import Path
@@ -13,14 +14,14 @@ from typing import Any
 from vidswap.errors import EngineError, NoFaceError, VidswapError
 from vidswap.face.landmarks import mean_face
 from vidswap.media.native import film_maker, planar, sized
-from vidswap.pipeline import Result, plan_clip, span_of, swap_clip
+from vidswap.pipeline import Result, plan_clip, swap_clip
 from vidswap.progress import Stage, peak
-from vidswap.read.clip import frames, open_clip
+from vidswap.read.clip import frames, open_clip, span_of
 from vidswap.read.faces import open_faces
 from vidswap.settings import ReadSettings, Settings, WriteSettings
 from vidswap.swap.engine import Advance, Needs
 from vidswap.trust.consent import BENCH
-from vidswap.types import Consent, Crops, Identity, Swapped
+from vidswap.types import Consent, Crops, Identity, Role, Swapped
 from vidswap.write import film
 from vidswap.write.cast import portrait
 from vidswap.write.picture import write_picture
@@ -85,9 +86,9 @@ def _child(there: Any, task: Callable[..., Run], words: Sequence[object]) -> Non
 def swapped(clip: Path, who: tuple[Path, Consent], out: Path, settings: Settings, plan: Path | None = None) -> Run:
     """A swap of a photo with its consent, from the first look at the clip on; with a plan: all but the swap."""
     if plan is None:
-        return _run(lambda: swap_clip(clip, *who, out, settings=settings, use=BENCH))
+        return _run(lambda: swap_clip(clip, Role(*who), out, settings, use=BENCH))
     choice = replace(settings, read=replace(settings.read, start=None, end=None, plan=plan))
-    return _run(lambda: swap_clip(clip, *who, out, settings=choice, engine=Through(), use=BENCH))
+    return _run(lambda: swap_clip(clip, Role(*who), out, choice, load=lambda *_: nullcontext(Through()), use=BENCH))
 
 
 def transcoded(clip: Path, out: Path, settings: Settings) -> Run:
@@ -104,7 +105,7 @@ def transcoded(clip: Path, out: Path, settings: Settings) -> Run:
 def prepared(clip: Path, small: Path, plan: Path, height: int, settings: Settings) -> Run:
     """The span of the clip scaled so that its shorter side has `height` pixels, as the file `small`, and its plan."""
     source, reformatter = open_clip(clip, settings.read.rate), film_maker()
-    span = span_of(source, settings.read)
+    span = span_of(source, settings.read.start, settings.read.end)
     zoom = height / min(source.width, source.height)
     width, tall = (2 * round(side * zoom / 2) for side in (source.width, source.height))
 

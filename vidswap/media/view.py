@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import partial
 from typing import Any
 
 import cv2
@@ -14,7 +15,7 @@ from av.video.reformatter import VideoReformatter
 from vidswap.media.colour import is_hdr, to_sdr
 from vidswap.media.filters import EXACT, Chain
 from vidswap.media.sidedata import matrix_in
-from vidswap.types import UPRIGHT, Array
+from vidswap.types import UPRIGHT, Array, Clip
 
 _BLOCK, _APRON = 16, 8  # pixels
 _SQUARE, _LONGEST = Fraction(1, 50), 4  # shapes of a pixel that are taken for square, and for a mistake
@@ -117,3 +118,8 @@ def turn_in(data: Mapping[str, bytes]) -> Turn:
 
 def _sign(value: int) -> int:
     return -1 if value < 0 else 1
+
+
+def to_rgb(clip: Clip) -> Callable[[Any], Array]:
+    """What makes a native picture of a clip as it is seen: (H, W, 3) uint8. Its converter is its own."""
+    return partial(View(clip.width, clip.height, clip.turn, clip.pixel).rgb, reformatter=VideoReformatter())

@@ -39,7 +39,7 @@ ABANDONED = 86_400  # seconds after which a part that nobody finished is removed
 ENDING, PART = ".plan", ".part"
 TRIAL = ".trial"  # beside the entries: what was found out about the machine, a line each (swap/network.py)
 DETECT_EVERY = 8  # frames between detections while faces are followed
-CODE = ("analysis", "face", "facts", "media", "plan", "read", "threads", "types")  # what decides a plan
+CODE = ("face", "facts", "media", "plan", "read", "threads", "types")  # what decides a plan
 # ... and what that stands on
 PACKAGES = ("av", "numpy", "onnxruntime", "opencv-python", "opencv-python-headless", "scenedetect", "scipy")
 
@@ -51,9 +51,7 @@ Analyse = Callable[[Clip, Shot, Progress], Analysis]
 
 
 @contextmanager
-def find_plan(
-    clip: Clip, span: Shot, settings: ReadSettings, analyse: Analyse, progress: Progress
-) -> Iterator[Plan]:
+def find_plan(clip: Clip, span: Shot, settings: ReadSettings, analyse: Analyse, progress: Progress) -> Iterator[Plan]:
     """The plan of a clip's span, open meanwhile: from the file that `settings` name (whose own span counts where they
     choose none), from their cache, or what `analyse` finds now. Raises InputError, UsageError, OutputError, ModelError.
     """

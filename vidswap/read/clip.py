@@ -10,7 +10,7 @@ palettes, packed and semi-planar pictures are converted here, so that no later s
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from fractions import Fraction
@@ -23,7 +23,7 @@ import av
 import numpy as np
 from av.video.reformatter import VideoReformatter
 
-from vidswap.errors import InputError
+from vidswap.errors import InputError, UsageError
 from vidswap.facts import Stream
 from vidswap.media.clocks import notes_on, on_one_clock
 from vidswap.media.colour import matrix_of
@@ -35,10 +35,11 @@ from vidswap.media.packets import packets, refuse_unreadable
 from vidswap.media.sidedata import beside
 from vidswap.media.source import MOST_PIXELS, film_of, is_playlist, opened
 from vidswap.media.streams import is_other_film, streams_of
-from vidswap.media.view import Cropper, View, turn_in
+from vidswap.media.view import Cropper, View, to_rgb, turn_in
 from vidswap.read import stills
 from vidswap.read.times import Times, is_shown, scan
-from vidswap.types import Array, Clip, Frame
+from vidswap.timepoint import TimePoint
+from vidswap.types import Clip, Frame, Shot
 
 _STEPS_BACK = (0, 2, 5, 15, 60)  # seconds, tried until the decoder lands before the wanted frame
 _VIDEO_KINDS = f"give a film ({', '.join(KINDS).replace('.', '')}), a picture, or a folder of pictures"
@@ -98,9 +99,24 @@ def frames(clip: Clip, start: int = 0, stop: int | None = None) -> Iterator[Fram
         )
 
 
-def to_rgb(clip: Clip) -> Callable[[Any], Array]:
-    """What makes a native picture of a clip as it is seen: (H, W, 3) uint8. Its converter is its own."""
-    return partial(View(clip.width, clip.height, clip.turn, clip.pixel).rgb, reformatter=VideoReformatter())
+def span_of(clip: Clip, start: TimePoint | None, end: TimePoint | None) -> Shot:
+    """The frames of a clip from `start` on, up to `end`; None is the clip's own. Raises UsageError where there are
+    none."""
+    first = 0 if start is None else index_at(clip, start)
+    stop = len(clip) if end is None else index_at(clip, end)
+    if first >= stop:
+        length = clip.seconds(len(clip) - 1)
+        raise UsageError("no frame lies between `read.start` and `read.end`",
+                         f"the clip has {len(clip)}, over {length:.2f} s")  # fmt: skip
+    return Shot(first, stop)
+
+
+def index_at(clip: Clip, point: TimePoint) -> int:
+    """The first frame at or after a point in time; as many as the clip has where there is none."""
+    if point.in_frames:
+        return min(int(point.value), len(clip))
+    ticks = min(point.ticks(clip.time_base), int(clip.pts[-1] - clip.pts[0]) + 1)  # an int64 holds that
+    return int(np.searchsorted(clip.pts - clip.pts[0], ticks))
 
 
 def _filled(clip: Clip, start: int, stop: int) -> Iterator[tuple[int, Any, bool]]:

@@ -22,8 +22,10 @@ SIZE = 64  # side of a patch, pixels
 EYE_WIDE, MOUTH_WIDE = 0.75, 0.95  # side of a patch, eye distances
 # What the nets find: contour (16), brow (10) and iris (5) of the left eye, of the right one in the order of its mirror
 # image; inner and outer lips (40).
-EYE_POINTS = (np.concatenate([landmarks.LEFT_EYE, landmarks.BROWS[0], landmarks.IRISES[0]]),
-              np.concatenate([np.roll(landmarks.RIGHT_EYE[::-1], -7), landmarks.BROWS[1], [473, 476, 475, 474, 477]]))
+EYE_POINTS = (
+    np.concatenate([landmarks.LEFT_EYE, landmarks.BROWS[0], landmarks.IRISES[0]]),
+    np.concatenate([np.roll(landmarks.RIGHT_EYE[::-1], -7), landmarks.BROWS[1], [473, 476, 475, 474, 477]]),
+)
 MOUTH_POINTS = np.concatenate([landmarks.INNER_LIPS, landmarks.OUTER_LIPS])
 SKIN = np.concatenate([EYE_POINTS[0][:26], EYE_POINTS[1][:26], MOUTH_POINTS])  # what draws its neighbours along
 REACH = 0.1  # eye distances over which the pull of a feature falls to a third

@@ -10,8 +10,7 @@ import numpy as np
 from vidswap.face import geometry
 from vidswap.face.sampling import CUBIC, LINEAR, corners, sample
 from vidswap.swap.engine import Needs
-from vidswap.swap.windows import Window
-from vidswap.types import Array, Crops, Frame, TrackPart
+from vidswap.types import Array, Crops, Frame, TrackPart, Window
 
 MASK = 128  # side of the aligned picture in which a mask is made
 GROW = 3  # how far the mask reaches beyond the mesh, in pixels of that picture

@@ -115,6 +115,11 @@ class Fenced(Wrapped):
     name: str
 
     @property
+    def label(self) -> str:
+        """Its name and key, with which results are labelled."""
+        return f"{self.name} {self.key}"
+
+    @property
     def key(self) -> str:
         """A digest of its name, of what it says of itself, and of its code."""
         return key_of((self.name, self.engine.key, _code_of(self.engine)))[:KEY]

@@ -114,9 +114,7 @@ def low_band(x: Tensor, factor: int) -> Tensor:
     return avg_pool2d(x, factor) if factor > 1 else x
 
 
-def smooth_latents(
-    x0: Tensor, before: Tensor | None, smooth: float, factor: int = 8, spread: float = 1.0
-) -> Tensor:
+def smooth_latents(x0: Tensor, before: Tensor | None, smooth: float, factor: int = 8, spread: float = 1.0) -> Tensor:
     """`x0` (T, C, H, W) with its low band filtered along time: each frame's becomes the mean over its neighbours,
     nearer ones and more alike ones counting more (bilateral, so that what really changes is not dragged along).
 

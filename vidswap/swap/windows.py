@@ -1,26 +1,162 @@
-"""A track's span -> overlapping windows with weights."""
+"""Frames and who plays whom -> each frame with the layers that cover it: windows over tracks, one after another.
+
+An engine is handed a window of a track at a time, and its own answer to the one before. Few frames wait: a window is
+swapped as soon as its last frame is there, and a frame goes on as soon as no window to come can reach it.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache, partial
+from heapq import merge
+from operator import attrgetter
+from typing import Protocol
 
 import numpy as np
 
-from vidswap.types import Array
+from vidswap.face.expression import neutral_shape
+from vidswap.face.landmarks import mean_face
+from vidswap.plan.file import subsample
+from vidswap.progress import Progress
+from vidswap.swap.crops import AROUND, cut_crops
+from vidswap.swap.engine import Engine, Needs
+from vidswap.types import Array, Crops, EngineChoice, Frame, Identity, Layer, Swapped, Track, Window
+
+RESTING = 250  # frames of a track that its resting face is taken from: all of them would not fit for an hour's take
 
 
 @dataclass(frozen=True, eq=False)
-class Window:
-    """Frames [start, stop) that an engine is handed at once. `weight` (T,) float32 fades it into its neighbours; over
-    all windows the weights of a frame sum to 1."""
+class Casting:
+    """A track, who is seen on it in place of the actor, and the engine that makes it so."""
 
-    start: int
-    stop: int
-    weight: Array
+    track: Track
+    identity: Identity
+    engine: EngineChoice
 
-    def __len__(self) -> int:
-        return self.stop - self.start
+
+class Memory(Protocol):
+    """What engines have answered: to go on from, and not to be asked for again."""
+
+    def before(self, track: int) -> Swapped | None:
+        """The last frames of the last answer of a track: those that the next window shares."""
+        ...
+
+    def keep(self, swapped: Swapped, tail: int, end: int) -> None:
+        """Remember an answer, that the next window shares its last `tail` frames, and that the track ends at `end`."""
+        ...
+
+    def release(self, index: int) -> None:
+        """No frame before `index` is still to come."""
+        ...
+
+    def answer(self, crops: Crops) -> Swapped | None:
+        """What was answered to these crops already, in a render that was stopped."""
+        ...
+
+
+def swap_windows(
+    frames: Iterable[Frame], casting: Sequence[Casting], engines: Mapping[EngineChoice, Engine], memory: Memory,
+    progress: Progress, *, start: int = 0,
+) -> Generator[tuple[Frame, list[Layer]], None, None]:  # fmt: skip
+    """Every frame, with the layers over it that are known: those of windows that reach beyond frame `start`. `frames`
+    begin at `first_needed` at the latest. Raises EngineError."""
+    footage, held, swapped = iter(frames), deque[Frame](), list[Swapped]()
+    reach = max((engines[each.engine].needs.window for each in casting), default=0)
+    calls = (_calls(each, engines[each.engine], start) for each in casting)
+    for call in merge(*calls, key=attrgetter("stop")):
+        while not held or held[-1].index < call.stop - 1:
+            held.append(next(footage))
+            while held and held[0].index < call.stop - reach:  # no window that is still to come starts before
+                yield held[0], _layers(held.popleft().index, swapped)
+        swapped = [each for each in swapped if each.crops.start + len(each.crops) > held[0].index]
+        memory.release(held[0].index)
+        swapped.append(call.swap([frame for frame in held if frame.index >= call.start], memory, progress))
+    while held:
+        yield held[0], _layers(held.popleft().index, swapped)
+    for frame in footage:
+        yield frame, []
+
+
+@dataclass(frozen=True, eq=False)
+class _Call:
+    """A window of a track, to be swapped as soon as its frames are there."""
+
+    casting: Casting
+    engine: Engine
+    window: Window
+    rest: Callable[[], Array]
+
+    @property
+    def start(self) -> int:
+        return self.window.start
+
+    @property
+    def stop(self) -> int:
+        return self.window.stop
+
+    def swap(self, frames: Sequence[Frame], memory: Memory, progress: Progress) -> Swapped:
+        """The engine's answer to the window's frames."""
+        track, needs = self.casting.track, self.engine.needs
+        before = memory.before(track.id)
+        with progress.stage("crops"):
+            near = track.part(max(self.start - AROUND, track.start), min(self.stop + AROUND, track.stop))
+            crops = cut_crops(frames, near, self.window, needs, self.rest(), before=before.crops if before else None)
+        with progress.stage("engine"):
+            swapped = memory.answer(crops) or self.engine.swap(
+                crops, self.casting.identity, before, progress.within("engine")
+            )
+            memory.keep(swapped, needs.overlap, track.stop)
+        return swapped
+
+
+def _calls(casting: Casting, engine: Engine, start: int) -> Iterator[_Call]:
+    """The windows of a track that reach beyond frame `start`, in order."""
+    rest = cache(partial(_rest, casting.track))  # when its first window comes
+    for window in _windows_of(casting.track, engine.needs):
+        if window.stop > start:
+            yield _Call(casting, engine, window, rest)
+
+
+def _rest(track: Track) -> Array:
+    """The resting face (478, 3) of a track."""
+    some = subsample(track, RESTING)
+    return neutral_shape(some.mesh, some.seen, mean_face())
+
+
+def _layers(index: int, swapped: Sequence[Swapped]) -> list[Layer]:
+    """What covers a frame, where anything of it may be replaced."""
+    rows = [(each, index - each.crops.start) for each in swapped]
+    return [layer_of(each, row) for each, row in rows if 0 <= row < len(each.crops) and each.crops.mask[row].any()]
+
+
+def layer_of(swapped: Swapped, row: int) -> Layer:
+    """A frame's layer of an engine's answer: `row` of it. Of two faces the larger is taken to be nearer."""
+    crops = swapped.crops
+    size = np.ptp(crops.mesh[:, :, :2], axis=1).mean() * np.sqrt(abs(np.linalg.det(crops.to_frame[row, :, :2])))
+    return Layer(crops.track, swapped.rgb[row], swapped.alpha[row], crops.to_frame[row],
+                 float(crops.weight[row]), -float(size))  # fmt: skip
+
+
+def first_needed(casting: Sequence[Casting], engines: Mapping[EngineChoice, Engine], start: int) -> int:
+    """The frame at which decoding begins, so that all windows that reach beyond `start` have theirs."""
+    reaching = (next(_windows_beyond(each, engines, start), None) for each in casting)
+    return min([start, *(window.start for window in reaching if window)])
+
+
+def amid(casting: Sequence[Casting], engines: Mapping[EngineChoice, Engine], boundary: int) -> list[int]:
+    """The tracks of which a window ends before a boundary, and another one reaches beyond: by their numbers."""
+    first = {each.track.id: next(_windows_of(each.track, engines[each.engine].needs)) for each in casting}
+    return [each.track.id for each in casting if first[each.track.id].stop <= boundary < each.track.stop]
+
+
+def _windows_beyond(casting: Casting, engines: Mapping[EngineChoice, Engine], start: int) -> Iterator[Window]:
+    return (each for each in _windows_of(casting.track, engines[casting.engine].needs) if each.stop > start)
+
+
+def _windows_of(track: Track, needs: Needs) -> Iterator[Window]:
+    return windows(track.start, track.stop, needs.window, needs.overlap)
 
 
 def windows(start: int, stop: int, size: int, overlap: int) -> Iterator[Window]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from vidswap.types import Identity
 
 # IPTC's word for real footage with parts made by a trained model (newscodes, digital source type).
@@ -13,18 +15,24 @@ def disclosure(version: str) -> str:
     return f"AI-generated: face swap (vidswap {version})"
 
 
-def labels(identity: Identity, engine: str, version: str) -> dict[str, str]:
-    """Tags of the result's container. `comment` says all, because it is what mp4, mov and mkv all keep and players
-    show; the others repeat it by name where the container has room for them (mkv). `engine` is its name and key."""
-    consent = identity.consent
-    facts = {
-        "engine": engine,
-        "subject": consent.subject,
-        "consent": consent.record,
-        "uses": ", ".join(consent.uses),
-        "until": consent.until.isoformat() if consent.until else "",
-        "DigitalSourceType": SOURCE_TYPE,
-    }
-    told = {name: value for name, value in facts.items() if value}
-    comment = "; ".join([disclosure(version), *(f"{name}: {value}" for name, value in told.items())])
-    return {"comment": comment, **{f"vidswap_{name.lower()}": value for name, value in told.items()}}
+def labels(played: Iterable[tuple[Identity, str]], version: str, **more: str) -> dict[str, str]:
+    """Tags of the result's container, for identities with the engines that made them seen, by name and key. `comment`
+    says all, because it is what mp4, mov and mkv all keep and players show; the others repeat it by name where the
+    container has room for them (mkv). `more` are further facts."""
+    facts = dict[str, dict[str, None]]()
+    for identity, engine in played:
+        consent = identity.consent
+        own = {
+            "engine": engine,
+            "subject": consent.subject,
+            "consent": consent.record,
+            "uses": ", ".join(consent.uses),
+            "until": consent.until.isoformat() if consent.until else "",
+            **more,
+            "DigitalSourceType": SOURCE_TYPE,
+        }
+        for name, value in own.items():
+            facts.setdefault(name, {}).update({value: None} if value else {})
+    said = {name: " + ".join(values) for name, values in facts.items() if values}
+    comment = "; ".join([disclosure(version), *(f"{name}: {value}" for name, value in said.items())])
+    return {"comment": comment, **{f"vidswap_{name.lower()}": value for name, value in said.items()}}

@@ -32,7 +32,7 @@ class Row:
 
 
 @dataclass(frozen=True, eq=False)
-class Cast:
+class CastSheet:
     """Who is in a clip: a row each, drawn as the picture `out`; `notes` are what a person should know of how the clip
     was read, a line each."""
 

@@ -16,9 +16,8 @@ import numpy as np
 
 from vidswap.media.colour import FULL, from_sdr, is_hdr
 from vidswap.media.view import Box
-from vidswap.types import Array, Frame, Swapped
+from vidswap.types import Array, Frame, Layer
 
-Layer = tuple[Swapped, int]
 
 # Kr and Kb of the luma weights, by FFmpeg's number of the matrix (ITU-R BT.709, BT.601, BT.2020; SMPTE 240M; FCC).
 _LUMA = {1: (0.2126, 0.0722), 4: (0.30, 0.11), 7: (0.212, 0.087), 9: (0.2627, 0.0593), 10: (0.2627, 0.0593)}
@@ -30,17 +29,17 @@ _SHRINK = 0.8  # below this zoom a crop is first shrunk by areas, or the warp wo
 def composite(frame: Frame, layers: Sequence[Layer]) -> bool:
     """Lay the layers over the frame's native picture, in place; whether they show on any of its pixels.
 
-    A layer is a window's answer and the row of this frame in it. Layers of one track are windows that overlap: their
-    weights sum to 1, their pictures are averaged. Where the mask lets nothing be replaced, nothing is laid. Tracks lie
-    over one another in the order of their first layers. The native format must be planar YUV, planar RGB or grey, as
+    Layers of one track are of windows that overlap: their pictures are averaged by weight. Nearer tracks lie over
+    farther ones, else the later over the earlier. The native format must be planar YUV, planar RGB or grey, as
     read.clip makes it."""
-    layers = [(swapped, row) for swapped, row in layers if swapped.crops.mask[row].any()]
     if not layers:
         return False
     frame.native.make_writable()  # the decoder still reads its own copy for the frames to come
-    planes = _planes(frame.native)
-    tracks = dict.fromkeys(swapped.crops.track for swapped, _ in layers)
-    laid = [_lay([layer for layer in layers if layer[0].crops.track == track], planes, frame) for track in tracks]
+    planes, tracks = _planes(frame.native), dict[int, list[Layer]]()
+    for layer in layers:
+        tracks.setdefault(layer.track, []).append(layer)
+    farthest_first = sorted(tracks.values(), key=lambda own: -own[0].depth)
+    laid = [_lay(own, planes, frame) for own in farthest_first]
     return any(laid)
 
 
@@ -77,10 +76,9 @@ class _Sheet(NamedTuple):
 def _alike(layers: Sequence[Layer]) -> list[list[_Sheet]]:
     """Layers as sheets, their weights in alpha, by where they lie: aligned windows lie alike where they overlap."""
     found: dict[bytes, list[_Sheet]] = {}
-    for swapped, row in layers:
-        to_frame, weight = swapped.crops.to_frame[row], swapped.crops.weight[row]
-        alpha = swapped.alpha[row] if weight == 1 else swapped.alpha[row] * weight
-        found.setdefault(to_frame.tobytes(), []).append(_Sheet(swapped.rgb[row], alpha, to_frame))
+    for layer in layers:
+        alpha = layer.alpha if layer.weight == 1 else layer.alpha * np.float32(layer.weight)
+        found.setdefault(layer.to_frame.tobytes(), []).append(_Sheet(layer.rgb, alpha, layer.to_frame))
     return list(found.values())
 
 

@@ -9,8 +9,8 @@ result's size on the disk.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import chain, islice
 from pathlib import Path
@@ -37,6 +37,17 @@ _HINT = "check the folder and its permissions, or write an .mkv"
 _INTERLEAVED = 2  # seconds that packets of one moment may lie apart in a file
 
 
+@dataclass(frozen=True, eq=False)
+class Finished:
+    """A frame that goes into the result. `repeated`: it could not be decoded, or not wholly; `painted`: there is
+    another face on it."""
+
+    index: int
+    native: Any
+    repeated: bool = False
+    painted: bool = False
+
+
 def encode(
     clip: Clip, frames: Iterable[Picture], out: Path, settings: WriteSettings, labels: Mapping[str, str]
 ) -> None:
@@ -50,34 +61,34 @@ def encode(
     encoding = encoding_of(clip, out, settings)
     with open_work(out, kept=False) as folder:
         work = WorkFolder(folder, "", first[0], settings.segment)
-        render(clip, chain([first], pictures), work, out, encoding)
+        render(clip, (Finished(*picture) for picture in chain([first], pictures)), work, out, encoding)
         join(clip, work, out, encoding, labels)
 
 
-def render(
-    clip: Clip, frames: Iterable[Picture], work: WorkFolder, out: Path, encoding: Encoding, *,
-    repeated: Container[int] = (), painted: Container[int] = (),
-) -> None:  # fmt: skip
+def render(clip: Clip, frames: Iterable[Finished], work: WorkFolder, out: Path, encoding: Encoding) -> None:
     """Encode consecutive frames of the clip, from `work.reached` on, as segments of `work`, each on the disk before the
-    next is begun; times come from `clip.pts`. `repeated` are the indices of those that could not be decoded, `painted`
-    of those that have another face, known when they come. Raises OutputError; whatever is raised, by `frames` as well,
-    the finished segments stay."""
+    next is begun; times come from `clip.pts`. Raises OutputError; whatever is raised, by `frames` as well, the finished
+    segments stay."""
     pictures = iter(frames)
     for first in pictures:
-        start = work.reached
-        if first[0] != start:
-            raise ValueError(f"render: expected frame {start}, got {first[0]}")
-        chunk = chain([first], islice(pictures, work.length - 1))
+        start, chunk = work.reached, list[Finished]()
+        if first.index != start:
+            raise ValueError(f"render: expected frame {start}, got {first.index}")
+
+        def natives(first: Finished = first, chunk: list[Finished] = chunk) -> Iterator[Picture]:
+            for each in chain([first], islice(pictures, work.length - 1)):
+                chunk.append(replace(each, native=None))
+                yield each.index, each.native
+
         with as_output_error(out, av.FFmpegError, hint=_HINT), work.growing() as growing:
-            context = encoder(encoding)
-            stop, end = start, 0
-            for index, native in timed(clip, chunk, int(clip.pts[start]), encoding):
-                stop, end = index + 1, native.pts + native.duration
+            context, end = encoder(encoding), 0
+            for _, native in timed(clip, natives(), int(clip.pts[start]), encoding):
+                end = native.pts + native.duration
                 growing.add(_kept(packet, clip) for packet in encoded(context, native))
             growing.add(_kept(packet, clip) for packet in encoded(context, None))
-            span = range(start, stop)
-            counts = [sum(index in each for index in span) for each in (repeated, painted)]
-            work.finish(growing.segment(span, end, bytes(context.extradata or b""), *counts), growing)
+            span, head = range(start, start + len(chunk)), bytes(context.extradata or b"")
+            counts = [sum(each.repeated for each in chunk), sum(each.painted for each in chunk)]
+            work.finish(growing.segment(span, end, head, *counts), growing)
 
 
 def join(clip: Clip, work: WorkFolder, out: Path, encoding: Encoding, labels: Mapping[str, str]) -> None:

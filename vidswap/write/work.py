@@ -17,22 +17,19 @@ import errno
 import json
 import os
 import shutil
-import zipfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-import numpy as np
 from filelock import FileLock, Timeout
 
 from vidswap.errors import InputError, OutputError
-from vidswap.files import as_output_error, is_part, publish, whole, write_whole
+from vidswap.files import as_output_error, is_part, publish, write_whole
 from vidswap.keys import Digest, digest_of, digest_of_bytes
 from vidswap.records import Damaged, from_json
-from vidswap.types import Crops, Swapped
-from vidswap.write.answers import Answers
+from vidswap.write.memory import Memory
 
 Packet = tuple[bytes, int, bool]  # payload; pts in the clip's unit since its segment began; can decoding begin there
 MADE = "made"  # stem of the result, until it is whole
@@ -68,6 +65,16 @@ class Sidecar:
 
     segment: Segment
     index: Sequence[tuple[int, int, bool]]
+
+
+@dataclass(frozen=True)
+class Written:
+    """What a render did: `resumed` frames were found finished, `repeated` of all could not be decoded and show the one
+    before, on `painted` of all there is another face."""
+
+    resumed: int
+    repeated: int
+    painted: int
 
 
 class SegmentWriter:
@@ -108,7 +115,7 @@ class WorkFolder:
             _clear(folder)
             write_whole(folder / "key", key.encode())
         self.segments = list(self._found())
-        self.answers = Answers(folder, start + length)
+        self.memory = Memory(folder, start + length)
         self.go_back(self.reached)  # what was half written
 
     @property
@@ -121,10 +128,17 @@ class WorkFolder:
         """The first frame that no finished segment holds."""
         return self.segments[-1].stop if self.segments else self.start
 
-    def boundaries(self, first: int, last: int) -> range:
-        """The frames from `first` up to `last` (exclusive) at which a segment begins, but for the very first."""
-        after = max(first - self.start + self.length - 1, self.length) // self.length
-        return range(self.start + after * self.length, last, self.length)
+    def is_boundary(self, index: int) -> bool:
+        """Whether a segment ends before a frame, and another begins there."""
+        return index > self.start and (index - self.start) % self.length == 0
+
+    def go_on(self, amid: Callable[[int], list[int]]) -> None:
+        """Give up the segments behind the last boundary at which all tracks that are `amid` something there can go
+        on."""
+        for boundary in reversed([self.start, *(segment.stop for segment in self.segments)]):
+            if self.memory.load(boundary, amid(boundary)):
+                return self.go_back(boundary)
+        raise AssertionError("no window ends before the first frame")
 
     @contextmanager
     def growing(self) -> Iterator[SegmentWriter]:
@@ -138,15 +152,13 @@ class WorkFolder:
             raise
 
     def finish(self, segment: Segment, growing: SegmentWriter) -> None:
-        """Make the segment that has grown count, for good; what was remembered for earlier ones is forgotten."""
+        """Make the segment that has grown count, for good; what earlier ones went on from is forgotten."""
         packets = self._packets(segment.start)
+        self.memory.write(segment.stop)
         publish(packets.with_suffix(".part"), packets)
         write_whole(packets.with_suffix(".json"), json.dumps(asdict(Sidecar(segment, growing.index))).encode())
         self.segments.append(segment)
-        self.answers.forget()
-        for memory in self.folder.glob("*-*.npz"):
-            if int(memory.name.partition("-")[0]) < segment.stop:
-                memory.unlink()
+        self.memory.forget(segment.stop)
 
     def read(self, segment: Segment) -> Iterator[Packet]:
         """The packets of a finished segment."""
@@ -154,24 +166,6 @@ class WorkFolder:
         with open(packets, "rb") as file:
             for size, time, key in _sidecar(packets).index:
                 yield file.read(size), time, key
-
-    def remember(self, boundary: int, swapped: Swapped) -> None:
-        """Keep an engine's last answer before a boundary, to go on from there. Raises OutputError."""
-        crops = {f"crops_{name}": value for name, value in vars(swapped.crops).items()}
-        latents = {} if swapped.latents is None else {"latents": swapped.latents}
-        place = self.folder / f"{boundary:08d}-{swapped.crops.track}.npz"
-        with as_output_error(self.folder), whole(place) as part, open(part, "wb") as file:
-            np.savez(file, allow_pickle=False, **crops, rgb=swapped.rgb, alpha=swapped.alpha, **latents)
-
-    def recall(self, boundary: int, track: int) -> Swapped | None:
-        """What was remembered of a track at a boundary; None where nothing was, or it is damaged."""
-        try:
-            with open(self.folder / f"{boundary:08d}-{track}.npz", "rb") as file, np.load(file) as kept:
-                values = {name: kept[name] for name in kept.files}
-            crops = {name.removeprefix("crops_"): values.pop(name) for name in list(values) if "crops_" in name}
-            return Swapped(Crops(int(crops.pop("track")), int(crops.pop("start")), **crops), **values)
-        except (OSError, ValueError, TypeError, LookupError, EOFError, zipfile.BadZipFile):
-            return None
 
     def go_back(self, boundary: int) -> None:
         """Give up the segments from `boundary` on."""
@@ -234,8 +228,8 @@ def noted(work: WorkFolder) -> Iterator[None]:
         yield
     except BaseException as error:
         if not work.segments:
-            work.answers.seal()
-        reached = work.reached if work.segments else work.answers.reached
+            work.memory.seal()
+        reached = work.reached if work.segments else work.memory.reached
         error.add_note(f"the same command goes on from frame {reached}" if reached else "nothing was written")
         raise
 

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rendered import facts_for, track_of
 
-from vidswap import analysis, pipeline
+from vidswap import pipeline
 from vidswap.cli import main as cli
 from vidswap.errors import InputError, NoFaceError, OutputError
 from vidswap.face import geometry
@@ -24,17 +24,18 @@ from vidswap.plan import store
 from vidswap.plan.file import open_plan
 from vidswap.plan.persons import TrackSummary
 from vidswap.progress import Progress
+from vidswap.read import analysis, smoothing, spool
 from vidswap.read import clip as clips
-from vidswap.read import smoothing, spool
 from vidswap.read.faces import open_faces
 from vidswap.settings import ReadSettings
 from vidswap.types import Clip, Face, Shot, Track
 
-SAMPLES = Path(__file__).parents[1] / "samples"
+SAMPLES = Path(__file__).parents[2] / "samples"
 CLIP, SELFIE = SAMPLES / "clip.mp4", SAMPLES / "selfie.jpg"
 
 
 # -- from the command line, on the sample ------------------------------------------------------------------------------
+
 
 def unasked(*_):
     raise AssertionError("somebody looked for faces")

@@ -1,0 +1,104 @@
+"""Persons of the clip -> who plays them: photos and consent become identities, and tracks get their players."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from vidswap.errors import NoFaceError, UsageError, quoted
+from vidswap.read.faces import FaceReader
+from vidswap.read.identity import load_identity
+from vidswap.settings import path_of
+from vidswap.swap.windows import Casting
+from vidswap.trust.consent import load_consent, permit
+from vidswap.types import Cast, Consent, EngineChoice, Identity, Role, Track
+
+LARGEST, ALL = "largest", "all"
+PEOPLE = '"largest", "all", or numbers from `vidswap cast`: 0, or "0,2"'
+_NUMBERS = re.compile(r"\d{1,9}(\s*,\s*\d{1,9})*")
+
+
+@dataclass(frozen=True, eq=False)
+class Player:
+    """Who plays, and the engine that makes it seen."""
+
+    identity: Identity
+    engine: EngineChoice
+
+
+def cast_of(people: str | int, role: Role) -> Cast:
+    """One role for all `people`: "largest", "all", or numbers ("0,2"). Raises UsageError."""
+    words = str(people).strip()
+    if words in (LARGEST, ALL):
+        return {words: role}
+    if not _NUMBERS.fullmatch(words):
+        raise UsageError(f"the person is {quoted(people)}", f"allowed: {PEOPLE}")
+    return {int(number): role for number in words.split(",")}
+
+
+def checked_cast(cast: Cast | Role) -> Cast:
+    """The cast that a function was given; a role alone is for the largest person. Raises UsageError."""
+    if isinstance(cast, Role):
+        return {LARGEST: cast}
+    allowed = "a Role, or a mapping of persons (" + PEOPLE + ") to Roles, None for who stays as they are"
+    if not isinstance(cast, Mapping) or not cast:
+        raise UsageError(f"cast is {quoted(cast)}", f"allowed: {allowed}")
+    for person, role in cast.items():
+        known = person in (LARGEST, ALL) or (type(person) is int and person >= 0)
+        if not known or not (role is None or isinstance(role, Role)):
+            raise UsageError(f"cast has {quoted(person)}: {quoted(role)}", f"allowed: {allowed}")
+    if not any(cast.values()):
+        raise UsageError("nobody in the cast is played by anybody", "give at least one person a Role")
+    return cast
+
+
+def players_of(
+    cast: Cast, reader: Callable[[], FaceReader], engine: EngineChoice, use: str
+) -> dict[int | str, Player | None]:
+    """The cast with identities in place of photos, for a `use` that their consent must cover; `engine` is that of roles
+    without one of their own. One face in several roles is read once. Raises ConsentError, IdentityError, ModelError."""
+    loaded, known = dict[int | str, Player | None](), dict[int, Identity]()
+    for person, role in cast.items():
+        if role and id(role) not in known:
+            known[id(role)] = _identity(role, reader, use)
+        loaded[person] = Player(known[id(role)], role.engine or engine) if role else None
+    return loaded
+
+
+def _identity(role: Role, reader: Callable[[], FaceReader], use: str) -> Identity:
+    if isinstance(role.face, Identity):
+        permit(role.face.consent, use)
+        return role.face
+    if role.consent is None:
+        raise UsageError(f"whose face {quoted(role.face)} shows has not agreed to anything",
+                         'give the role `consent`: "self", or the path of a consent record')  # fmt: skip
+    agreed = role.consent if isinstance(role.consent, Consent) else load_consent(role.consent)
+    permit(agreed, use)
+    return load_identity(path_of("face", role.face), agreed, reader())
+
+
+def found(tracks: Sequence[Track]) -> Sequence[Track]:
+    """The tracks of a plan. Raises NoFaceError where there are none."""
+    if not tracks:
+        raise NoFaceError("nobody's face was found in the clip", "a face should be at least some 40 pixels wide")
+    return tracks
+
+
+def assign(players: Mapping[int | str, Player | None], tracks: Sequence[Track]) -> list[Casting]:
+    """Who is seen on which track: a person's own role goes before that of the largest, and that before the one for all.
+    The largest is so by size and time on screen. Raises NoFaceError, UsageError."""
+    there = {track.person for track in found(tracks)}
+    if unknown := sorted({person for person in players if isinstance(person, int)} - there):
+        missing = f"no person {unknown[0]}" if len(unknown) == 1 else f"none of the persons {unknown}"
+        raise UsageError(f"there is {missing} in the clip", f"it has {sorted(there)}: see `vidswap cast`")
+
+    largest = max(sorted(there), key=lambda who: sum(track.screen for track in tracks if track.person == who))
+
+    def player_of(person: int) -> Player | None:
+        if person in players:
+            return players[person]
+        return players[LARGEST] if LARGEST in players and person == largest else players.get(ALL)
+
+    cast = [(track, player_of(track.person)) for track in tracks]
+    return [Casting(track, player.identity, player.engine) for track, player in cast if player]
