@@ -16,9 +16,11 @@ import rendered
 from footage import make_clip, moving
 from PIL import Image
 
+from vidswap import pipeline
 from vidswap.errors import InputError
 from vidswap.media.sound import sounds
 from vidswap.read.clip import frames, open_clip
+from vidswap.swap.windows import first_needed
 
 
 class FailingFile(io.FileIO):
@@ -107,13 +109,13 @@ def test_sound_of_a_disk_that_fails_is_not_cut_short(film, failing):
 
 
 def test_a_render_whose_disk_fails_goes_on_when_it_is_mended(film, tmp_path, monkeypatch, failing):
-    out, make = tmp_path / "out.mkv", rendered.make
+    out = tmp_path / "out.mkv"
 
-    def made(*job):
+    def begun(*words):
         failing(50)
-        return make(*job)
+        return first_needed(*words)
 
-    monkeypatch.setattr(rendered, "make", made)
+    monkeypatch.setattr(pipeline, "first_needed", begun)
     with pytest.raises(InputError, match="cannot be read beyond") as caught:
         rendered.rendered(film, out)
     assert not out.exists()

@@ -13,7 +13,7 @@ from vidswap.media.native import film_maker, planar
 from vidswap.read.clip import frames, open_clip
 from vidswap.settings import WriteSettings
 from vidswap.types import Shot
-from vidswap.write.film import encode, join, render
+from vidswap.write.film import Finished, encode, join, render
 from vidswap.write.reframe import reframe
 from vidswap.write.target import Shape, check_film, plan_target
 from vidswap.write.work import WorkFolder, open_work
@@ -248,7 +248,7 @@ def test_a_clip_is_opened_for_its_facts_its_pictures_and_what_is_copied_of_it(tm
     assert counted() == copied, "muxed for a trial"
     with open_work(target.out, kept=False) as folder:
         work = WorkFolder(folder, "", 0, 240)
-        render(clip, map(picture_of, frames(clip)), work, target.out, target.encoding)
+        render(clip, (Finished(*picture_of(frame)) for frame in frames(clip)), work, target.out, target.encoding)
         assert counted() == 1
         join(clip, work, target.out, target.encoding, {})
     assert counted() == copied

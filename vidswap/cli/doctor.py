@@ -19,7 +19,6 @@ from vidswap.cli.console import say, say_json
 from vidswap.cli.words import Parser, cache_folder, json_word
 from vidswap.errors import VidswapError
 from vidswap.libraries import explained, headless
-from vidswap.models import registry as weights
 
 ABOUT = "what is here and what is missing: paste it into a report"
 GB = 1e9
@@ -117,6 +116,7 @@ def _opencv() -> str:
 
 
 def _models() -> str:
+    weights: Any = import_module("vidswap.models.registry")
     known = weights.registry()
     for name in known:
         weights.path_to(name)

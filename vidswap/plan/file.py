@@ -96,7 +96,8 @@ class PlanWriter:
     """A plan that is being written to `archive`: tracks as they are found, and at the end what is known of them all."""
 
     def __init__(self, archive: zipfile.ZipFile, name: str, facts: Facts, analysed: Shot) -> None:
-        self._archive, self._of = archive, (name, facts, (analysed.start, analysed.stop))
+        legible = name.encode(errors="replace").decode()  # a file's name may be no UTF-8, which JSON must be
+        self._archive, self._of = archive, (legible, facts, (analysed.start, analysed.stop))
         self._rows: list[tuple[int, int, int, float]] = []
         self._grid = 0
 

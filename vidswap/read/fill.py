@@ -63,7 +63,7 @@ class Filled:
 
 
 def fill(number: int, sights: Array, faces: Faces, summary: TrackSummary, beside: Sequence[Filled]) -> Filled:
-    """What reads the track `number` of a face that was seen in the frames, and at the places there, of `sights` (n, 2)."""
+    """What reads the track `number` of a face that was seen in frames, and at places there: `sights` (n, 2)."""
     start, count = summary.start, summary.stop - summary.start
     frames = sights[:, 0] - start
     embedding = embedding_of(summary)
