@@ -7,7 +7,6 @@ from dataclasses import asdict
 
 from vidswap.cli.console import say, say_json
 from vidswap.cli.words import Parser, json_word
-from vidswap.models import registry as weights
 
 ABOUT = "what ships: licence, size, sha256"
 
@@ -19,6 +18,8 @@ def words(words: Parser) -> None:
 
 
 def run(options: argparse.Namespace) -> None:
+    from vidswap.models import registry as weights
+
     known = weights.registry()
     if options.action == "seal":
         present = {name for name, model in known.items() if (weights.ROOT / model.path).exists()}
