@@ -268,7 +268,7 @@ def test_a_film_of_another_shape_is_upright_and_has_the_clips_times_and_sound(tm
     path = make_clip(tmp_path / "a.mp4", moving(6), prepare=lambda _, video: video.set_display_rotation(90))
     clip, shape = open_clip(path), Shape(48, 48)
     target = plan_target(clip, Shot(0, len(clip)), tmp_path / "out.ts", FAST, shape)  # which cannot tell of a turn
-    shown = ((frame.index, reframe(frame.native, np.array([0.0, 0, 64, 64]), shape, frame.to_stored))
+    shown = (Finished(frame.index, reframe(frame.native, np.array([0.0, 0, 64, 64]), shape, frame.to_stored))
              for frame in frames(clip))  # fmt: skip
     with open_work(target.out, kept=False) as folder:
         work = WorkFolder(folder, "", 0, 240)
