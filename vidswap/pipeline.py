@@ -22,8 +22,9 @@ from vidswap.face.landmarks import mean_face
 from vidswap.files import Named, as_output_error, check_place, noted_as, refuse_clash
 from vidswap.keys import code_of, key_of, packages
 from vidswap.media.containers import named
+from vidswap.models import ROOT
 from vidswap.models.packs import find_pack, licence_of
-from vidswap.models.registry import ROOT, registry
+from vidswap.models.registry import registry
 from vidswap.plan.file import Plan, save_plan
 from vidswap.plan.store import find_plan
 from vidswap.progress import Progress, Report, Stage, quiet

@@ -18,11 +18,12 @@ def words(words: Parser) -> None:
 
 
 def run(options: argparse.Namespace) -> None:
+    from vidswap.models import ROOT
     from vidswap.models import registry as weights
 
     known = weights.registry()
     if options.action == "seal":
-        present = {name for name, model in known.items() if (weights.ROOT / model.path).exists()}
+        present = {name for name, model in known.items() if (ROOT / model.path).exists()}
         known = weights.record_checksums(present)
     if options.action == "verify":
         for name in known:

@@ -13,7 +13,7 @@ from vidswap.cli.console import bars, say
 from vidswap.cli.words import Parser, place
 from vidswap.errors import UsageError, quoted
 from vidswap.libraries import loading
-from vidswap.models import registry as weights
+from vidswap.models import ROOT
 from vidswap.settings import whole
 
 ABOUT = "make a model anew from labelled face pictures"
@@ -22,7 +22,7 @@ ABOUT = "make a model anew from labelled face pictures"
 def words(words: Parser) -> None:
     words.add_argument("model", choices=("shape", "detector", "mesh", "features", "recognizer", "swapper"))
     words.add_argument("--data", type=place, required=True, metavar="DIR", help="pictures, labels.npz, topology.npz")
-    words.add_argument("--out", type=place, default=weights.ROOT / "embedded", metavar="DIR",
+    words.add_argument("--out", type=place, default=ROOT / "embedded", metavar="DIR",
                        help="where the model goes (default: in place)")  # fmt: skip
     words.add_argument("--scenes", type=place, metavar="DIR", help="pictures without a face (default: none)")
     words.add_argument("--seed", type=_seed, default=0, metavar="N",
@@ -46,8 +46,10 @@ def run(options: argparse.Namespace) -> None:
         offered["schedule"] = replace(usual, **_changes(usual, options.set))
     with bars() as offered["report"]:
         made = trainer.train(options.data, options.out, **{name: offered[name] for name in accepted if name in offered})
-    if options.out.resolve() == (weights.ROOT / "embedded").resolve():
-        weights.record_checksums({"face" if options.model == "shape" else options.model})
+    if options.out.resolve() == (ROOT / "embedded").resolve():
+        from vidswap.models.registry import record_checksums
+
+        record_checksums({"face" if options.model == "shape" else options.model})
     say(f"{made}: trained")
 
 

@@ -15,9 +15,8 @@ from types import MappingProxyType
 from vidswap.errors import ModelError, UsageError
 from vidswap.files import as_output_error, write_whole
 from vidswap.keys import digest_of_bytes
+from vidswap.models import ROOT
 from vidswap.records import Damaged, from_toml
-
-ROOT = Path(__file__).parent
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,6 @@ from vidswap.media.colour import FULL, from_sdr, is_hdr
 from vidswap.media.view import Box
 from vidswap.types import Array, Frame, Layer
 
-
 # Kr and Kb of the luma weights, by FFmpeg's number of the matrix (ITU-R BT.709, BT.601, BT.2020; SMPTE 240M; FCC).
 _LUMA = {1: (0.2126, 0.0722), 4: (0.30, 0.11), 7: (0.212, 0.087), 9: (0.2627, 0.0593), 10: (0.2627, 0.0593)}
 _LUMA_601 = (0.299, 0.114)
