@@ -19,6 +19,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from vidswap.face.landmarks import opposite
 from vidswap.plan.persons import SAME, persons_of
 from vidswap.read.dissolves import Dissolve, DissolveDetector, merged
 from vidswap.read.faces import FaceReader, open_faces
@@ -55,7 +56,7 @@ def gather(folders: Sequence[Path], scenes: Path, topology: Path) -> People:
     backgrounds = tuple(faces.read(path) for path in sorted(scenes.glob("*.jpg"))[:20])
     triangles = faces.closed(np.load(topology)["tri"])
     known = faces.Faces(tuple(picture for picture, _ in shrunk_), np.stack([mesh for _, mesh in shrunk_]), mean,
-                        triangles, faces.mirrored(mean), backgrounds)  # fmt: skip
+                        triangles, opposite(mean), backgrounds)  # fmt: skip
     sex = np.array([next((word for word in ("female", "male") if path.name.startswith(word)), "") for path, _ in named])
     return People(known, sex, np.array([tone_of(*each) for each in shrunk_]))
 
