@@ -168,9 +168,8 @@ class FittedTake:
         return geometry.fit_similarity(here + share * (there - here), here)
 
     def _depth(self, index: int) -> float:
-        """How far away the face is: nearer ones are larger."""
-        mesh = self.take.track.part(index, index + 1).mesh[0]
-        return -float(np.linalg.norm(np.ptp(mesh[:, :2], 0)))
+        """How far away the face is: of two the larger is taken to be nearer."""
+        return -float(np.ptp(self.take.track.part(index, index + 1).mesh[0, :, :2], 0).mean())
 
 
 def _corners(x: int, y: int, width: int, height: int) -> Array:

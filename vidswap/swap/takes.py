@@ -73,11 +73,12 @@ def _spans(track: Track, shot: Shot, seconds: Array, lasts: Array, limits: Limit
     last = min(max(last, int(np.searchsorted(lasts, seconds[first] + least)) + 1), shot.stop)
     first = max(min(first, int(np.searchsorted(seconds, lasts[last - 1] - least, "right")) - 1), shot.start)
     long = float(lasts[last - 1] - seconds[first])
-    count = 1 if long <= most else ceil((long - OVERLAP) / (most - OVERLAP))
-    step = (long - OVERLAP) / count
+    shared = min(OVERLAP, most / 2)
+    count = 1 if long <= most else ceil((long - shared) / (most - shared))
+    step = (long - shared) / count
     for number in range(count):
         start = int(np.searchsorted(seconds, seconds[first] + number * step - 1e-6)) if number else first
-        end = seconds[start] + step + OVERLAP + 1e-6
+        end = seconds[start] + step + shared + 1e-6
         stop = int(np.searchsorted(lasts, end, "right")) if number < count - 1 else last
         if start < track.stop and stop > track.start:
             yield Shot(start, stop)
