@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from itertools import product
 
 import numpy as np
-from scipy.cluster.hierarchy import fcluster, linkage
 
 from vidswap.types import Array
 
@@ -54,6 +53,8 @@ def persons_of(summaries: Sequence[TrackSummary], doubles: Collection[tuple[int,
     takes over from the other, and `doubles`, pairs (i, j) of one person shown twice."""
     if len(summaries) < 2:
         return [0] * len(summaries)
+    from scipy.cluster.hierarchy import fcluster, linkage  # late: it takes a while, and one track needs none of it
+
     distances = _distances(summaries)
     for i, j in doubles:
         distances[_place(min(i, j), max(i, j), len(summaries))] = 0
