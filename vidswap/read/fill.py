@@ -101,5 +101,4 @@ def _nearest(frames: Array, place: int, row: int) -> int:
 
 def _moved(face: Face, mesh: Array) -> Array:
     """A face's map of what is visible, laid where its mesh has gone."""
-    moved = np.vstack([geometry.fit_similarity(face.mesh[:468], mesh[:468]), [0, 0, 1]])
-    return np.asarray((moved @ np.vstack([face.visible_to_frame, [0, 0, 1]]))[:2])
+    return geometry.compose(geometry.fit_similarity(face.mesh[:468], mesh[:468]), face.visible_to_frame)

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import cv2
 import numpy as np
 
+from vidswap.face import geometry
 from vidswap.media.colour import FULL, from_sdr, is_hdr
 from vidswap.media.view import Box
 from vidswap.types import Array, Frame, Layer
@@ -124,10 +125,10 @@ def _patch(frame: Frame, sheet: _Sheet) -> _Patch | None:
     left, top, wide, high = cv2.boundingRect((alpha > 0).view(np.uint8))
     if not wide:
         return None
-    to_stored = np.asarray(frame.to_stored @ np.vstack([to_frame, [0, 0, 1]]))
+    to_stored = geometry.compose(frame.to_stored, to_frame)
     x0, x1, y0, y1 = left - 1, left + wide, top - 1, top + high
     corners = np.array([[x0, y0, 1], [x1, y0, 1], [x0, y1, 1], [x1, y1, 1]]) @ to_stored.T
-    zoom = float(np.sqrt(abs(np.linalg.det(to_stored[:, :2]))))
+    zoom = geometry.zoom_of(to_stored)
     margin = 2 + math.ceil(2 / zoom)  # what cubics reach for, beyond what shows
     x0, y0 = max(left - margin, 0), max(top - margin, 0)
     part = np.s_[y0 : top + high + margin, x0 : left + wide + margin]
