@@ -118,15 +118,16 @@ KINDS: Mapping[str, Container] = MappingProxyType({
 @dataclass(frozen=True)
 class Demuxer:
     """What is odd about a kind of file that is read, by FFmpeg's `name` of it. `edits` and `ordered`: see Container.
-    `live`: its clock begins anywhere, and sound may begin so late that FFmpeg does not know it. `back`: seconds that
-    its times may step back, where its clock may start again; None: it does not. `leaps`: its clock may leap forward.
-    `decoded`: it tells when packets are decoded; else when they are shown stands for it. `adts`: its AAC has headers of
-    its own. `head`: how another film in the same file begins, a pattern, where FFmpeg would end at that."""
+    `live`: its clock begins anywhere; `late`: sound may begin so late that FFmpeg knows too little of it. `back`:
+    seconds that its times may step back, where its clock may start again; None: it does not. `leaps`: it may leap
+    forward. `decoded`: it tells when packets are decoded; else when they are shown stands for it. `adts`: its AAC has
+    headers of its own. `head`: how another film in the same file begins, a pattern, where FFmpeg would end at that."""
 
     name: str = ""
     edits: bool = False
     ordered: bool = False
     live: bool = False
+    late: bool = False
     back: float | None = None
     leaps: bool = False
     decoded: bool = True
@@ -140,8 +141,8 @@ READ: Mapping[str, Demuxer] = MappingProxyType({
         Demuxer("mov,mp4,m4a,3gp,3g2,mj2", edits=True),
         Demuxer("matroska,webm", back=0.5, decoded=False,  # EBML's head, with its kind
                 head=rb"(?s)\x1a\x45\xdf\xa3.{4,40}?\x42\x82.{1,8}?(matroska|webm)"),
-        Demuxer("mpegts", live=True, back=0.1, leaps=True, adts=True),
-        Demuxer("mpeg", live=True, back=0.1, leaps=True),
+        Demuxer("mpegts", live=True, late=True, back=0.1, leaps=True, adts=True),
+        Demuxer("mpeg", live=True, late=True, back=0.1, leaps=True),
         # its version, streams, and that its head is nine bytes long
         Demuxer("flv", live=True, back=0.1, leaps=True, head=rb"FLV\x01[\x01\x04\x05]\0\0\0\x09\0\0\0\0"),
         Demuxer("avi", ordered=True),

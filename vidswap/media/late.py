@@ -26,12 +26,13 @@ def known(stream: Any) -> Any:
     knows too little of it; None where that one does not know more."""
     if stream.type != "audio" or stream.codec_context.sample_rate:
         return stream
-    return _read_late(stream) if demuxer_of(stream.container.format.name).live else None
+    return _read_late(stream) if demuxer_of(stream.container.format.name).late else None
 
 
 def timed(packets: Iterable[Any], streams: Iterable[Any]) -> Iterator[Any]:
     """The packets of streams of an open file, those of late sound each with its time and length."""
-    lengths = {stream.index: _length(stream) for stream in streams if known(stream) not in (stream, None)}
+    late = ((stream, known(stream)) for stream in streams)
+    lengths = {stream.index: _length(stream, same) for stream, same in late if same not in (stream, None)}
     ends: dict[int, int] = {}
     for packet in packets:
         length = lengths.get(packet.stream.index)
@@ -44,10 +45,10 @@ def timed(packets: Iterable[Any], streams: Iterable[Any]) -> Iterator[Any]:
         yield packet
 
 
-def _length(stream: Any) -> int:
-    """How long a packet of late sound is, in the unit of its stream; 0: not told."""
-    context, unit = known(stream).codec_context, Fraction(stream.time_base)
-    return round(Fraction(context.frame_size, context.sample_rate) / unit)
+def _length(stream: Any, same: Any) -> int:
+    """How long a packet of late sound is, in the unit of its stream; 0: not told. `same` is it as it is known."""
+    context = same.codec_context
+    return round(Fraction(context.frame_size, context.sample_rate) / Fraction(stream.time_base))
 
 
 def _read_late(stream: Any) -> Any:
