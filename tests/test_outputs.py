@@ -137,7 +137,7 @@ def test_a_before_after_picture_that_cannot_be_written_leaves_the_film_and_nothi
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("vidswap.write.picture.write_whole", full)
+    monkeypatch.setattr("vidswap.write.sheets.write_whole", full)
     shutil.copy(SAMPLES / "selfie.jpg", tmp_path / "me.jpg")
     monkeypatch.chdir(tmp_path)
     words = ["swap", str(SAMPLES / "clip.mp4"), "--face", "me.jpg", "--consent", "self", "--no-cache",

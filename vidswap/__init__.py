@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from vidswap.timepoint import TimePoint
     from vidswap.trust.consent import load_consent
     from vidswap.types import Cast, Consent, EngineChoice, Role
-    from vidswap.write.cast import CastSheet, Row
+    from vidswap.write.sheets import CastSheet, Row
 
 __version__ = "0.1.0"
 __all__ = [
@@ -101,7 +101,7 @@ _HOMES = MappingProxyType({
     "vidswap.swap.engine": ("Engine", "load_engine"),
     "vidswap.trust.consent": ("load_consent",),
     "vidswap.types": ("Cast", "Consent", "EngineChoice", "Role"),
-    "vidswap.write.cast": ("CastSheet", "Row"),
+    "vidswap.write.sheets": ("CastSheet", "Row"),
 })  # fmt: skip
 
 

@@ -38,10 +38,8 @@ from vidswap.threads import prefetch
 from vidswap.trust.consent import REMOTE, SELF, SWAP, permit
 from vidswap.trust.disclosure import labels
 from vidswap.types import Array, Cast, Clip, Consent, EngineChoice, Identity, Role, Shot, Track
-from vidswap.write.cast import CastSheet, Row, cast_sheet, portrait
 from vidswap.write.composite import composite
-from vidswap.write.picture import write_picture
-from vidswap.write.sheet import sheet
+from vidswap.write.sheets import CastSheet, Row, cast_sheet, portrait, sheet, write_picture
 from vidswap.write.target import check_picture, plan_target
 from vidswap.write.work import WorkFolder, Written, folder_of, open_work
 from vidswap.write.writer import open_writer

@@ -19,7 +19,7 @@ from vidswap.cli import models
 from vidswap.measure import evaluate
 from vidswap.measure.compare import Evaluation, Portrayal
 from vidswap.pipeline import Planned
-from vidswap.write.cast import CastSheet
+from vidswap.write.sheets import CastSheet
 
 SAMPLES = Path(__file__).parents[2] / "samples"
 CLIP, SELFIE = SAMPLES / "clip.mp4", SAMPLES / "selfie.jpg"

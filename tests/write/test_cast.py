@@ -5,7 +5,7 @@ import numpy as np
 
 from vidswap.face.geometry import apply, crop_transform, posed
 from vidswap.face.landmarks import mean_face
-from vidswap.write.cast import SIDE, Row, cast_sheet, portrait
+from vidswap.write.sheets import SIDE, Row, cast_sheet, portrait
 
 MEAN = mean_face()
 

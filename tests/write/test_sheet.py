@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vidswap.write.sheet import HEAD, LINE, MARGIN, TALL, changed, sheet, timecode
+from vidswap.write.sheets import HEAD, LINE, MARGIN, TALL, changed, sheet, timecode
 
 
 def grey(height: int = 120, width: int = 200, level: int = 90) -> np.ndarray:

@@ -23,8 +23,7 @@ from vidswap.swap.engine import Advance, Needs
 from vidswap.trust.consent import BENCH
 from vidswap.types import Consent, Crops, Identity, Role, Swapped
 from vidswap.write import film
-from vidswap.write.cast import portrait
-from vidswap.write.picture import write_picture
+from vidswap.write.sheets import portrait, write_picture
 
 _SCALED = WriteSettings(crf=12, preset="veryfast")
 

@@ -1,12 +1,17 @@
-"""Before and after as a picture: the frames side by side, and what changed seen closer."""
+"""Sheets drawn of what was done, and their files: before and after side by side, and the cast, a row a person."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
 
 import cv2
 import numpy as np
 
+from vidswap.face import geometry
+from vidswap.face.sampling import interpolate
+from vidswap.files import as_output_error, write_whole
 from vidswap.types import Array
 
 TALL, MARGIN, HEAD, LINE = 240, 8, 34, 22  # pixels: a picture, the space around it, the headings, a row's time
@@ -14,6 +19,16 @@ CHANGED = 8.0  # grey levels, averaged around a pixel: more is the swap, less is
 AROUND = 1.3  # side of the closer look over the changed region
 PAPER, INK, PALE = 246, (30, 30, 30), (110, 110, 110)
 SheetRow = tuple[int, float, Array, Array]  # a frame's index, its second, the original and the result (H, W, 3)
+SIDE, TEXT = 160, 210  # pixels: a portrait, the column of words
+
+
+def write_picture(out: Path, rgb: Array) -> None:
+    """Write `rgb` (H, W, 3) uint8. Raises OutputError."""
+    with as_output_error(out):
+        write_whole(out, cv2.imencode(out.suffix, cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR))[1].tobytes())
+
+
+# -- before and after -------------------------------------------------------------------------------------------------
 
 
 def sheet(rows: Sequence[SheetRow]) -> Array:
@@ -60,6 +75,55 @@ def _shown(picture: Array, wide: int) -> Array:
     """The picture scaled to (TALL, wide), averaged where it shrinks."""
     finer = picture.shape[0] > TALL
     return np.asarray(cv2.resize(picture, (wide, TALL), interpolation=cv2.INTER_AREA if finer else cv2.INTER_CUBIC))
+
+
+# -- the cast ---------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False)
+class Row:
+    """One person: the number, from when to when they are on screen (seconds), portraits (SIDE, SIDE, 3) in order."""
+
+    number: int
+    spans: tuple[tuple[float, float], ...]
+    portraits: tuple[Array, ...]
+
+    @property
+    def seconds(self) -> float:
+        """Time on screen, all spans together."""
+        return sum(last - first for first, last in self.spans)
+
+
+@dataclass(frozen=True, eq=False)
+class CastSheet:
+    """Who is in a clip: a row each, drawn as the picture `out`; `notes` are what a person should know of how the clip
+    was read, a line each."""
+
+    out: Path
+    rows: tuple[Row, ...]
+    notes: tuple[str, ...] = ()
+
+
+def portrait(rgb: Array, mesh: Array, mean: Array, side: int = SIDE) -> Array:
+    """The face of `mesh` (478, 3) cut out of the picture `rgb` (H, W, 3): (side, side, 3) uint8, upright."""
+    large = 2 * side  # drawn large, then averaged, so that a large face does not alias
+    turn = geometry.crop_transform(mesh, mean, large)
+    picture = interpolate(rgb, turn, large)
+    return np.asarray(cv2.resize(picture, (side, side), interpolation=cv2.INTER_AREA))
+
+
+def cast_sheet(rows: Sequence[Row]) -> Array:
+    """All persons, one below the other: (H, W, 3) uint8 RGB."""
+    step = SIDE + MARGIN
+    columns = max(len(row.portraits) for row in rows)
+    page = np.full((len(rows) * step + MARGIN, TEXT + columns * step + MARGIN, 3), PAPER, np.uint8)
+    for top, row in zip(range(MARGIN, len(page), step), rows):
+        inscribe(page, f"person {row.number}", (2 * MARGIN, top + 60), 0.8, INK)
+        inscribe(page, f"{row.seconds:.1f} s on screen", (2 * MARGIN, top + 90), 0.5, PALE)
+        inscribe(page, f"from {row.spans[0][0]:.1f} to {row.spans[-1][1]:.1f} s", (2 * MARGIN, top + 112), 0.5, PALE)
+        for left, picture in zip(range(TEXT, page.shape[1], step), row.portraits):
+            page[top : top + SIDE, left : left + SIDE] = picture
+    return page
 
 
 def inscribe(page: Array, words: str, place: tuple[int, int], size: float, colour: tuple[int, int, int]) -> None:
