@@ -22,11 +22,13 @@ from playing import MEAN, OTHER, Player, mesh_at, scene, scene_clip, track
 
 from vidswap.errors import ConsentError, EngineError, UsageError
 from vidswap.face import geometry
+from vidswap.media.native import planes
 from vidswap.read.clip import frames, open_clip
 from vidswap.swap.clipengine import Limits, Price
 from vidswap.swap.fit import ClipRole, swap_shots
 from vidswap.swap.takes import framed, nearest, rate_within
 from vidswap.types import Consent, Identity, Shot
+from vidswap.write.composite import composite
 
 SOMEONE = Identity((np.zeros((8, 8, 3), np.uint8),), (MEAN,), np.ones(4, np.float32) / 2, Consent("self"))
 
@@ -114,14 +116,15 @@ def test_an_answer_is_fitted_whatever_its_rate_size_times_and_light(clip, tmp_pa
 
 def test_only_the_face_changes(clip, tmp_path):
     fitted = played(clip, Player(like=lambda rgb: 255 - rgb), tmp_path, start=5, stop=40)
-    for frame in frames(clip, 3, 8):
-        layers = fitted.layers(frame)
-        assert len(layers) == (frame.index >= 5)
-        _, cover = painted(frame, layers)
+    for before, frame in zip(frames(clip, 3, 8), frames(clip, 3, 8)):
+        assert composite(frame, fitted.layers(frame)) == (frame.index >= 5)
         mesh = mesh_at(frame.index / 25)[:468, :2]
-        x0, y0, x1, y1 = np.concatenate([mesh.min(0) - 8, mesh.max(0) + 9]).astype(int)
-        cover[y0:y1, x0:x1] = 0
-        assert not cover.any()
+        corners = np.concatenate([mesh.min(0) - 8, mesh.max(0) + 9]).astype(int)
+        for plane, old in zip(planes(frame.native), planes(before.native), strict=True):
+            x0, y0, x1, y1 = corners // (clip.width // plane.shape[1])
+            assert (plane[y0:y1, x0:x1] != old[y0:y1, x0:x1]).any() == (frame.index >= 5)
+            plane[y0:y1, x0:x1] = old[y0:y1, x0:x1]
+            assert (plane == old).all()
     assert fitted.layers(next(frames(clip, 40, 41))) == []
     fitted.close()
 

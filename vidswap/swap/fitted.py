@@ -16,17 +16,15 @@ import numpy as np
 
 from vidswap.errors import EngineError, InputError
 from vidswap.face import geometry
-from vidswap.face.expression import neutral_shape
 from vidswap.face.landmarks import mean_face
 from vidswap.face.sampling import sample
 from vidswap.media.shotfile import ShotReader, pictures_of
-from vidswap.plan.file import subsample
 from vidswap.swap.crops import AROUND, MASK, face_masks
 from vidswap.swap.match import PATCH, Clock, clock_of, curves, laid, light_of, placement, ring_of, small
 from vidswap.swap.takes import Take
+from vidswap.swap.windows import resting_face
 from vidswap.types import Array, Clip, Frame, Layer
 
-RESTING = 250  # frames of a track that its resting face is taken from
 HELD = 0.2  # seconds by which an answer may miss a frame that it is to show
 EDGE = 4  # pixels of small pictures, by which a face is larger than its mesh, and blurred
 DOUBT = 0.3  # correlation of what moves, below which an answer is told to be doubtful
@@ -122,8 +120,7 @@ class FittedTake:
     @cached_property
     def neutral(self) -> Array:
         """The resting face of the track, by which masks are framed."""
-        part = subsample(self.take.track, RESTING)
-        return neutral_shape(part.mesh, part.seen, mean_face())
+        return resting_face(self.take.track)
 
     def layer(self, index: int) -> Layer | None:
         """The answer's face over a frame of the take; None where nothing of it may be replaced. Raises EngineError."""

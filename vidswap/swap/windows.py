@@ -113,14 +113,14 @@ class _Call:
 
 def _calls(casting: Casting, engine: Engine, start: int) -> Iterator[_Call]:
     """The windows of a track that reach beyond frame `start`, in order."""
-    rest = cache(partial(_rest, casting.track))  # when its first window comes
+    rest = cache(partial(resting_face, casting.track))  # when its first window comes
     for window in _windows_of(casting.track, engine.needs):
         if window.stop > start:
             yield _Call(casting, engine, window, rest)
 
 
-def _rest(track: Track) -> Array:
-    """The resting face (478, 3) of a track."""
+def resting_face(track: Track) -> Array:
+    """(478, 3) float32: the resting face of a track, in its own frame."""
     some = subsample(track, RESTING)
     return neutral_shape(some.mesh, some.seen, mean_face())
 

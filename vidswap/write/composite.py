@@ -16,6 +16,7 @@ import numpy as np
 
 from vidswap.face import geometry
 from vidswap.media.colour import FULL, from_sdr, is_hdr
+from vidswap.media.native import planes
 from vidswap.media.view import Box
 from vidswap.types import Array, Frame, Layer
 
@@ -35,17 +36,17 @@ def composite(frame: Frame, layers: Sequence[Layer]) -> bool:
     if not layers:
         return False
     frame.native.make_writable()  # the decoder still reads its own copy for the frames to come
-    planes, tracks = _planes(frame.native), dict[int, list[Layer]]()
+    stored, tracks = planes(frame.native)[:3], dict[int, list[Layer]]()
     for layer in layers:
         tracks.setdefault(layer.track, []).append(layer)
     farthest_first = sorted(tracks.values(), key=lambda own: -own[0].depth)
-    laid = [_lay(own, planes, frame) for own in farthest_first]
+    laid = [_lay(own, stored, frame) for own in farthest_first]
     return any(laid)
 
 
-def _lay(layers: Sequence[Layer], planes: list[Array], frame: Frame) -> bool:
+def _lay(layers: Sequence[Layer], stored: list[Array], frame: Frame) -> bool:
     """Lay the windows of one track over the planes, in place; whether they show."""
-    native, (height, width) = frame.native, planes[0].shape
+    native, (height, width) = frame.native, stored[0].shape
     sheets = [_blended(each) for each in _alike(layers)]
     patches = [patch for sheet in sheets if (patch := _patch(frame, sheet))]
     boxes = np.array([patch.box(width, height) for patch in patches]).reshape(-1, 4)
@@ -55,7 +56,7 @@ def _lay(layers: Sequence[Layer], planes: list[Array], frame: Frame) -> bool:
     (x0, y0), (x1, y1) = boxes[:, :2].min(0), boxes[:, 2:].max(0)
     warped = [_warped(patch, (x0, y0, x1, y1), native) for patch in patches]
     cover = np.asarray(sum(alpha for alpha, _ in warped), np.float32)
-    for plane, to_channel in zip(planes, yuv_matrix(native), strict=False):
+    for plane, to_channel in zip(stored, yuv_matrix(native), strict=False):
         colour = sum(alpha * cv2.transform(rgb, to_channel[None]) for alpha, rgb in warped)
         across, down = (-(-full // part) for full, part in zip((width, height), plane.shape[::-1], strict=True))
         added, taken = (_sampled(np.asarray(each), across, down) for each in (colour, cover))
@@ -154,15 +155,6 @@ def _warped(patch: _Patch, box: Box, native: Any) -> tuple[Array, Array]:
     if is_hdr(native.color_trc):
         colour = from_sdr(colour, native.color_trc, native.color_primaries)
     return cover, colour.astype(np.float32)
-
-
-def _planes(native: Any) -> list[Array]:
-    """Views (h, w) on the Y, U, V (or G, B, R) planes of a native picture; grey has one."""
-    dtype = np.dtype(np.uint16 if native.format.components[0].bits > 8 else np.uint8)
-    return [
-        np.frombuffer(plane, dtype).reshape(plane.height, plane.line_size // dtype.itemsize)[:, : plane.width]
-        for plane in native.planes[:3]
-    ]
 
 
 def yuv_matrix(native: Any) -> Array:
