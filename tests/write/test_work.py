@@ -111,7 +111,8 @@ def test_a_segment_that_ends_before_it_begins_does_not_count(tmp_path, change):
     """Nor is the next one sought behind it without end."""
     grown(WorkFolder(tmp_path, "key", 0, LENGTH), [b"one"])
     sidecar = tmp_path / "00000000.json"
-    sidecar.write_text(json.dumps({**json.loads(sidecar.read_bytes()), **change}))
+    said = json.loads(sidecar.read_bytes())
+    sidecar.write_text(json.dumps({**said, "segment": {**said["segment"], **change}}))
     assert WorkFolder(tmp_path, "key", 0, LENGTH).segments == []
 
 
