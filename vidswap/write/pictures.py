@@ -22,6 +22,7 @@ from PIL import Image, JpegImagePlugin, PngImagePlugin
 
 from vidswap.files import as_output_error, publish
 from vidswap.media.images import QUALITY, ImageKind, kind_called
+from vidswap.media.native import planes
 from vidswap.trust.disclosure import SOURCE_TYPE
 from vidswap.types import Array, Clip
 from vidswap.write.work import MADE
@@ -64,11 +65,10 @@ def values(native: Any, show: Show) -> Array:
     shape = native.format
     if not shape.is_rgb and len(shape.components) > 1:
         return show(native)
-    dtype = np.dtype(np.uint16 if shape.components[0].bits > 8 else np.uint8)
-    planes = [np.frombuffer(plane, dtype).reshape(native.height, -1)[:, : native.width] for plane in native.planes]
-    if len(planes) == 1:
-        return planes[0].copy()
-    return np.stack([planes[place] for place in (2, 0, 1, 3)[: len(planes)]], -1)  # stored as G, B, R, alpha
+    stored = planes(native)
+    if len(stored) == 1:
+        return stored[0].copy()
+    return np.stack([stored[place] for place in (2, 0, 1, 3)[: len(stored)]], -1)  # as G, B, R, alpha
 
 
 # -- files ------------------------------------------------------------------------------------------------------------
