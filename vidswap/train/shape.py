@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from vidswap.face import geometry, landmarks
+from vidswap.files import as_output_error, whole
 from vidswap.types import Array
 
 
@@ -32,8 +33,9 @@ def upright(mean: Array) -> Array:
 
 
 def train(data: Path, out: Path) -> Path:
-    """Write `out`/face.npz from `data`/labels.npz and `data`/topology.npz."""
+    """Write `out`/face.npz from `data`/labels.npz and `data`/topology.npz. Raises OutputError."""
     labels, topology = np.load(data / "labels.npz"), np.load(data / "topology.npz")
     target = out / "face.npz"
-    np.savez(target, mean=mean_face(labels["mesh"]), triangles=topology["tri"].astype(np.int16))
+    with as_output_error(target), whole(target) as part, open(part, "wb") as file:
+        np.savez(file, mean=mean_face(labels["mesh"]), triangles=topology["tri"].astype(np.int16))
     return target
