@@ -64,6 +64,10 @@ def test_with_a_plan_with_a_cache_and_without_the_result_is_the_same(tmp_path, m
     monkeypatch.setattr(pipeline, "analyse", unasked)  # from here on, nobody looks for faces
     assert swapped(tmp_path / "again.mp4", *SPAN) == first == bare
     assert swapped(tmp_path / "planned.mp4", "--plan", plan) == bare
+    assert cli.main(["plan", str(CLIP), "-o", str(tmp_path / "part.plan"), "--start", "7f", "--end", "9f"]) == 0
+    with open_plan(tmp_path / "part.plan") as part:
+        assert (part.span, part.analysed) == (Shot(7, 9), Shot(6, 14)), "of what was found already"
+    (tmp_path / "part.plan").unlink()
     assert cli.main(["cast", str(CLIP), "-o", str(tmp_path / "cast.png"), *SPAN]) == 0
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(
         ["cache", "clip.plan", "bare.mp4", "first.mp4", "again.mp4", "planned.mp4", "cast.png"]

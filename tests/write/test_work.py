@@ -124,8 +124,27 @@ def test_what_was_remembered_and_is_damaged_is_nothing(tmp_path, lost):
         values = {name: kept[name] for name in kept.files if name != lost}
     np.savez(tmp_path / "00000020-3.npz", **values)
     assert not work.memory.load(20, [3])
-    np.savez(tmp_path / "00000020-3.npz", **values, **{lost: np.zeros(3)}, surprise=np.zeros(1))
-    assert not work.memory.load(20, [3])
+    for damaged in ({lost: np.zeros(3)}, {lost: np.zeros(3), "surprise": np.zeros(1)}):
+        np.savez(tmp_path / "00000020-3.npz", **values, **damaged)
+        assert not work.memory.load(20, [3])
+
+
+def test_bytes_that_are_damaged_are_nothing_and_our_own_mistakes_are_not_passed_over(tmp_path, monkeypatch):
+    work = WorkFolder(tmp_path, "key", 0, LENGTH)
+    remembered(work, 20, answer())
+    place = tmp_path / "00000020-3.npz"
+    whole = place.read_bytes()
+    for at in range(0, len(whole), 997):
+        place.write_bytes(whole[:at] + bytes([whole[at] ^ 0xFF]) * 9 + whole[at + 9 :])
+        work.memory.load(20, [3])
+    place.write_bytes(whole)
+
+    def mistaken(*_, **__):
+        raise TypeError("our own")
+
+    monkeypatch.setattr("vidswap.write.memory.Crops", mistaken)
+    with pytest.raises(TypeError, match="our own"):
+        work.memory.load(20, [3])
 
 
 def test_only_what_is_still_needed_is_remembered(tmp_path):

@@ -12,16 +12,18 @@ from __future__ import annotations
 
 import json
 import shutil
-import zipfile
 from contextlib import suppress
+from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
 
 from vidswap.files import sync, whole, write_whole
-from vidswap.types import Crops, Swapped
+from vidswap.records import Damaged, unzipping
+from vidswap.types import Array, Crops, Swapped
 
 MOST = 1 << 30  # bytes of answers: one face in 240 frames takes 0.6e9
+_NAMES = {"rgb", "alpha", *(f"crops_{each.name}" for each in fields(Crops))}  # of the arrays of an answer
 SPARE = 4  # times as many bytes must be free as are to be written
 
 
@@ -98,12 +100,25 @@ class Memory:
 
     def _read(self, boundary: int, track: int) -> Swapped | None:
         try:
-            with open(self._place(boundary, track), "rb") as file, np.load(file) as kept:
+            with unzipping(), open(self._place(boundary, track), "rb") as file, np.load(file) as kept:
                 values = {name: kept[name] for name in kept.files}
-            crops = {name.removeprefix("crops_"): values.pop(name) for name in list(values) if "crops_" in name}
-            return Swapped(Crops(int(crops.pop("track")), int(crops.pop("start")), **crops), **values)
-        except (OSError, ValueError, TypeError, LookupError, EOFError, zipfile.BadZipFile):
+        except (OSError, Damaged):
             return None
+        return _swapped(values)
+
+
+def _swapped(values: dict[str, Array]) -> Swapped | None:
+    """The answer in arrays of these names; None where some are missing, or of another shape."""
+    if not _NAMES <= values.keys() <= {*_NAMES, "latents"}:
+        return None
+    crops = {name.removeprefix("crops_"): values.pop(name) for name in list(values) if name.startswith("crops_")}
+    track, start = crops.pop("track"), crops.pop("start")
+    if any(number.shape or number.dtype.kind != "i" for number in (track, start)):
+        return None
+    try:
+        return Swapped(Crops(int(track), int(start), **crops), **values)
+    except ValueError:  # what these types refuse
+        return None
 
 
 def _stop(swapped: Swapped) -> int:
