@@ -5,13 +5,17 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from vidswap.errors import NoFaceError, UsageError, quoted
 from vidswap.read.faces import FaceReader
 from vidswap.read.identity import load_identity
 from vidswap.settings import path_of
+from vidswap.swap.clipengine import ClipEngine
+from vidswap.swap.engine import Fenced, fenced, plays_shots
+from vidswap.swap.fit import ClipRole
 from vidswap.swap.windows import Casting
-from vidswap.trust.consent import load_consent, permit
+from vidswap.trust.consent import REMOTE, load_consent, permit
 from vidswap.types import Cast, Consent, EngineChoice, Identity, Role, Track
 
 LARGEST, ALL = "largest", "all"
@@ -25,6 +29,45 @@ class Player:
 
     identity: Identity
     engine: EngineChoice
+
+
+Players = Mapping[int | str, Player | None]
+
+
+class Engines:
+    """The engines of a render, by how they were chosen: `of_windows` are handed windows, their failures are held to be
+    EngineErrors; the others whole shots. Raises UsageError for what is neither."""
+
+    def __init__(self, opened: Mapping[EngineChoice, Any]) -> None:
+        self._of_shots: dict[EngineChoice, ClipEngine] = {k: each for k, each in opened.items() if plays_shots(each)}
+        self.of_windows = {k: fenced(each) for k, each in opened.items() if k not in self._of_shots}
+
+    @property
+    def key(self) -> object:
+        """All that their answers depend on."""
+        of_windows = {choice: (engine.needs, engine.key) for choice, engine in self.of_windows.items()}
+        return of_windows, {choice: engine.key for choice, engine in self._of_shots.items()}
+
+    def label(self, casting: Casting) -> str:
+        """Name and key of the engine that plays it, with which results are labelled."""
+        engines: dict[EngineChoice, Fenced | ClipEngine] = {**self.of_windows, **self._of_shots}
+        return engines[casting.engine].label
+
+    def permit(self, players: Players) -> None:
+        """Raise ConsentError where an engine sends pictures of somebody who did not agree to that."""
+        for player in filter(None, players.values()):
+            window, shot = self.of_windows.get(player.engine), self._of_shots.get(player.engine)
+            if (window and window.needs.uploads) or (shot and shot.uploads):
+                permit(player.identity.consent, REMOTE)
+
+    def windowed(self, casting: Sequence[Casting]) -> list[Casting]:
+        """Those that are played window by window."""
+        return [each for each in casting if each.engine in self.of_windows]
+
+    def whole(self, casting: Sequence[Casting]) -> list[ClipRole]:
+        """Those that are played a shot at a time."""
+        return [ClipRole(each.track, each.identity, self._of_shots[each.engine])
+                for each in casting if each.engine in self._of_shots]  # fmt: skip
 
 
 def cast_of(people: str | int, role: Role) -> Cast:
@@ -53,9 +96,7 @@ def checked_cast(cast: Cast | Role) -> Cast:
     return cast
 
 
-def players_of(
-    cast: Cast, reader: Callable[[], FaceReader], engine: EngineChoice, use: str
-) -> dict[int | str, Player | None]:
+def players_of(cast: Cast, reader: Callable[[], FaceReader], engine: EngineChoice, use: str) -> Players:
     """The cast with identities in place of photos, for a `use` that their consent must cover; `engine` is that of roles
     without one of their own. One face in several roles is read once. Raises ConsentError, IdentityError, ModelError."""
     loaded, known = dict[int | str, Player | None](), dict[int, Identity]()
@@ -85,7 +126,7 @@ def found(tracks: Sequence[Track]) -> Sequence[Track]:
     return tracks
 
 
-def assign(players: Mapping[int | str, Player | None], tracks: Sequence[Track]) -> list[Casting]:
+def assign(players: Players, tracks: Sequence[Track]) -> list[Casting]:
     """Who is seen on which track: a person's own role goes before that of the largest, and that before the one for all.
     The largest is so by size and time on screen. Raises NoFaceError, UsageError."""
     there = {track.person for track in found(tracks)}

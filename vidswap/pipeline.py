@@ -6,7 +6,7 @@ kept is the first pass's facts and the frames of one window, so memory does not 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from functools import cache, partial
@@ -16,12 +16,13 @@ from types import MappingProxyType
 import numpy as np
 
 from vidswap import __version__
-from vidswap.casting import Player, assign, checked_cast, found, players_of
+from vidswap.casting import Engines, Players, assign, checked_cast, found, players_of
 from vidswap.errors import UsageError, quoted
 from vidswap.face.landmarks import mean_face
 from vidswap.files import Named, as_output_error, check_place, noted_as, refuse_clash
 from vidswap.keys import code_of, key_of, packages
 from vidswap.media.containers import named
+from vidswap.media.view import View
 from vidswap.models import ROOT
 from vidswap.models.packs import find_pack, licence_of
 from vidswap.models.registry import registry
@@ -31,16 +32,20 @@ from vidswap.progress import Progress, Report, Stage, quiet
 from vidswap.read.analysis import analyse
 from vidswap.read.clip import frames, open_clip, span_of
 from vidswap.read.faces import open_faces
-from vidswap.settings import Place, Settings, check_kind, path_of
-from vidswap.swap.engine import Engine, Fenced, Load, fenced, load_engine
+from vidswap.settings import Place, Settings, WriteSettings, check_kind, path_of
+from vidswap.swap.clipengine import price_of
+from vidswap.swap.engine import Load, load_engine
+from vidswap.swap.fit import swap_shots
 from vidswap.swap.windows import Casting, amid, first_needed, swap_windows
 from vidswap.threads import prefetch
-from vidswap.trust.consent import REMOTE, SELF, SWAP, permit
+from vidswap.trust.consent import SELF, SWAP
 from vidswap.trust.disclosure import labels
-from vidswap.types import Array, Cast, Clip, Consent, EngineChoice, Identity, Role, Shot, Track
+from vidswap.types import Array, Cast, Clip, Consent, Frame, Identity, Role, Shot, Track
+from vidswap.write.camera import camera_path, subjects_of
 from vidswap.write.composite import composite
+from vidswap.write.reframe import reframe
 from vidswap.write.sheets import CastSheet, Row, cast_sheet, portrait, sheet, write_picture
-from vidswap.write.target import check_picture, plan_target
+from vidswap.write.target import Target, check_picture, plan_target
 from vidswap.write.work import WorkFolder, Written, folder_of, open_work
 from vidswap.write.writer import open_writer
 
@@ -107,40 +112,37 @@ def swap_clip(
             clip = open_clip(source, settings.read.rate)  # all facts, no pixels
             span, out = span_of(clip, settings.read.start, settings.read.end), ended_as(out, clip, notes)
             refuse_clash(written_by(out, settings), read_by(settings, clip=source, cast=cast))
-            target = plan_target(clip, span, out, settings.write)  # refused now or never
-            notes += target.notes
+            target = plan_target(clip, span, out, settings.write)  # codec, shape, sound: refused now or never
             players = players_of(cast, faces, settings.swap.choice, use)
         with progress.stage("engine"):
-            engines = {choice: fenced(enter(engine)) for choice, engine in opening.items()}
-            permit_uploads(players, engines)
+            engines = Engines({choice: enter(engine) for choice, engine in opening.items()})
+            engines.permit(players)
         folder = enter(open_work(out, report=notes.append))
         # First pass. A plan is a file: yours, the store's, or made now.
         plan = enter(find_plan(clip, span, settings.read, lambda *given: analyse(faces(), *given), progress))
-        span, casting = plan.span, assign(players, plan.tracks)
-        tags = labels([(each.identity, engines[each.engine].label) for each in casting], __version__)
-        key = work_key(plan, casting, engines, (settings.write.segment, target.encoding, tags))
-        with as_output_error(out):
-            work = WorkFolder(folder, key, span.start, settings.write.segment, resume=settings.write.resume)
-            work.go_on(partial(amid, casting, engines))
+        casting, target = assign(players, plan.tracks), replace(target, span=plan.span)
+        tags = labels([(each.identity, engines.label(each)) for each in casting], __version__)
+        work = begun_work(folder, plan, casting, engines, (target, settings.write, tags))
+        # Whole-shot engines: a shot is paid for once, its file stays in the work folder.
+        most, heard = price_of(settings.swap.most), progress.within("shots")
+        fitted = enter(closing(swap_shots(clip, plan, engines.whole(casting), work.tickets,
+                                          decode=partial(frames, clip), most=most, progress=heard)))  # fmt: skip
         # Second pass: decoder and encoder have threads of their own; engines go on from what the work remembers.
-        first = first_needed(casting, engines, work.reached)
-        footage = enter(prefetch(progress.each("decode", frames(clip, first, span.stop)), DECODED))
-        heard = progress.told("rendering", progress.each(None, footage), len(span), first - span.start)
-        writer = enter(open_writer(clip, replace(target, span=span), work, tags, progress))
-        swapped = swap_windows(heard, casting, engines, work.memory, progress, start=work.reached)
+        first = first_needed(engines.windowed(casting), engines.of_windows, work.reached)
+        decoded = enter(prefetch(progress.each("decode", frames(clip, first, target.span.stop)), DECODED))
+        footage = progress.told("rendering", progress.each(None, decoded), len(target.span), first - target.span.start)
+        writer = enter(open_writer(clip, target, work, tags, progress))
+        shown = framing(target, clip, plan, casting)
+        swapped = swap_windows(footage, engines.windowed(casting), engines.of_windows, work.memory, progress,
+                               start=work.reached)  # fmt: skip
         for frame, layers in enter(closing(swapped)):
             with progress.stage("composite"):
-                is_painted = composite(frame, layers)
-            writer.add(frame, is_painted)
+                is_painted = composite(frame, [*layers, *fitted.layers(frame)])
+                picture = shown(frame)
+            writer.add(picture, is_painted)  # earlier ones than `work.reached` fed windows that reach across
         written = writer.finish()
-    if settings.write.sheet:
-        with noted_as(f"the result itself, {out}, is finished"):
-            write_sheet(settings.write.sheet, clip, out, span, [each.track for each in casting])
-    persons = persons_on([each.track for each in casting])
-    notes += noted_of(clip, players, written, target.left_out)
-    return Result(out, len(span), lasting(clip, span), written.painted, persons, licence_of(settings.read.face_pack),
-                  progress.stages, progress.seconds, written.resumed, written.repeated,
-                  target.left_out, tuple(notes))  # fmt: skip
+    notes += (*target.notes, *fitted.notes, *noted_of(clip, players, written, target.left_out))
+    return finished(clip, target, casting, written, settings=settings, progress=progress, notes=tuple(notes))
 
 
 def ended_as(out: Path, clip: Clip, notes: list[str]) -> Path:
@@ -151,28 +153,57 @@ def ended_as(out: Path, clip: Clip, notes: list[str]) -> Path:
     return ended
 
 
-def permit_uploads(players: Mapping[int | str, Player | None], engines: Mapping[EngineChoice, Engine]) -> None:
-    """Raise ConsentError where an engine sends pictures of somebody who did not agree to that."""
-    for player in filter(None, players.values()):
-        if engines[player.engine].needs.uploads:
-            permit(player.identity.consent, REMOTE)
+def framing(target: Target, clip: Clip, plan: Plan, casting: Sequence[Casting]) -> Callable[[Frame], Frame]:
+    """What makes a frame one of the target's shape, the camera following who is played."""
+    if not target.is_reshaped:
+        return lambda frame: frame
+    shape, span, size = target.shape, target.span, View(clip.width, clip.height, clip.turn, clip.pixel).size
+    seconds = np.array([clip.seconds(index) for index in range(span.start, span.stop)])
+    shots = [Shot(each.start - span.start, each.stop - span.start) for each in plan.shots]
+    camera = camera_path(shape, size, seconds, shots, subjects_of([each.track for each in casting], span))
+
+    def framed(frame: Frame) -> Frame:
+        row = frame.index - span.start
+        return frame if row < 0 else replace(frame, native=reframe(frame.native, camera[row], shape, frame.to_stored))
+
+    return framed
 
 
-def work_key(plan: Plan, casting: Sequence[Casting], engines: Mapping[EngineChoice, Fenced], asked: object) -> str:
-    """A digest of all that the pictures of a result depend on; a render goes on where an earlier one of the same key
-    stopped. `asked` are settings, encoding and labels."""
-    played = [
-        (each.track.id, each.track.person, each.track.start, each.track.stop, each.track.embedding, each.identity,
-         engines[each.engine].needs, engines[each.engine].key) for each in casting
-    ]  # fmt: skip
+def begun_work(
+    folder: Path, plan: Plan, casting: Sequence[Casting], engines: Engines, asked: tuple[Target, WriteSettings, object]
+) -> WorkFolder:
+    """What of a render is done already: that is where an earlier one of the same key stopped, a digest of all that the
+    result depends on but its path. `asked` are the target, how it is written, and its labels. Raises OutputError."""
+    target, settings, tags = asked
+    played = [(each.track.id, each.track.person, each.track.start, each.track.stop, each.track.embedding, each.identity,
+               each.engine) for each in casting]  # fmt: skip
     models = {name: [file.sha256 for file in model.files] for name, model in registry().items()}
-    return key_of((plan.key, plan.span, models, code_of(*CODE), packages(*PACKAGES), __version__, played, asked))
+    code = code_of(*CODE), packages(*PACKAGES), __version__
+    key = key_of((plan.key, models, code, played, engines.key, replace(target, out=Path()), settings.segment, tags))
+    with as_output_error(target.out):
+        work = WorkFolder(folder, key, target.span.start, settings.segment, resume=settings.resume)
+        work.go_on(partial(amid, engines.windowed(casting), engines.of_windows))
+    return work
 
 
-def write_sheet(place: Path, clip: Clip, out: Path, span: Shot, tracks: Sequence[Track]) -> None:
+def finished(
+    clip: Clip, target: Target, casting: Sequence[Casting], written: Written, *,
+    settings: Settings, progress: Progress, notes: tuple[str, ...],
+) -> Result:  # fmt: skip
+    """What there is to say of a result, which is there now; with its sheet, where one is wanted. Raises OutputError."""
+    span, tracks = target.span, [each.track for each in casting]
+    if settings.write.sheet:
+        with noted_as(f"the result itself, {target.out}, is finished"):
+            write_sheet(settings.write.sheet, clip, target, tracks)
+    return Result(target.out, len(span), lasting(clip, span), written.painted, persons_on(tracks),
+                  licence_of(settings.read.face_pack), progress.stages, progress.seconds, written.resumed,
+                  written.repeated, target.left_out, notes)  # fmt: skip
+
+
+def write_sheet(place: Path, clip: Clip, target: Target, tracks: Sequence[Track]) -> None:
     """Write the before/after picture of frames with a face. Raises OutputError."""
     covered = sorted({index for track in tracks for index in range(track.start, track.stop)})
-    write_picture(place, sheet(list(moments(clip, out, span, evenly(covered, SHEET_ROWS)))))
+    write_picture(place, sheet(list(moments(clip, target, evenly(covered, SHEET_ROWS)))))
 
 
 def lasting(clip: Clip, span: Shot) -> float:
@@ -213,9 +244,7 @@ def read_by(settings: Settings, cast: Cast = MappingProxyType({}), **given: Path
     return [*files, *models, ("the face pack", find_pack(settings.read.face_pack))]
 
 
-def noted_of(
-    clip: Clip, players: Mapping[int | str, Player | None], written: Written, lost: Sequence[str]
-) -> Iterator[str]:
+def noted_of(clip: Clip, players: Players, written: Written, lost: Sequence[str]) -> Iterator[str]:
     """What a person should know of a swap, a line each."""
     yield from clip.notes
     yield from dict.fromkeys(note for player in filter(None, players.values()) for note in player.identity.notes)
@@ -273,11 +302,11 @@ def plan_clip(source: Place, out: Place, *, settings: Settings = Settings(), rep
     return Planned(out, len(plan.span), len(plan.shots), len(tracks), persons, size, clip.notes)
 
 
-def moments(clip: Clip, out: Path, span: Shot, indices: Sequence[int]) -> Iterator[tuple[int, float, Array, Array]]:
-    """Frames of the clip, each with its index, its second, and what became of it in `out`."""
-    result = open_clip(out)
+def moments(clip: Clip, target: Target, indices: Sequence[int]) -> Iterator[tuple[int, float, Array, Array]]:
+    """Frames of the clip, each with its index, its second, and what became of it."""
+    result = open_clip(target.out)
     for index in indices:
-        there = min(index - span.start, len(result) - 1)  # an animation may hold fewer: equal ones become one
+        there = min(index - target.span.start, len(result) - 1)  # an animation may hold fewer: equal ones become one
         before, after = next(frames(clip, index, index + 1)), next(frames(result, there))
         yield index, clip.seconds(index), before.rgb, after.rgb
 

@@ -25,11 +25,13 @@ if TYPE_CHECKING:  # numpy comes with it, and --help need not wait for that
 
 CODECS = ("h264", "hevc", "av1", "vp9", "prores", "ffv1", "mpeg4")
 PRESETS = ("ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow", "placebo")
+FITS = ("crop", "whole")  # follow faces; all of each picture, before a blurred one
 Place = str | os.PathLike[str]
 Pairs = tuple[tuple[str, Any], ...]
 _WHOLE = re.compile(r"[+-]?\d{1,20}", re.ASCII)
 _NUMBERS = re.compile("[0-9]{1,9}( *, *[0-9]{1,9})*")
 _RATE = re.compile(r"\d{1,9}(\.\d{1,12})?(/\d{1,9})?", re.ASCII)
+_PRICE = re.compile(r"\d{1,9}(\.\d{1,4})? [A-Za-z]{3,12}")
 Given = TypeVar("Given")
 Kept = TypeVar("Kept")
 Read_co = TypeVar("Read_co", covariant=True)
@@ -155,6 +157,21 @@ def _options(value: Any) -> Pairs:
     return tuple(sorted(pairs.items()))
 
 
+def _shape(value: Any) -> tuple[int, int]:
+    sides = value.strip().split("x") if isinstance(value, str) else value
+    width, height = (whole(16, 8192).read(side) for side in sides)
+    if width % 2 or height % 2:
+        raise ValueError
+    return width, height
+
+
+def _price(value: Any) -> str:
+    """An amount and a currency: "5 USD"."""
+    if not isinstance(value, str) or not _PRICE.fullmatch(value.strip()):
+        raise ValueError
+    return value.strip()
+
+
 def _path(value: Any) -> Path:
     words = os.fspath(value)
     if not isinstance(words, str) or not words or "\0" in words:
@@ -169,6 +186,8 @@ PACK = Kind(lambda value: str(_path(value)), "a pack's name, or a folder", "NAME
 PEOPLE = Kind(_person, "largest, all, or numbers shown by `vidswap cast`, such as 0 or 0,2", "largest|all|N,N")
 RATE = Kind(_rate, "0.01 to 1000, or as 24000/1001")
 WORD = Kind(_word, "a word", "NAME")
+SHAPE = Kind(_shape, "even sides of 16 to 8192 pixels, such as 1080x1920", "WxH")
+PRICE = Kind(_price, "an amount and its currency, such as 5 USD", "PRICE")
 SWITCH = Kind(_switch, "True or False")
 OPTIONS = Kind(_options, "names of settings, and values")
 PATHS = (FILE, PICTURE, PACK)  # kinds that a shell can complete
@@ -223,6 +242,9 @@ class SwapSettings:
 
     engine: Setting[str, str] = Setting(WORD, "embedded")
     options: Setting[Mapping[str, object] | Pairs, Pairs] = Setting(OPTIONS, ())
+    most: Setting[str | None, str | None] = Setting(
+        PRICE, None, "what engines that are paid may cost, all together", "nothing"
+    )
 
     @property
     def choice(self) -> EngineChoice:
@@ -245,6 +267,10 @@ class WriteSettings:
     )  # fmt: skip
     preset: Setting[str | None, str | None] = Setting(one_of(PRESETS), None, "slower, smaller files", "medium")
     lossless: Setting[bool, bool] = Setting(SWITCH, False, "no bit of the pictures is lost: h264, hevc, av1, ffv1")
+    shape: Setting[str | tuple[int, int] | None, tuple[int, int] | None] = Setting(
+        SHAPE, None, "size of the result; the camera follows who is played", "the clip's"
+    )
+    fit: Setting[str, str] = Setting(one_of(FITS), "crop", "how pictures of another shape come into it")
     sheet: Setting[Place | None, Path | None] = Setting(PICTURE, None, "also write a before/after picture", "none")
     resume: Setting[bool, bool] = Setting(SWITCH, True, "start over, whatever an earlier render has finished")
     segment: Setting[int, int] = Setting(whole(1, 100_000), 240)  # x264's own: shorter costs bytes

@@ -43,6 +43,12 @@ class View:
         return self.width, round(self.height / self.pixel)
 
     @property
+    def size(self) -> tuple[int, int]:
+        """(width, height) of the seen picture."""
+        wide, high = np.abs(np.array(self.turn)) @ self.square
+        return int(wide), int(high)
+
+    @property
     def to_stored(self) -> Array:
         """(2, 3) float64: pixel of the seen picture -> pixel of the stored one, pixel centres at integers."""
         wide, high = self.square

@@ -67,11 +67,24 @@ class Price:
         return f"{self.amount} {self.currency}" if self.amount else "nothing"
 
 
+def price_of(words: str | None) -> Price:
+    """What "5 USD" says; None is nothing."""
+    if words is None:
+        return Price()
+    amount, currency = words.split()
+    return Price(Decimal(amount), currency.upper())
+
+
 class ClipEngine(Protocol):
     """Plays whole shots. Its failures are EngineErrors, or become such."""
 
     @property
     def name(self) -> str: ...
+
+    @property
+    def label(self) -> str:
+        """Its name and what tells it from others of that name, with which results are labelled."""
+        ...
 
     @property
     def limits(self) -> Limits: ...

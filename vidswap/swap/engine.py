@@ -172,6 +172,11 @@ def fenced(engine: Engine, name: str = "") -> Fenced:
     return Fenced(engine, name)
 
 
+def plays_shots(engine: object) -> bool:
+    """Whether it is a ClipEngine (swap.clipengine), which takes whole shots."""
+    return hasattr(engine, "quote")
+
+
 def _takes(function: object, words: tuple[str, ...]) -> bool:
     """Whether a function can be called with so many arguments, in a row."""
     if not callable(function):
@@ -251,7 +256,7 @@ def _code_of(engine: Engine) -> str:
     return ""
 
 
-def load_engine(choice: EngineChoice, cache: Path | None = None) -> AbstractContextManager[Fenced]:
+def load_engine(choice: EngineChoice, cache: Path | None = None) -> AbstractContextManager[Any]:
     """The engine that was chosen: its weights are loaded as it is entered, and freed as it is left; what it finds out
     about the machine is kept in the folder `cache`. Raises UsageError at once for an unknown name or option; later
     ModelError for missing or damaged weights, InstallError for libraries that cannot be loaded."""
@@ -264,11 +269,11 @@ def load_engine(choice: EngineChoice, cache: Path | None = None) -> AbstractCont
 
 
 @contextmanager
-def _loaded(choice: EngineChoice, cache: Path | None) -> Iterator[Fenced]:
+def _loaded(choice: EngineChoice, cache: Path | None) -> Iterator[Any]:
     with ExitStack() as life:
         with loading():
             engine = life.enter_context(_module_of(choice.name).load(settings_of(choice), cache))
-        yield fenced(engine, choice.name)
+        yield engine if plays_shots(engine) else fenced(engine, choice.name)
 
 
 def settings_of(choice: EngineChoice) -> Any:

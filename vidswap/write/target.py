@@ -57,11 +57,18 @@ class Target:
     encoding: Encoding | None = None
     left_out: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    is_reshaped: bool = False
+
+    def seen(self, clip: Clip) -> Clip:
+        """The clip whose pictures are written: itself, or one of the target's shape."""
+        return reshaped(clip, self.shape) if self.is_reshaped else clip
 
 
 def plan_target(clip: Clip, span: Shot, out: Path, settings: WriteSettings, shape: Shape | None = None) -> Target:
     """What is to be made of a clip, in a `shape` or its own, refused now or never; nothing is left behind. Raises
     OutputError where it cannot be made, UsageError where pictures are asked for as films are."""
+    if shape is None and settings.shape:
+        shape = Shape(*settings.shape, settings.fit)  # type: ignore[arg-type]
     clip, encoding = reshaped(clip, shape) if shape else clip, None
     if not is_for_pictures(clip, out):
         check_film(clip, out, settings.codec, span.start > 0)
@@ -74,7 +81,8 @@ def plan_target(clip: Clip, span: Shot, out: Path, settings: WriteSettings, shap
     if settings.sheet:
         check_picture(settings.sheet)
     notes = encoding.notes if encoding else ()
-    return Target(out, span, shape or Shape(clip.width, clip.height), encoding, left_out(clip), notes)
+    return Target(out, span, shape or Shape(clip.width, clip.height), encoding, left_out(clip), notes,
+                  is_reshaped=shape is not None)  # fmt: skip
 
 
 def reshaped(clip: Clip, shape: Shape) -> Clip:

@@ -59,7 +59,7 @@ def open_writer(
             else:
                 natives = ((each.index, each.native) for each in items)
                 write_pictures(clip, natives, len(target.span), out,
-                               folder=work.folder, labels=labels, show=to_rgb(clip))  # fmt: skip
+                               folder=work.folder, labels=labels, show=to_rgb(target.seen(clip)))  # fmt: skip
 
     def finish() -> None:
         with progress.stage("encode"):
