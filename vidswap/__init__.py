@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     )
     from vidswap.measure.compare import Evaluation
     from vidswap.measure.evaluate import evaluate_clip
-    from vidswap.pipeline import Planned, Result, cast_clip, plan_clip, swap_clip
+    from vidswap.pipeline import Planned, Result, cast_clip, plan_clip, render, shares, swap_clip
     from vidswap.progress import Report
     from vidswap.read.faces import open_faces
     from vidswap.read.identity import load_identity
@@ -79,6 +79,8 @@ __all__ = [
     "load_identity",
     "open_faces",
     "plan_clip",
+    "render",
+    "shares",
     "swap_clip",
 ]
 
@@ -92,7 +94,7 @@ _HOMES = MappingProxyType({
                        "OutputError", "ModelError", "EngineError", "InstallError"),
     "vidswap.measure.compare": ("Evaluation",),
     "vidswap.timepoint": ("TimePoint",),
-    "vidswap.pipeline": ("Planned", "Result", "cast_clip", "plan_clip", "swap_clip"),
+    "vidswap.pipeline": ("Planned", "Result", "cast_clip", "plan_clip", "render", "shares", "swap_clip"),
     "vidswap.measure.evaluate": ("evaluate_clip",),
     "vidswap.bars": ("Bars",),
     "vidswap.read.faces": ("open_faces",),

@@ -45,8 +45,8 @@ class Engines:
     @property
     def key(self) -> object:
         """All that their answers depend on."""
-        of_windows = {choice: (engine.needs, engine.key) for choice, engine in self.of_windows.items()}
-        return of_windows, {choice: engine.key for choice, engine in self._of_shots.items()}
+        of_windows = [(choice, engine.needs, engine.key) for choice, engine in self.of_windows.items()]
+        return of_windows, [(choice, engine.key) for choice, engine in self._of_shots.items()]
 
     def label(self, casting: Casting) -> str:
         """Name and key of the engine that plays it, with which results are labelled."""

@@ -9,7 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from functools import cache, partial
+from itertools import pairwise
 from pathlib import Path
 from types import MappingProxyType
 
@@ -22,11 +24,11 @@ from vidswap.face.landmarks import mean_face
 from vidswap.files import Named, as_output_error, check_place, noted_as, refuse_clash
 from vidswap.keys import code_of, key_of, packages
 from vidswap.media.containers import named
-from vidswap.media.view import View
+from vidswap.media.view import View, to_rgb
 from vidswap.models import ROOT
 from vidswap.models.packs import find_pack, licence_of
 from vidswap.models.registry import registry
-from vidswap.plan.file import Plan, save_plan
+from vidswap.plan.file import Plan, open_plan, save_plan
 from vidswap.plan.store import find_plan
 from vidswap.progress import Progress, Report, Stage, quiet
 from vidswap.read.analysis import analyse
@@ -38,6 +40,7 @@ from vidswap.swap.engine import Load, load_engine
 from vidswap.swap.fit import swap_shots
 from vidswap.swap.windows import Casting, amid, first_needed, swap_windows
 from vidswap.threads import prefetch
+from vidswap.timepoint import TimePoint
 from vidswap.trust.consent import SELF, SWAP
 from vidswap.trust.disclosure import labels
 from vidswap.types import Array, Cast, Clip, Consent, Frame, Identity, Role, Shot, Track
@@ -49,6 +52,7 @@ from vidswap.write.target import Target, check_picture, plan_target
 from vidswap.write.work import WorkFolder, Written, folder_of, open_work
 from vidswap.write.writer import open_writer
 
+Framing = Callable[[Frame], Frame]  # a frame as one of the target's shape
 SHEET_ROWS, PORTRAITS = 6, 6
 DECODED = 2  # pictures that wait to be swapped
 # What decides a result: our code, and what that stands on.
@@ -142,7 +146,37 @@ def swap_clip(
             writer.add(picture, is_painted)  # earlier ones than `work.reached` fed windows that reach across
         written = writer.finish()
     notes += (*target.notes, *fitted.notes, *noted_of(clip, players, written, target.left_out))
-    return finished(clip, target, casting, written, settings=settings, progress=progress, notes=tuple(notes))
+    if settings.write.sheet:
+        with noted_as(f"the result itself, {out}, is finished"):
+            write_sheet(settings.write.sheet, clip, target, casting, shown)
+    return result_of(clip, target, casting, written, pack=settings.read.face_pack, progress=progress, notes=notes)
+
+
+def render(
+    source: Place, plan: Place, cast: Cast | Role, out: Place, settings: Settings = Settings(), *,
+    load: Load = load_engine, report: Report = quiet,
+) -> Result:  # fmt: skip
+    """A swap by a plan that was made before, here or elsewhere, with identities that were loaded: no face model is
+    opened, and all that is handed over can be sent to another process. With `read.start` and `read.end` of one of the
+    plan's `shares`, a part of it. Raises the errors of errors.py."""
+    roles = filter(None, checked_cast(cast).values())
+    if others := [role.face for role in roles if not isinstance(role.face, Identity)]:
+        raise UsageError(f"{quoted(others[0])} is a photo", "allowed: an Identity, which load_identity makes of it")
+    check_kind("settings", settings, Settings)
+    planned = replace(settings, read=replace(settings.read, plan=path_of("plan", plan)))
+    return swap_clip(source, cast, out, planned, load=load, report=report)
+
+
+def shares(plan: Place, count: int) -> list[tuple[TimePoint, TimePoint]]:
+    """Where a plan can be parted, so that as many machines render about as many frames each: from when to when, always
+    at cuts, over which no track goes. At most `count` of them, in order. Raises InputError, UsageError."""
+    if type(count) is not int or count < 1:
+        raise UsageError(f"count is {quoted(count)}", "allowed: a whole number from 1 on")
+    with open_plan(path_of("plan", plan)) as known:
+        span, cuts = known.span, np.array([shot.stop for shot in known.shots])
+    wanted = [span.start + len(span) * part / count for part in range(1, count)]
+    edges = sorted({span.start, span.stop, *(int(cuts[np.abs(cuts - place).argmin()]) for place in wanted)})
+    return [(TimePoint(Fraction(start), True), TimePoint(Fraction(stop), True)) for start, stop in pairwise(edges)]
 
 
 def ended_as(out: Path, clip: Clip, notes: list[str]) -> Path:
@@ -153,7 +187,7 @@ def ended_as(out: Path, clip: Clip, notes: list[str]) -> Path:
     return ended
 
 
-def framing(target: Target, clip: Clip, plan: Plan, casting: Sequence[Casting]) -> Callable[[Frame], Frame]:
+def framing(target: Target, clip: Clip, plan: Plan, casting: Sequence[Casting]) -> Framing:
     """What makes a frame one of the target's shape, the camera following who is played."""
     if not target.is_reshaped:
         return lambda frame: frame
@@ -186,24 +220,22 @@ def begun_work(
     return work
 
 
-def finished(
+def result_of(
     clip: Clip, target: Target, casting: Sequence[Casting], written: Written, *,
-    settings: Settings, progress: Progress, notes: tuple[str, ...],
+    pack: str, progress: Progress, notes: Sequence[str],
 ) -> Result:  # fmt: skip
-    """What there is to say of a result, which is there now; with its sheet, where one is wanted. Raises OutputError."""
-    span, tracks = target.span, [each.track for each in casting]
-    if settings.write.sheet:
-        with noted_as(f"the result itself, {target.out}, is finished"):
-            write_sheet(settings.write.sheet, clip, target, tracks)
-    return Result(target.out, len(span), lasting(clip, span), written.painted, persons_on(tracks),
-                  licence_of(settings.read.face_pack), progress.stages, progress.seconds, written.resumed,
-                  written.repeated, target.left_out, notes)  # fmt: skip
+    """What there is to say of a result, which is there now."""
+    persons, span = persons_on([each.track for each in casting]), target.span
+    return Result(target.out, len(span), lasting(clip, span), written.painted, persons, licence_of(pack),
+                  progress.stages, progress.seconds, written.resumed, written.repeated, target.left_out,
+                  tuple(notes))  # fmt: skip
 
 
-def write_sheet(place: Path, clip: Clip, target: Target, tracks: Sequence[Track]) -> None:
+def write_sheet(place: Path, clip: Clip, target: Target, casting: Sequence[Casting], shown: Framing) -> None:
     """Write the before/after picture of frames with a face. Raises OutputError."""
+    tracks = [each.track for each in casting]
     covered = sorted({index for track in tracks for index in range(track.start, track.stop)})
-    write_picture(place, sheet(list(moments(clip, target, evenly(covered, SHEET_ROWS)))))
+    write_picture(place, sheet(list(moments(clip, target, evenly(covered, SHEET_ROWS), shown))))
 
 
 def lasting(clip: Clip, span: Shot) -> float:
@@ -302,13 +334,15 @@ def plan_clip(source: Place, out: Place, *, settings: Settings = Settings(), rep
     return Planned(out, len(plan.span), len(plan.shots), len(tracks), persons, size, clip.notes)
 
 
-def moments(clip: Clip, target: Target, indices: Sequence[int]) -> Iterator[tuple[int, float, Array, Array]]:
+def moments(
+    clip: Clip, target: Target, indices: Sequence[int], shown: Framing
+) -> Iterator[tuple[int, float, Array, Array]]:
     """Frames of the clip, each with its index, its second, and what became of it."""
-    result = open_clip(target.out)
+    result, seen = open_clip(target.out), to_rgb(target.seen(clip))
     for index in indices:
         there = min(index - target.span.start, len(result) - 1)  # an animation may hold fewer: equal ones become one
         before, after = next(frames(clip, index, index + 1)), next(frames(result, there))
-        yield index, clip.seconds(index), before.rgb, after.rgb
+        yield index, clip.seconds(index), seen(shown(before).native), after.rgb
 
 
 def evenly(items: Sequence[int], count: int) -> list[int]:

@@ -81,6 +81,7 @@ class Player:
     asked: list[Footage] = field(default_factory=list)
     name: str = "player"
     key: str = "player 1"
+    label: str = "player 1"
 
     def quote(self, footage: Footage) -> Price:
         return Price(self.cost * footage.frames, "USD", footage.frames, footage.seconds)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from contextlib import nullcontext
 from dataclasses import replace
 from decimal import Decimal
 from fractions import Fraction
@@ -19,15 +20,19 @@ from footage import make_clip
 from hypothesis import given
 from hypothesis import strategies as st
 from playing import MEAN, OTHER, Player, mesh_at, scene, scene_clip, track
+from rendered import write_plan
 
 from vidswap.errors import ConsentError, EngineError, UsageError
 from vidswap.face import geometry
 from vidswap.media.native import planes
+from vidswap.pipeline import swap_clip
+from vidswap.plan.store import facts_of
 from vidswap.read.clip import frames, open_clip
+from vidswap.settings import ReadSettings, Settings, SwapSettings, WriteSettings
 from vidswap.swap.clipengine import Limits, Price
 from vidswap.swap.fit import ClipRole, swap_shots
 from vidswap.swap.takes import framed, nearest, rate_within
-from vidswap.types import Consent, Identity, Shot
+from vidswap.types import Consent, Identity, Role, Shot
 from vidswap.write.composite import composite
 
 SOMEONE = Identity((np.zeros((8, 8, 3), np.uint8),), (MEAN,), np.ones(4, np.float32) / 2, Consent("self"))
@@ -270,3 +275,35 @@ def test_files_lie_within_limits(size, least, times, narrow, wide):
 ])  # fmt: skip
 def test_a_rate_is_the_clips_own_or_next_to_it(rate, rates, wanted):
     assert rate_within(Fraction(rate), rates) == wanted
+
+
+def test_whole_shots_are_played_once_and_fitted_in(tmp_path):
+    source = scene_clip(tmp_path / "scene.mp4", 50)
+    known = open_clip(source)
+    seen = track([known.seconds(index) for index in range(50)])
+    write_plan(tmp_path / "clip.plan", facts_of(known, "embedded"), Shot(0, 50), [Shot(0, 50)], [seen])
+    player = Player(cost=Decimal("0.01"))
+    settings = Settings(
+        ReadSettings(plan=tmp_path / "clip.plan"),
+        SwapSettings("player", most="1 USD"),
+        WriteSettings(lossless=True, preset="ultrafast", segment=10),
+    )
+    free = replace(settings, swap=SwapSettings("player"))
+    words, more = (source, Role(SOMEONE), tmp_path / "out.mp4"), {"load": lambda *_: nullcontext(player)}
+    with pytest.raises(UsageError, match="USD"):
+        swap_clip(*words, free, **more)
+    assert player.asked == []
+
+    def stopped(stage, done, _total):
+        if stage == "rendering" and done == 12:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        swap_clip(*words, settings, report=stopped, **more)
+    done = swap_clip(*words, settings, **more)
+    assert len(player.asked) == 1, "paid for once"
+    assert done.swapped == 50
+    apart = [
+        np.abs(a.astype(int) - b).mean() for a, b in zip(pictures(source), pictures(tmp_path / "out.mp4"), strict=True)
+    ]
+    assert min(apart) > 0.5
