@@ -303,7 +303,5 @@ def test_whole_shots_are_played_once_and_fitted_in(tmp_path):
     done = swap_clip(*words, settings, **more)
     assert len(player.asked) == 1, "paid for once"
     assert done.swapped == 50
-    apart = [
-        np.abs(a.astype(int) - b).mean() for a, b in zip(pictures(source), pictures(tmp_path / "out.mp4"), strict=True)
-    ]
-    assert min(apart) > 0.5
+    for before, after in zip(frames(known), frames(open_clip(tmp_path / "out.mp4")), strict=True):
+        assert np.abs(before.rgb.astype(int) - after.rgb).mean() > 0.5
