@@ -143,6 +143,7 @@ def test_memory_is_the_window_before(opened, window, identity):
     alone = opened.swap(second, identity, None, quiet)
     before = opened.swap(first, identity, None, quiet)
     after = opened.swap(second, identity, before, quiet)
+    assert alike(opened, opened.swap(second, identity, before.tail(1), quiet), after), "its shared frames suffice"
     assert alike(opened, opened.swap(second, identity, None, quiet), alone)
     assert alike(opened, opened.swap(second, identity, before, quiet), after)
 
@@ -274,6 +275,7 @@ def test_what_was_answered_before_steadies_what_follows(cache, window, identity)
         before = engine.swap(first, identity, None, quiet)
         apart = Swapped(before.crops, before.rgb, before.alpha, before.latents + np.float32(0.01))
         alone, after, moved = (engine.swap(second, identity, given, quiet) for given in (None, before, apart))
+        assert np.array_equal(engine.swap(second, identity, before.tail(1), quiet).rgb, after.rgb)
     assert not np.array_equal(after.latents, alone.latents)
     drawn = (moved.latents - after.latents).mean()
     assert 0 < drawn < 0.01

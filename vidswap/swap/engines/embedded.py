@@ -163,7 +163,8 @@ def _known(crops: Crops, before: Swapped | None) -> Tensor | None:
     """Low bands of the frames just before this window, oldest first."""
     if before is None or before.latents is None:
         return None
-    known = crops.start - before.crops.start
+    first = before.crops.start + len(before.crops) - len(before.latents)  # of the whole answer, whose tail this is
+    known = crops.start - first
     return torch.from_numpy(before.latents[max(known - 4, 0) : known]) if known > 0 else None
 
 
