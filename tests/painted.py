@@ -20,7 +20,7 @@ def turn(yaw: float) -> np.ndarray:
 
 @pytest.fixture(scope="session")
 def engine() -> Iterator[warp.Warp]:
-    with warp.load(warp.Settings()) as opened:
+    with warp.load(warp.Settings(complexion="actor")) as opened:
         yield opened
 
 
@@ -52,17 +52,18 @@ def identity(engine, paint) -> Identity:
 
 @pytest.fixture(scope="session")
 def window(engine, paint):
-    """window(count, start=0, size=512) -> Crops of an actor who turns their head."""
+    """window(count, start=0, size=512, margin=0) -> Crops of an actor who turns their head."""
 
-    def window(count: int, start: int = 0, size: int = 512) -> Crops:
+    def window(count: int, start: int = 0, size: int = 512, margin: int = 0) -> Crops:
         mean, rows = engine.form.mean, []
         for t in range(start, start + count):
             pose = (90.0, turn(3.0 * t - 6), np.array([160.0, 140.0, 0.0]))
             mesh = geometry.posed(mean, pose)
             frame = paint(mesh, 320, (160, 110, 90), (90, 100, 110))
-            crop = geometry.crop_transform(mesh, mean, size)
-            rows.append((cv2.warpAffine(frame, crop, (size, size)), geometry.apply(crop, mesh), geometry.invert(crop)))
-        mask = np.zeros((count, size, size), np.float32)
+            crop = geometry.crop_transform(mesh, mean, size) + np.array([[0, 0, margin]])
+            side = size + 2 * margin
+            rows.append((cv2.warpAffine(frame, crop, (side, side)), geometry.apply(crop, mesh), geometry.invert(crop)))
+        mask = np.zeros((count, size + 2 * margin, size + 2 * margin), np.float32)
         for row, (_, mesh, _) in zip(mask, rows, strict=True):
             cv2.fillPoly(row, [np.round(mesh[landmarks.OVAL, :2]).astype(np.int32)], 1.0)
         rgb, meshes, back = (np.stack(part) for part in zip(*rows, strict=True))

@@ -54,8 +54,8 @@ def test_files_that_cannot_be_are_refused_in_one_line(tmp_path, capsys, content,
 @pytest.mark.parametrize(("line", "said"), [
     (["--seed", "-1"], "--set seed is '-1' (allowed: 0 to 4294967295)"),
     (["--set", "smooth=nan"], "--set smooth is 'nan' (allowed: 0 to 1)"),
-    (["--set", "stpes=2"], "the engine embedded has no setting called 'stpes' (it has: steps, seed, smooth"),
-    (["--engine", "warp", "--steps", "2"], "the engine warp has no setting called 'steps' (it has none)"),
+    (["--set", "stpes=2"], "the engine embedded has no setting called 'stpes' (it has: complexion, steps, seed"),
+    (["--engine", "warp", "--steps", "2"], "the engine warp has no setting called 'steps' (it has: complexion)"),
     (["--engine", "wrap"], "no engine is called 'wrap' (choose one of: embedded, warp)"),
 ])  # fmt: skip
 def test_what_an_engine_does_not_take_is_refused_before_the_clip_is_read(capsys, line, said):

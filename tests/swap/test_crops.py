@@ -221,6 +221,23 @@ def test_what_the_window_before_holds_is_the_same_cut_anew(seed, middle, overlap
         np.testing.assert_array_equal(getattr(reused, name), getattr(anew, name))
 
 
+@pytest.mark.parametrize("framing", ["aligned", "fixed"])
+def test_a_margin_shows_more_around_the_same_crop(framing):
+    track = track_of(still())
+    frames = filmed([scene()] * len(track))
+    plain, wide = (
+        cut_crops(frames, track, whole(track), Needs(64, framing, 64, 0, margin=margin), MEAN) for margin in (0, 16)
+    )
+    assert wide.rgb.shape[1:3] == (96, 96)
+    assert np.abs(wide.rgb[:, 16:-16, 16:-16].astype(int) - plain.rgb).max() <= 1
+    np.testing.assert_array_equal(wide.mask[:, 16:-16, 16:-16], plain.mask)
+    assert not wide.mask[:, :16].any()
+    np.testing.assert_allclose(wide.mesh - plain.mesh, np.broadcast_to([16, 16, 0], plain.mesh.shape), atol=1e-3)
+    for place in ([0, 0], [40, 10]):
+        there = geometry.apply(wide.to_frame[0], np.array(place) + 16)
+        np.testing.assert_allclose(there, geometry.apply(plain.to_frame[0], np.array(place)), atol=1e-3)
+
+
 def test_frames_of_another_window_are_refused():
     track = track_of(still())
     needs = Needs(size=64, framing="aligned", window=16, overlap=0)

@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 import torch
 
-from vidswap.swap.engines import embedded
+from vidswap.swap.engines import embedded, warp
 from vidswap.swap.engines.warp import Warped
 
-SIZE = embedded.NEEDS.size
+SIZE = warp.NEEDS.size
 
 
 @pytest.fixture(scope="module")

@@ -73,7 +73,7 @@ def opened(request, cache):
 @pytest.fixture(scope="module")
 def answer(opened, window, identity):
     """Crops, the answer to them, and what was told of progress meanwhile."""
-    crops, told = window(3, size=opened.needs.size), []
+    crops, told = window(3, size=opened.needs.size, margin=opened.needs.margin), []
     return crops, opened.swap(crops, identity, None, lambda *words: told.append(words)), told
 
 
@@ -112,7 +112,7 @@ def test_progress_never_falls_and_ends_with_all_done(answer):
 
 
 def test_inputs_stay_untouched(opened, window, identity):
-    crops = window(1, size=opened.needs.size)
+    crops = window(1, size=opened.needs.size, margin=opened.needs.margin)
     parts = {name: getattr(crops, name).copy() for name in PARTS}
     photo, mesh = identity.photos[0].copy(), identity.meshes[0].copy()
     opened.swap(crops, identity, None, quiet)
@@ -138,8 +138,8 @@ def test_the_face_becomes_another(answer):
 
 def test_memory_is_the_window_before(opened, window, identity):
     """A second window depends on nothing that the engine keeps."""
-    size = opened.needs.size
-    first, second = window(2, size=size), window(2, start=1, size=size)
+    size = {"size": opened.needs.size, "margin": opened.needs.margin}
+    first, second = window(2, **size), window(2, start=1, **size)
     alone = opened.swap(second, identity, None, quiet)
     before = opened.swap(first, identity, None, quiet)
     after = opened.swap(second, identity, before, quiet)
@@ -151,7 +151,7 @@ def test_memory_is_the_window_before(opened, window, identity):
 def test_a_frame_looks_the_same_wherever_windows_fall(opened, answer, window, identity):
     """Alone, or among others: no more than what smoothing along time does to it."""
     _, together, _ = answer
-    alone = opened.swap(window(1, start=1, size=opened.needs.size), identity, None, quiet)
+    alone = opened.swap(window(1, start=1, size=opened.needs.size, margin=opened.needs.margin), identity, None, quiet)
     assert far(together.rgb[1], alone.rgb[0]) < CLOSE
     assert far(together.alpha[1], alone.alpha[0]) < CLOSE / 255
 
@@ -168,7 +168,7 @@ def test_equal_seeds_give_equal_noise_and_others_another(cache, answer, opened, 
 
 
 def test_what_covers_the_face_stays(opened, window, identity):
-    crops = window(1, size=opened.needs.size)
+    crops = window(1, size=opened.needs.size, margin=opened.needs.margin)
     size = crops.rgb.shape[1]
     hole = np.s_[:, size // 2 : size // 2 + size // 6, size // 2 - size // 12 : size // 2 + size // 12]
     crops.mask[hole] = 0.0
@@ -179,7 +179,7 @@ def test_what_covers_the_face_stays(opened, window, identity):
 def test_failures_are_told_as_engine_errors(name, cache, window, identity):
     """A face that lies nowhere is more than an engine can mend; nothing else may come out."""
     with load_engine(EngineChoice(name), cache) as engine:
-        crops = window(1, size=engine.needs.size)
+        crops = window(1, size=engine.needs.size, margin=engine.needs.margin)
         crops.mesh[:] = np.nan
         with pytest.raises(EngineError, match="failed at frames 0 to 0"):
             engine.swap(crops, identity, None, quiet)
@@ -286,7 +286,7 @@ def test_what_was_answered_before_steadies_what_follows(cache, window, identity)
 
 def test_a_window_of_many_frames_gives_each_its_own_answer(cache, window, identity):
     """A window is larger than the network's batches: without smoothing each frame is answered as if it were alone."""
-    with opened_as("embedded", cache, smooth=0.0) as engine:
+    with opened_as("embedded", cache, smooth=0.0, complexion="actor") as engine:
         size = engine.needs.size
         together = engine.swap(window(BATCH + 2, size=size), identity, None, quiet)
         assert len(together.latents) == BATCH + 2

@@ -14,6 +14,7 @@ from vidswap.swap.engines import ENGINES
 
 # Settings that engines have in common: diffusion's, so warp has none of them.
 SHORT = MappingProxyType({
+    "complexion": "own: the person's, which the actor's other skin follows; or actor: the actor's",
     "steps": "of the sampler, fewer are faster", "seed": "equal ones give equal results",
     "smooth": "steadiness over time, 0 (each frame alone) to 1",
 })  # fmt: skip

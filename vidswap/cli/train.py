@@ -8,6 +8,7 @@ from dataclasses import replace
 from importlib import import_module
 from inspect import signature
 from math import isfinite
+from types import MappingProxyType
 
 from vidswap.cli.console import bars, say
 from vidswap.cli.words import Parser, place
@@ -17,10 +18,15 @@ from vidswap.models import ROOT
 from vidswap.settings import whole
 
 ABOUT = "make a model anew from labelled face pictures"
+# What can be trained, and what its folder of data must hold.
+TRAINED = MappingProxyType({
+    "shape": "labels.npz", "detector": "labels.npz", "mesh": "labels.npz", "features": "labels.npz",
+    "recognizer": "labels.npz", "swapper": "labels.npz", "light_samples": "heads", "light": "light_samples.npz",
+})  # fmt: skip
 
 
 def words(words: Parser) -> None:
-    words.add_argument("model", choices=("shape", "detector", "mesh", "features", "recognizer", "swapper"))
+    words.add_argument("model", choices=tuple(TRAINED))
     words.add_argument("--data", type=place, required=True, metavar="DIR", help="pictures, labels.npz, topology.npz")
     words.add_argument("--out", type=place, default=ROOT / "embedded", metavar="DIR",
                        help="where the model goes (default: in place)")  # fmt: skip
@@ -32,8 +38,9 @@ def words(words: Parser) -> None:
 
 
 def run(options: argparse.Namespace) -> None:
-    if not (options.data / "labels.npz").is_file():
-        raise UsageError(f"{options.data} has no labels.npz", "--data is a folder of faces with labels.npz beside them")
+    if not (options.data / (needed := TRAINED[options.model])).exists():
+        faces = "--data is a folder of faces with labels.npz beside them"
+        raise UsageError(f"{options.data} has no {needed}", faces if needed == "labels.npz" else "see the model card")
     for flag, folder in (("--data", options.data), ("--scenes", options.scenes)):
         if folder and folder.exists() and options.out.exists() and options.out.samefile(folder):
             raise UsageError(f"--out is the folder of {flag}", "give the model a folder of its own")

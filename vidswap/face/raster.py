@@ -139,6 +139,21 @@ def texture(form: Surface, drawing: Drawing, picture: Array, points: Array) -> A
     return np.asarray(cv2.copyTo(cv2.blur(cv2.medianBlur(read, 3), (3, 3)), torn, read))
 
 
+def fields(form: Surface, drawing: Drawing, points: Array, *planes: Array) -> list[Array]:
+    """Smooth planes (h, h[, C]) float32 that lie over the picture of `points` (514, 2 or 3), laid on the drawing at
+    half its size: (S/2, S/2[, C]) each. Where nothing is drawn they stay as they lie."""
+    size = len(drawing.seen)
+    middles = np.arange(size, dtype=np.float32)[None].repeat(size, 0) * 2 + 0.5
+    where = sampling_map(drawing.seen, drawing.target, points, form.triangles)
+    where = np.where((drawing.part < 0)[..., None], np.stack([middles, middles.T], -1), where)
+    zooms = [np.float32(len(plane) / drawing.size) for plane in planes]
+    places = [(where + np.float32(0.5)) * zoom - np.float32(0.5) for zoom in zooms]
+    return [
+        np.asarray(cv2.remap(plane, place, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE))
+        for plane, place in zip(planes, places)
+    ]
+
+
 def _torn(where: Array, drawn: Array) -> Array:
     """(h, w) uint8: 1 on both sides of each step in a sampling map (h, w, 2) that is many times as long as its steps
     are, where it is `drawn` (h, w)."""

@@ -115,6 +115,27 @@ def relight(face: Array, actor: Array, drawing: Drawing, settings: LightSettings
     return np.asarray(cv2.cvtColor(lit / 255, cv2.COLOR_YCrCb2RGB) * 255, np.float32)
 
 
+def joined(face: Array, around: Array, drawing: Drawing, settings: LightSettings, how: Tone = Tone()) -> Array:
+    """`face` (S, S, 3) uint8 that has its light already, in `around` (S, S, 3), which has its complexion: float32.
+
+    Luma is its own, brought to that of the surroundings at the rim, so that no step is seen, its detail scaled by
+    `how.contrast` but in the eyes. Chroma is that of the surroundings, as in `relight`: sky in the sheen of a selfie,
+    and what its shade was lit by, are no skin."""
+    skin = cv2.resize((drawing.part == 0).astype(np.float32), (SMALL, SMALL), interpolation=cv2.INTER_AREA)
+    own, other = (_ycc(cv2.resize(p, (SMALL, SMALL), interpolation=cv2.INTER_AREA)) for p in (face, around))
+    depth = cv2.distanceTransform((skin > 0.5).astype(np.uint8), cv2.DIST_L2, 3)
+    rim = np.clip(1 - depth / (settings.rim * SMALL), 0, 1)[..., None]
+    low, wanted = (_low(p, skin, settings.narrow * SMALL) for p in (own, other))
+    wide = _low(own[..., :1], skin, settings.wide * SMALL)
+    step = 1 + rim * (np.clip((wanted[..., :1] + 8) / (low[..., :1] + 8), 0.4, 2.5) - 1)
+    contrast = how.contrast + eyes_share(drawing, SMALL)[..., None] * max(1 - how.contrast, 0)
+    gain = np.concatenate([step * contrast, np.full_like(low[..., 1:], how.colour)], -1)
+    shift = np.concatenate([wide * step * (1 - contrast), wanted[..., 1:] - how.colour * low[..., 1:]], -1)
+    size = (drawing.size, drawing.size)
+    lit = _ycc(face) * cv2.resize(gain, size) + cv2.resize(shift, size)
+    return np.asarray(cv2.cvtColor(lit / 255, cv2.COLOR_YCrCb2RGB) * 255, np.float32)
+
+
 def _ycc(picture: Array) -> Array:
     """RGB uint8 -> luma and two colour differences, float32 in the range of 8 bits."""
     return np.asarray(cv2.cvtColor(picture, cv2.COLOR_RGB2YCrCb), np.float32)

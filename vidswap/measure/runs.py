@@ -32,7 +32,7 @@ class Through:
     """An engine that hands the crops back: what a render takes with it is what all but the swap takes."""
 
     key, exact = "as it was", True
-    needs = Needs(512, "aligned", 16, 4)  # those of the engines that ship
+    needs = Needs(512, "aligned", 16, 4, margin=128)  # those of the engines that ship
 
     def swap(self, crops: Crops, identity: Identity, before: Swapped | None, progress: Advance) -> Swapped:
         """As it was."""

@@ -29,9 +29,9 @@ def cut_crops(
     """A window of a track, cut out of its `frames`, which are those of the window in order.
 
     `neutral` is the track's face.expression.neutral_shape; the steadied meshes are framed by it with
-    geometry.crop_transform. A crop is "aligned" to each, or "fixed": one upright square that holds all of those. Beyond
-    the frame's edge its last pixels repeat and the mask is 0. Aligned frames that the window `before` holds as well are
-    taken from there.
+    geometry.crop_transform. A crop is "aligned" to each, or "fixed": one upright square that holds all of those;
+    `needs.margin` pixels lie around it. Beyond the frame's edge its last pixels repeat and the mask is 0, as it is in
+    the margin. Aligned frames that the window `before` holds as well are taken from there.
     Raises ValueError for frames of another window."""
     if [frame.index for frame in frames] != list(range(window.start, window.stop)):
         raise ValueError(f"cut: expected frames {window.start} to {window.stop - 1}, got {[f.index for f in frames]}")
@@ -42,22 +42,25 @@ def cut_crops(
     turns = [geometry.compose(grown, aligned[i]) for i in range(window.start, window.stop)]
     if needs.framing == "fixed":
         turns = [_square(turns, needs.size)] * len(turns)
+    side, edge = needs.size + 2 * needs.margin, np.array([[0, 0, needs.margin]])
     # linear blurs by up to half a frame's pixel, which no longer shows where pixels are much enlarged
     kind = CUBIC if np.median([geometry.zoom_of(turn) for turn in turns]) < SHARP else LINEAR
-    rgb = np.empty((len(turns), needs.size, needs.size, 3), np.uint8)
-    mask = np.empty(rgb.shape[:3], np.float32)
+    rgb = np.empty((len(turns), side, side, 3), np.uint8)
+    mask = np.zeros(rgb.shape[:3], np.float32)
+    middle = mask[:, needs.margin : side - needs.margin, needs.margin : side - needs.margin]
     known = 0
     if before is not None and needs.framing == "aligned":
         shared = slice(window.start - before.start, window.stop - before.start)
         known = len(before.rgb[shared])
         rgb[:known], mask[:known] = before.rgb[shared], before.mask[shared]
     for i, (small, to_frame) in enumerate(face_masks(track, window.start + known, window.stop, aligned), known):
-        rgb[i], shape = _cut(frames[i], turns[i], needs.size, kind)
+        rgb[i], shape = _cut(frames[i], turns[i] + edge, side, kind)
         if needs.framing == "aligned":  # the mask is framed alike, only smaller
-            laid = cv2.resize(small, mask.shape[1:], interpolation=cv2.INTER_LINEAR)
+            laid = cv2.resize(small, middle.shape[1:], interpolation=cv2.INTER_LINEAR)
         else:
-            laid = cv2.warpAffine(small, geometry.compose(turns[i], to_frame), mask.shape[1:], flags=cv2.INTER_LINEAR)
-        np.multiply(_inside(laid, turns[i], shape), np.float32(1 / 255), out=mask[i])
+            laid = cv2.warpAffine(small, geometry.compose(turns[i], to_frame), middle.shape[1:], flags=cv2.INTER_LINEAR)
+        np.multiply(_inside(laid, turns[i], shape), np.float32(1 / 255), out=middle[i])
+    turns = [turn + edge for turn in turns]
     mesh = np.stack([geometry.apply(turn, mesh) for turn, mesh in zip(turns, meshes)])
     back = np.stack([geometry.invert(turn) for turn in turns])
     return Crops(track.id, window.start, rgb, mesh, mask, back, window.weight, neutral)

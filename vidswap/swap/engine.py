@@ -42,7 +42,8 @@ class Needs:
 
     `size`: side of a crop in pixels. `framing`: "aligned" turns and scales each frame to the face, "fixed" keeps one
     square a window. `window`: most frames a call. `overlap`: frames shared with the window before; over half a window
-    a frame would fall into three windows, so that is refused. `uploads`: crops leave this machine.
+    a frame would fall into three windows, so that is refused. `uploads`: crops leave this machine. `margin`: pixels of
+    the surroundings on each side that come on top of `size`, at the same scale.
     """
 
     size: int
@@ -50,12 +51,15 @@ class Needs:
     window: int
     overlap: int
     uploads: bool = False
+    margin: int = 0
 
     def __post_init__(self) -> None:
-        if any(type(number) is not int for number in (self.size, self.window, self.overlap)):
+        if any(type(number) is not int for number in (self.size, self.window, self.overlap, self.margin)):
             raise ValueError(f"Needs: expected whole numbers, got {self}")
         if not (16 <= self.size <= MOST_SIZE and 0 <= self.overlap <= self.window // 2 and self.window > 0):
             raise ValueError(f"Needs: expected size 16 to {MOST_SIZE}, overlap at most half of window, got {self}")
+        if not 0 <= self.margin <= self.size:
+            raise ValueError(f"Needs: expected margin 0 to size, got {self}")
         if self.framing not in ("aligned", "fixed"):
             raise ValueError(f"Needs: expected framing aligned or fixed, got {self}")
 

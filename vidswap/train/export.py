@@ -13,6 +13,7 @@ import numpy as np
 import onnxruntime
 import torch
 from torch import Tensor, nn
+from torch.jit import TracerWarning  # type: ignore[attr-defined]
 
 from vidswap.errors import ModelError
 from vidswap.files import as_output_error, whole
@@ -22,33 +23,36 @@ NEAR = 1e-3  # most that an answer of the file may be off, over the largest ther
 
 
 def save_onnx(
-    net: nn.Module, given: Tensor, names: Sequence[str], target: Path, free: Mapping[str, Mapping[int, str]]
-) -> Path:
-    """Write a net of one input as ONNX, whole or not at all; batch norms are folded into the convolutions. `given` is a
-    likely input, whose size stays but for the axes that are `free`; `names` are of the input, then of the outputs.
-    Raises ModelError where the file does not answer as the net does, OutputError."""
+    net: nn.Module, given: Tensor | tuple[Tensor, ...], names: Sequence[str], target: Path,
+    free: Mapping[str, Mapping[int, str]],
+) -> Path:  # fmt: skip
+    """Write a net as ONNX, whole or not at all; batch norms are folded into the convolutions. `given` is a likely
+    input, or several, whose sizes stay but for the axes that are `free`; `names` are of the inputs, then of the
+    outputs. Raises ModelError where the file does not answer as the net does, OutputError."""
+    inputs = given if isinstance(given, tuple) else (given,)
     plain = deepcopy(net).cpu().float().eval().to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
     target.parent.mkdir(parents=True, exist_ok=True)
     with as_output_error(target), whole(target) as part:
         with warnings.catch_warnings():  # the newer exporter needs a package more, and gives these nets the same graph
             warnings.simplefilter("ignore", DeprecationWarning)
+            warnings.simplefilter("ignore", TracerWarning)  # of sizes that are looked at, which stay
             torch.onnx.export(
-                plain, (given,), str(part), dynamo=False, opset_version=OPSET,
-                input_names=[names[0]], output_names=list(names[1:]),
+                plain, inputs, str(part), dynamo=False, opset_version=OPSET,
+                input_names=list(names[: len(inputs)]), output_names=list(names[len(inputs) :]),
                 dynamic_axes={name: dict(axes) for name, axes in free.items()},
             )  # fmt: skip
-        check_alike(plain, part, given, names)
+        check_alike(plain, part, inputs, names)
     return target
 
 
 @torch.no_grad()
-def check_alike(net: nn.Module, file: Path, given: Tensor, names: Sequence[str]) -> None:
+def check_alike(net: nn.Module, file: Path, given: tuple[Tensor, ...], names: Sequence[str]) -> None:
     """Raise ModelError where a file does not answer as the net does."""
-    answer = net(given)
+    answer, outputs = net(*given), names[len(given) :]
     wanted = [part.numpy() for part in (answer if isinstance(answer, tuple) else (answer,))]
     session = onnxruntime.InferenceSession(file.read_bytes(), providers=["CPUExecutionProvider"])
-    found = session.run(list(names[1:]), {names[0]: given.numpy()})
-    for name, one, other in zip(names[1:], wanted, found, strict=True):
+    found = session.run(list(outputs), {name: each.numpy() for name, each in zip(names, given, strict=False)})
+    for name, one, other in zip(outputs, wanted, found, strict=True):
         off = float(np.abs(one - other).max() / max(1.0, float(np.abs(one).max())))
         if not off <= NEAR:
             raise ModelError(f"what was exported says something else than the net: {name} is off by {off:.2g}",

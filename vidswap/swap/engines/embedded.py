@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -31,8 +31,7 @@ from vidswap.swap.network import DTYPES, network_in, tried, unusable
 from vidswap.swap.sampler import Denoise, low_band, noise, sample, schedule, smooth_latents
 from vidswap.types import Array, Crops, Identity, Swapped
 
-NEEDS = Needs(size=512, framing="aligned", window=16, overlap=4)
-SIDE = NEEDS.size // 2
+SIDE = warp.NEEDS.size // 2
 PATCH = 4  # the network sees squares of this side as channels: attention-free and quick on a CPU
 SPREAD = 0.1  # standard deviation of the residual, in pictures of [-1, 1]
 BLUR = 8
@@ -44,6 +43,7 @@ LIBRARIES = ("torch", "diffusers")
 
 @dataclass(frozen=True)
 class Settings:
+    complexion: Setting[str, str] = Setting(one_of(warp.COMPLEXIONS), "own", warp.COMPLEXION)
     steps: Setting[int, int] = Setting(whole(1, 100), 1, "of the sampler: fewer are faster")
     seed: Setting[int, int] = Setting(whole(0, 2**32 - 1), 0, "equal ones give equal results")
     smooth: Setting[float, float] = Setting(number(0, 1), 0.5, "steadiness over time: 0 is each frame alone")
@@ -105,8 +105,12 @@ class Embedded:
     network: Any
     sigmas: tuple[float, ...]
     settings: Settings
-    needs: Needs = NEEDS
     exact: bool = True
+
+    @property
+    def needs(self) -> Needs:
+        """As warp's."""
+        return self.base.needs
 
     @property
     def dtype(self) -> str:
@@ -129,9 +133,8 @@ class Embedded:
         for step in range(1, len(self.sigmas)):
             x = next(cleaner)
             progress(step, len(self.sigmas) - 1)
-        alpha = np.stack([self.base.cover(crops, row, frame) for row, frame in enumerate(frames)])
-        rgb = np.stack([finished(frame, x[row]) for row, frame in enumerate(frames)])
-        return Swapped(crops, rgb, alpha, low_band(x, BLUR).numpy())
+        answer = self.base.laid(crops, frames, [finished(frame, x[row]) for row, frame in enumerate(frames)])
+        return replace(answer, latents=low_band(x, BLUR).numpy())
 
     def _denoise(self, given: Conditions, before: Tensor | None) -> Denoise:
         def denoise(x: Tensor, sigma: float) -> Tensor:
@@ -181,7 +184,7 @@ def load(settings: Settings, cache: Path | None = None) -> Iterator[Embedded]:
     sigmas = schedule(levels.sigma_max, levels.sigma_min, settings.steps)
     network = network_in(tried(cache).dtype if settings.dtype == "auto" else settings.dtype)
     try:
-        with warp.load(warp.Settings()) as base:
+        with warp.load(warp.Settings(settings.complexion)) as base:
             yield Embedded(base, network, tuple(sigmas), settings)
     finally:
         network.to("meta")  # its memory is given back, whoever still holds the engine

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,25 +19,33 @@ import numpy as np
 from vidswap.face import geometry, landmarks
 from vidswap.face import relight as match
 from vidswap.face.expression import Blend, Likeness, likeness, perform
-from vidswap.face.raster import Drawing, Surface, draw, surface, texture, with_ring
+from vidswap.face.raster import Drawing, Surface, draw, fields, surface, texture, with_ring
 from vidswap.keys import key_of, packages
 from vidswap.models.registry import digests
+from vidswap.settings import Setting, one_of
+from vidswap.swap import complexion
+from vidswap.swap.complexion import Scenery
 from vidswap.swap.engine import Advance, Needs
+from vidswap.swap.light import GAMMA, LightModel, open_light
 from vidswap.types import Array, Crops, Identity, Swapped
 
 LIGHT = match.LightSettings()
 NEEDS = Needs(size=512, framing="aligned", window=16, overlap=4)
+OWN = replace(NEEDS, margin=128)  # of a neck that takes the person's complexion, more must be seen
+COMPLEXIONS = ("own", "actor")
+COMPLEXION = "the person's own, which the actor's other skin follows, or the actor's"
 
 
 @dataclass(frozen=True)
 class Settings:
-    """There is nothing to choose."""
+    complexion: Setting[str, str] = Setting(one_of(COMPLEXIONS), "own", COMPLEXION)
 
 
 @dataclass(frozen=True, eq=False)
 class Scene:
     """One frame to be drawn: `photo` (see with_skin) with its mesh `selfie`, `crop` with its mesh `actor`, `mesh`
-    (478, 3) where the photo's face goes in the crop, `zoom` crop pixels a frame pixel."""
+    (478, 3) where the photo's face goes in the crop, `zoom` crop pixels a frame pixel; `scenery` where the person's own
+    complexion is wanted: `photo` is without its light then, but for its `level` (3,)."""
 
     photo: Array
     selfie: Array
@@ -45,16 +53,20 @@ class Scene:
     actor: Array
     mesh: Array
     zoom: float
+    scenery: Scenery | None = None
+    level: Array | None = None
 
 
 class Drawn(NamedTuple):
     """The geometry of a scene, the photo on it (S, S, 3), which of that is skin (S, S), and the actor's picture on it
-    (S, S, 3); uint8."""
+    (S, S, 3); uint8. `own` (S, S) float32 where the actor's other skin took the person's complexion, None where the
+    person takes the actor's."""
 
     drawing: Drawing
     face: Array
     skin: Array
     around: Array
+    own: Array | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,40 +80,60 @@ class Warped:
     alpha: Array
     drawing: Drawing
     mesh: Array
+    scenery: Scenery | None = None
 
 
 @dataclass(frozen=True)
 class Warp:
-    """Values that the engine's `swap` is a function of."""
+    """Values that the engine's `swap` is a function of. With `model` a person keeps their own complexion, without it
+    they take the actor's."""
 
     form: Surface
     person: Likeness
     light: match.LightSettings = LIGHT
     needs: Needs = NEEDS
+    model: LightModel | None = None
     exact: bool = True
 
     @property
     def key(self) -> str:
         """The mean face that it draws on, how it sets light, and the libraries that draw."""
-        return key_of((digests("face"), self.light, packages("numpy", "opencv-python", "opencv-python-headless")))
+        models = digests("face") if self.model is None else digests("face", "light")
+        return key_of((models, self.light, packages("numpy", "opencv-python", "opencv-python-headless")))
 
     def swap(self, crops: Crops, identity: Identity, before: Swapped | None, progress: Advance) -> Swapped:
         """The identity's best photo drawn in each crop; nothing is remembered between windows."""
         frames = self.frames(crops, identity)
-        rgb = np.stack([np.clip(np.rint(f.picture), 0, 255).astype(np.uint8) for f in frames])
-        alpha = np.stack([self.cover(crops, row, f) for row, f in enumerate(frames)])
+        answer = self.laid(crops, frames, [np.clip(np.rint(f.picture), 0, 255).astype(np.uint8) for f in frames])
         progress(len(crops), len(crops))
-        return Swapped(crops, rgb, alpha)
+        return answer
+
+    def laid(self, crops: Crops, frames: Sequence[Warped], pictures: Sequence[Array]) -> Swapped:
+        """The answer to a window: `pictures` (S, S, 3) uint8 of its frames, in the middle of what else of the actor's
+        skin changed."""
+        inner = complexion.framed(crops, self.needs.size)
+        rgb, alpha = list(pictures), [self.cover(inner, row, frame) for row, frame in enumerate(frames)]
+        for row, frame in enumerate(frames):
+            if frame.scenery is not None:
+                rgb[row], alpha[row] = complexion.surrounded(crops.rgb[row], frame.scenery, rgb[row], alpha[row])
+        return Swapped(crops, np.stack(rgb), np.stack(alpha))
 
     def frames(self, crops: Crops, identity: Identity) -> list[Warped]:
-        """Every row of a window, warped, relit and toned; one tone for all."""
-        selfie = identity.meshes[0]
-        photo = with_skin(identity.photos[0], match.skin_alike(identity.photos[0], selfie))
+        """Every row of a window without its margin, warped, relit and toned; one tone for all."""
+        wide, crops = crops, complexion.framed(crops, self.needs.size)
+        selfie, photo, level = identity.meshes[0], identity.photos[0], None
+        told: Sequence[Scenery | None] = [None] * len(crops)
+        if self.model is not None:
+            bare = complexion.bare(photo, selfie, self.model)
+            photo, level = bare.photo, bare.level
+            told = complexion.scenery(crops, wide, bare.tone, self.model)
+        photo = with_skin(photo, match.skin_alike(photo, selfie))
         own = geometry.normalised(selfie, geometry.face_pose(selfie, self.form.mean))
         scenes = [
-            Scene(photo, selfie, crops.rgb[row], crops.mesh[row], self.mesh(crops, row, own), zoom_of(crops, row))
+            Scene(photo, selfie, crops.rgb[row], crops.mesh[row], self.mesh(crops, row, own), zoom_of(crops, row),
+                  told[row], level)
             for row in range(len(crops))
-        ]
+        ]  # fmt: skip
         some = {row: self.draw(scenes[row]) for row in range(0, len(scenes), max(1, len(scenes) // 4))}
         how = self.tone([(scenes[row], drawn) for row, drawn in some.items()])
         return [
@@ -125,26 +157,48 @@ class Warp:
         # the actor's mouth in the photo's face too: its own teeth would show between lips that close
         mouth = cv2.resize((drawing.part == 2).astype(np.uint8), around.shape[:2], interpolation=cv2.INTER_NEAREST)
         own = cv2.copyTo(around, mouth, cv2.cvtColor(face, cv2.COLOR_RGBA2RGB))
-        return Drawn(drawing, own, cv2.extractChannel(face, 3), around)
+        drawn = Drawn(drawing, own, cv2.extractChannel(face, 3), around)
+        return drawn if scene.scenery is None else self._in_own_colours(scene, drawn, mouth)
+
+    def _in_own_colours(self, scene: Scene, drawn: Drawn, mouth: Array) -> Drawn:
+        """What was drawn with the scene's light on the photo, and the actor's skin in the person's complexion."""
+        told, points, drawing = scene.scenery, with_ring(scene.actor, scene.actor), drawn.drawing
+        assert told is not None
+        assert scene.level is not None
+        size = drawing.size
+        inner = complexion.middle(told.skin, complexion.MATTE)
+        light, skin = fields(self.form, drawing, points, told.light - scene.level, inner)
+        gain = cv2.resize(np.exp(light / GAMMA), (size, size), interpolation=cv2.INTER_LINEAR)
+        lit = np.clip(drawn.face * gain, 0, 255).astype(np.uint8)
+        own = cv2.resize(skin, (size, size), interpolation=cv2.INTER_LINEAR)
+        around = complexion.changed(drawn.around, told.change, own)
+        return Drawn(drawing, cv2.copyTo(around, mouth, lit), drawn.skin, around, own)
 
     def tone(self, scenes: Sequence[tuple[Scene, Drawn]]) -> match.Tone:
         """The mean tone that sets the photo into these scenes."""
         tones = []
-        for scene, (drawing, face, _, around) in scenes:
-            how = match.contrast_of(match.relight(face, around, drawing, self.light), around, drawing, self.light)
-            lit = match.relight(face, around, drawing, self.light, how)
+        for scene, (drawing, face, _, around, own) in scenes:
+            plain = self._lit(face, around, drawing, match.Tone(), own is not None)
+            how = match.contrast_of(plain, around, drawing, self.light)
+            lit = self._lit(face, around, drawing, how, own is not None)
             fine = match.sharpness_of(lit, around, match.face_alpha(drawing, self.light), scene.zoom)
             tones.append((how.contrast, how.colour, fine.blur, fine.sharpen))
         return match.Tone(*(float(v) for v in np.mean(tones, axis=0)))
 
     def render(self, scene: Scene, how: match.Tone, drawn: Drawn) -> Warped:
         """A scene relit and toned, as it was drawn."""
-        drawing, face, skin, around = drawn
-        lit = match.relight(face, around, drawing, self.light, how)
+        drawing, face, skin, around, own = drawn
+        lit = self._lit(face, around, drawing, how, own is not None)
         alpha = self._alpha(drawing, skin)
         toned = match.tone(lit, how, scene.zoom, match.eyes_share(drawing, drawing.size))
         picture = cv2.blendLinear(toned, around.astype(np.float32), alpha, 1 - alpha)
-        return Warped(picture, around, alpha, drawing, scene.mesh)
+        return Warped(picture, around, alpha, drawing, scene.mesh, scene.scenery)
+
+    def _lit(self, face: Array, around: Array, drawing: Drawing, how: match.Tone, is_lit: bool) -> Array:
+        """The face in the scene's light, float32: as told by `around`, or by the network, and joined to it then."""
+        if is_lit:
+            return match.joined(face, around, drawing, self.light, how)
+        return match.relight(face, around, drawing, self.light, how)
 
     def _alpha(self, drawing: Drawing, skin: Array) -> Array:
         """Opacity of the face; towards its outline, what is not skin in the photo (hair, a hat) is left out."""
@@ -160,6 +214,8 @@ class Warp:
         depth = cv2.distanceTransform(drawn, cv2.DIST_L2, 3)
         size = (crops.rgb.shape[1],) * 2
         rim = cv2.resize(np.clip(depth / 6 - 0.3, 0, 1), size, interpolation=cv2.INTER_LINEAR)
+        if warped.scenery is not None:
+            rim = np.maximum(rim, complexion.shown(complexion.middle(warped.scenery.skin, complexion.MATTE), len(rim)))
         return np.asarray(rim * (1 - covered(crops.mask[row], crops.mesh[row])), np.float32)
 
 
@@ -189,4 +245,8 @@ def covered(mask: Array, mesh: Array) -> Array:
 def load(settings: Settings, cache: Path | None = None) -> Iterator[Warp]:
     """The engine. Raises ModelError."""
     mean = landmarks.mean_face()
-    yield Warp(surface(mean, landmarks.triangles()), likeness(mean, Blend()))
+    form, person = surface(mean, landmarks.triangles()), likeness(mean, Blend())
+    if settings.complexion == "actor":
+        yield Warp(form, person)
+    else:
+        yield Warp(form, person, needs=OWN, model=open_light())

@@ -1,0 +1,236 @@
+"""A person keeps their own complexion, in the scene's light, and the actor's other skin follows."""
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from vidswap.face import geometry, landmarks
+from vidswap.progress import quiet
+from vidswap.swap import complexion
+from vidswap.swap.engines import warp
+from vidswap.swap.light import GAMMA, SIDE, LightModel, plain
+from vidswap.types import Crops, Identity
+
+DARK, FAIR, GROUND = (96, 62, 44), (214, 168, 142), (60, 110, 160)
+
+
+class Told:
+    """In place of the network: light is what `told` says of a picture (SIDE, SIDE, 3) in 0 to 1."""
+
+    def __init__(self, told):
+        self.told = told
+
+    def run(self, _, given):
+        return (self.told(given["rgb"][0].transpose(1, 2, 0)).transpose(2, 0, 1)[None].astype(np.float32),)
+
+
+def even_light(rgb):
+    return np.zeros_like(rgb)
+
+
+def lit_aside(rgb):
+    """Light that falls off across a picture: the left is four times as bright as the right."""
+    return np.broadcast_to(np.linspace(0.7, -0.7, SIDE)[None, :, None], rgb.shape)
+
+
+@pytest.fixture(autouse=True)
+def _as_told(monkeypatch):
+    """What the network tells is believed."""
+    for name in ("PHOTO", "FILM"):
+        monkeypatch.setattr(complexion, name, complexion.Usual(key=0.0, told=1.0, cast=1.0))
+    monkeypatch.setattr(complexion, "TAKEN_BACK", 0.0)
+    monkeypatch.setattr(complexion, "STRANGE", 99.0)
+
+
+@pytest.fixture(scope="module")
+def own(engine):
+    """own(told) -> the engine warp with a person's own complexion, and `told` for the network of light."""
+    triangles = landmarks.triangles().astype(int)
+
+    def own(told=even_light):
+        model = LightModel(Told(told), engine.form.mean, triangles)
+        return warp.Warp(engine.form, engine.person, needs=warp.OWN, model=model)
+
+    return own
+
+
+def face_on_neck(mesh, size, skin):
+    """A painted face, neck and shirt."""
+    picture = np.empty((size, size, 3), np.uint8)
+    picture[:] = GROUND
+    rim = mesh[landmarks.OVAL, :2]
+    (left, _), (right, bottom) = rim.min(0), rim.max(0)
+    part = (right - left) / 4
+    collar = int(bottom + 2 * part)
+    cv2.rectangle(picture, (int(left + part), int(bottom - part)), (int(right - part), collar), skin, -1)
+    cv2.rectangle(picture, (0, collar), (size, size), (200, 200, 60), -1)
+    cv2.fillPoly(picture, [np.round(rim).astype(np.int32)], skin)
+    for eye in (landmarks.LEFT_EYE, landmarks.RIGHT_EYE, landmarks.INNER_LIPS):
+        cv2.fillPoly(picture, [np.round(mesh[eye, :2]).astype(np.int32)], (30, 20, 20))
+    return cv2.GaussianBlur(picture, (0, 0), 1.0)
+
+
+@pytest.fixture(scope="module")
+def scene(engine):
+    """scene(skin) -> a window of one frame, 768 wide, of an actor with that skin."""
+
+    def scene(skin):
+        size = warp.OWN.size + 2 * warp.OWN.margin
+        mesh = geometry.posed(engine.form.mean, (170.0, np.eye(3), np.array([383.5, 350.0, 0.0])))
+        turn = geometry.crop_transform(mesh, engine.form.mean, warp.OWN.size) + np.array([[0, 0, warp.OWN.margin]])
+        mesh, picture = geometry.apply(turn, mesh), face_on_neck(geometry.apply(turn, mesh), size, skin)
+        one = np.ones(1, np.float32)
+        mask = np.ones((1, size, size), np.float32)
+        return Crops(1, 0, picture[None], mesh[None], mask, geometry.invert(turn)[None], one, engine.form.mean)
+
+    return scene
+
+
+@pytest.fixture(scope="module")
+def person(engine, identity):
+    def person(skin):
+        mesh = geometry.posed(engine.form.mean, (120.0, np.eye(3), np.array([200.0, 170.0, 0.0])))
+        return Identity((face_on_neck(mesh, 400, skin),), (mesh,), identity.embedding, identity.consent)
+
+    return person
+
+
+def shown(crops, swapped):
+    alpha = swapped.alpha[0][..., None]
+    return swapped.rgb[0] * alpha + crops.rgb[0] * (1 - alpha)
+
+
+def patch(picture, middle, half=6):
+    x, y = np.round(middle[:2]).astype(int)
+    return picture[y - half : y + half, x - half : x + half].reshape(-1, 3).mean(0)
+
+
+@pytest.mark.parametrize(("actor", "selfie"), [(FAIR, DARK), (DARK, FAIR)])
+def test_face_and_neck_take_the_persons_complexion(own, scene, person, actor, selfie):
+    crops = scene(actor)
+    picture = shown(crops, own().swap(crops, person(selfie), None, quiet))
+    mesh = crops.mesh[0]
+    neck = mesh[152, :2] + [0, 0.12 * np.ptp(mesh[:468, 1])]
+    for place in (mesh[5], mesh[50], mesh[280], mesh[151], neck):
+        assert np.abs(patch(picture, place) - selfie).max() < 14
+    assert np.abs(patch(picture, [60, 60]) - GROUND).max() < 0.5, "what is no skin stays"
+    assert np.abs(picture[700:] - crops.rgb[0][700:]).max() < 3, "nor does a shirt change"
+
+
+def test_the_scenes_light_falls_on_the_person(own, scene, person):
+    """A picture of a fair actor lit from the left, a dark person in flat light: the dark person lit from the left."""
+    crops = scene(FAIR)
+    light = np.exp(np.linspace(0.7, -0.7, 512) / GAMMA)[None, :, None]
+    lit = crops.rgb[0].astype(float)
+    lit[128:-128, 128:-128] *= light
+    lit = np.clip(lit * 0.8, 0, 255).astype(np.uint8)
+    told = iter([even_light, lit_aside])
+
+    def one_after_the_other(rgb):
+        return next(told)(rgb)
+
+    scene_lit = Crops(1, 0, lit[None], crops.mesh, crops.mask, crops.to_frame, crops.weight, crops.neutral)
+    swapped = own(one_after_the_other).swap(scene_lit, person(DARK), None, quiet)
+    picture, mesh = shown(scene_lit, swapped), crops.mesh[0]
+    left, right = (patch(picture, mesh[k]) for k in (50, 280))
+    before = patch(lit, mesh[50]) / patch(lit, mesh[280])
+    np.testing.assert_allclose(left / right, before, rtol=0.12)
+    assert np.abs(picture[:, :, 0].mean() - lit[:, :, 0].mean()) > 1
+
+
+def test_a_photos_own_light_is_taken_off(own, person, engine):
+    photo, mesh = person(FAIR).photos[0], person(FAIR).meshes[0]
+    turn = geometry.crop_transform(mesh, engine.form.mean, SIDE)
+    light = cv2.warpAffine(np.array(lit_aside(np.zeros((SIDE, SIDE, 3)))), geometry.invert(turn), (400, 400),
+                           borderMode=cv2.BORDER_REPLICATE)  # fmt: skip
+    lit = np.clip(photo * np.exp(light / GAMMA) * 0.7, 0, 255).astype(np.uint8)
+    bare = complexion.bare(lit, mesh, own(lit_aside).model)
+    left, right = (patch(bare.photo, mesh[k]) for k in (50, 280))
+    np.testing.assert_allclose(left, right, rtol=0.05)
+    assert np.abs(patch(lit, mesh[50]) / patch(lit, mesh[280]) - 1).min() > 0.2, "it was lit from the left"
+
+
+def test_light_has_no_features():
+    slow = np.tile(np.linspace(-1, 1, SIDE, dtype=np.float32)[None, :, None], (SIDE, 1, 3))
+    fine = np.zeros((SIDE, SIDE, 3), np.float32)
+    fine[60:66, 30:50] = 1.0  # a brow
+    found = plain(slow + fine)
+    np.testing.assert_allclose(found[:, 32:-32], slow[:, 32:-32] + plain(fine)[:, 32:-32], atol=1e-4)
+    assert plain(fine).max() < 0.3
+    np.testing.assert_allclose(plain(slow)[:, 32:-32], slow[:, 32:-32], atol=0.02)
+
+
+@given(st.integers(0, 2**32 - 1), st.floats(-1.5, 1.5))
+def test_what_is_no_skin_keeps_its_bits(seed, change):
+    rng = np.random.default_rng(seed)
+    picture = rng.integers(0, 256, (16, 16, 3), dtype=np.uint8)
+    skin = np.zeros((16, 16), np.float32)
+    skin[:8] = 1
+    after = complexion.changed(picture, np.full(3, change), skin)
+    np.testing.assert_array_equal(after[8:], picture[8:])
+    wanted = np.clip(picture[:8] * np.exp(change / GAMMA), 0, 255)
+    assert np.abs(after[:8] - wanted).max() <= 1
+
+
+def test_the_middle_of_a_wide_crop_lies_where_it_lay(scene):
+    crops = scene(FAIR)
+    inner = complexion.framed(crops, 512)
+    assert inner.rgb.shape == (1, 512, 512, 3)
+    for middle, wide in (([0, 0], [128, 128]), ([100, 31], [228, 159])):
+        there = geometry.apply(crops.to_frame[0], np.array(wide))
+        np.testing.assert_allclose(geometry.apply(inner.to_frame[0], np.array(middle)), there, rtol=1e-5)
+    assert complexion.framed(inner, 512) is inner
+
+
+@given(st.floats(0, 1), st.integers(0, 2**32 - 1))
+def test_a_guide_leaves_an_even_plane_even(level, seed):
+    guide = np.random.default_rng(seed).random((12, 12)).astype(np.float32)
+    found = complexion.guided(guide, np.full((12, 12), level, np.float32), 2, 1e-3)
+    np.testing.assert_allclose(found, level, atol=1e-3)
+
+
+def test_burnt_skin_takes_the_hue_of_the_rest(engine):
+    mesh = geometry.posed(engine.form.mean, (100.0, np.eye(3), np.array([128.0, 110.0, 0.0])))
+    crop = np.full((256, 256, 3), FAIR, np.uint8)
+    light = np.zeros((256, 256, 3), np.float32)
+    x, y = np.round(mesh[50, :2]).astype(int)
+    spot = np.s_[y - 8 : y + 8, x - 8 : x + 8]
+    light[spot] = 1.2
+    crop[spot] = np.clip(np.array(FAIR) * np.exp(1.2 / GAMMA), 0, 255)  # white, but for blue
+    skin = np.array(FAIR) / 255
+    more = complexion.burnt(crop, mesh, light, skin)
+    flat, mended = (crop[y, x] / 255 * np.exp((part - light[y, x]) / GAMMA) for part in (0, more[y, x]))
+    assert np.abs(mended / mended.mean() - skin / skin.mean()).max() < 0.06
+    assert np.abs(flat / flat.mean() - skin / skin.mean()).max() > 0.1
+    assert np.abs(more[:20]).max() == 0
+
+
+def test_a_photo_in_usual_light_tells_the_skin_by_itself(monkeypatch, own, person):
+    """With no belief in what the network tells of the level of light, a darker photo is of a darker person."""
+    monkeypatch.setattr(complexion, "PHOTO", complexion.Usual(key=0.25, told=0.0, cast=0.0))
+    mesh = person(FAIR).meshes[0]
+    for level in (-1.0, 1.0):
+        model = own(lambda rgb, level=level: np.full_like(rgb, level)).model
+        tones = [complexion.bare(person(skin).photos[0], mesh, model).tone for skin in (FAIR, DARK)]
+        for tone, skin in zip(tones, (FAIR, DARK), strict=True):
+            np.testing.assert_allclose(tone, np.log((np.array(skin) / 255) ** GAMMA + 2e-3) - 0.25, atol=0.1)
+
+
+def test_exposure_has_hidden_some_of_a_skins_darkness(monkeypatch):
+    monkeypatch.setattr(complexion, "TAKEN_BACK", 0.25)
+    dark, middle, fair = (np.full(3, complexion.MIDDLE + more) for more in (-0.9, 0.0, 0.3))
+    assert complexion.exposed(dark) == pytest.approx(-0.3)
+    assert complexion.exposed(middle) == pytest.approx(0)
+    assert complexion.exposed(fair) == pytest.approx(0.1)
+    assert complexion.exposed(np.full(3, -9.0)) == pytest.approx(9 + complexion.RANGE[0]), "no skin is darker"
+
+
+@pytest.mark.parametrize(("lab", "wanted"), [((50, 14, 22), (50, 14, 22)), ((50, 33, 20), (50, 22, 20))])
+def test_a_hue_that_no_skin_has_is_the_lights(monkeypatch, lab, wanted):
+    monkeypatch.setattr(complexion, "STRANGE", 9.0)
+    seen = cv2.cvtColor(np.array([[lab]], np.float32), cv2.COLOR_LAB2LRGB)[0, 0]
+    tone = np.log(seen)
+    found = np.exp(tone + complexion.unhued(tone))[None, None].astype(np.float32)
+    np.testing.assert_allclose(cv2.cvtColor(found, cv2.COLOR_LRGB2LAB)[0, 0], wanted, atol=0.5)
