@@ -270,3 +270,21 @@ def test_files_of_tests_have_names_of_their_own() -> None:
     """pytest imports them by these, whatever the folder."""
     names = [path.name for path in (ROOT / "tests").rglob("*.py") if path.name != "conftest.py"]
     assert len(set(names)) == len(names)
+
+
+def test_the_page_of_the_architecture_is_true() -> None:
+    """Its drawing has the floors of the house; what it names is there, and its journey is that of swap_clip."""
+    page = (ROOT / "ARCHITECTURE.md").read_text()
+    drawing = page.split("```")[1].strip().splitlines()
+    assert [set(line.split("   ")[0].split(" | ")) for line in reversed(drawing)] == list(FLOORS)
+    paths = set(re.findall(r"`([\w/.]+(?:/|\.py|\.toml))`", page))
+    assert [path for path in paths if not (ROOT / path).exists() and not (ROOT / "vidswap" / path).exists()] == []
+    tests = "".join(path.read_text() for path in (ROOT / "tests").rglob("test_*.py"))
+    assert [name for name in re.findall(r"`(test_\w+)`", page) if f"def {name}(" not in tests] == []
+    tree = ast.parse(MODULES["vidswap.pipeline"].read_text())
+    (journey,) = [node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == "swap_clip"]
+    steps = re.findall(r"^\d+\. (.*)$", page, re.M)
+    named = {name for step in steps for name in re.findall(r"`(\w+)`", step)}
+    assert len(steps) == 10
+    assert named <= {node.id if isinstance(node, ast.Name) else node.attr for node in ast.walk(journey)
+                     if isinstance(node, ast.Name | ast.Attribute)}  # fmt: skip

@@ -13,7 +13,7 @@ from queue import SimpleQueue
 from typing import Any, Generic, Self, TypeVar
 
 Item = TypeVar("Item")
-Made = TypeVar("Made")
+Answer = TypeVar("Answer")
 
 
 @contextmanager
@@ -33,14 +33,14 @@ def prefetch(items: Iterable[Item], depth: int) -> Iterator[Iterator[Item]]:
         yield line.taken()
 
 
-class Consumer(Generic[Item, Made]):
+class Consumer(Generic[Item, Answer]):
     """`consume(items)` in a thread of its own, of items that are handed over one by one; at most `depth` of them wait.
     What is raised there is raised here, at the next item or at the end. When the context is left before `finish`,
     `consume` is told by Stopped; the thread has ended then in any case."""
 
-    def __init__(self, consume: Callable[[Iterator[Item]], Made], depth: int) -> None:
+    def __init__(self, consume: Callable[[Iterator[Item]], Answer], depth: int) -> None:
         self._consume, self._line = consume, _Line[Item](depth)
-        self._answers: SimpleQueue[tuple[Made] | BaseException] = SimpleQueue()
+        self._answers: SimpleQueue[tuple[Answer] | BaseException] = SimpleQueue()
 
     def __enter__(self) -> Self:
         self._thread = _beside(self._use, self._line)
@@ -59,12 +59,12 @@ class Consumer(Generic[Item, Made]):
             return False
         return True
 
-    def finish(self) -> Made:
+    def finish(self) -> Answer:
         """No more items come: what was made of them. Raises what ended the thread."""
         self._line.end(None)
         return self._answered(self._answers.get())
 
-    def _answered(self, answer: tuple[Made] | BaseException) -> Made:
+    def _answered(self, answer: tuple[Answer] | BaseException) -> Answer:
         self._answers.put(answer)
         if isinstance(answer, tuple):
             return answer[0]

@@ -285,7 +285,7 @@ class Window:
 class Crops(_Shapes):
     """A window of a track, cut out as the engine needs it. `mask` says where the face may be replaced (1) and what
     must stay (0: outside, or covered). `weight` fades overlapping windows into one another and sums to 1 over them.
-    `neutral` is the actor's resting shape over the whole track, in the pose-free frame of geometry.normalised."""
+    `neutral` is the actor's resting shape over the whole track, in the pose-free frame of face.geometry."""
 
     track: int
     start: int

@@ -39,6 +39,13 @@ def test_a_new_setting_is_declared_and_has_its_flag(monkeypatch, capsys):
     assert capsys.readouterr().err == "vidswap: --grain is '10' (allowed: 0 to 9)\n"
 
 
+def test_every_setting_that_says_what_it_is_about_is_a_word_of_swap():
+    known = vars(cli.parser().parse_args(SWAP))
+    assert [key for section in SECTIONS.values() for key, each in vars(section).items()
+            if isinstance(each, Setting) and each.about and key not in known] == []  # fmt: skip
+    assert words.settings_of(cli.parser().parse_args([*SWAP, "--most", "5 USD"])).swap.most == "5 USD"
+
+
 def test_without_words_settings_are_what_they_are_in_programs():
     told = words.settings_of(cli.parser().parse_args([*SWAP, "--no-cache"]))
     assert told == Settings()

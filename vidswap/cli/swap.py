@@ -22,6 +22,7 @@ def words(words: Parser) -> None:
     settings_words(words, "read")
     cache_word(words)
     engine_words(words)
+    settings_words(words, "swap")
     settings_words(words, "write")
 
 

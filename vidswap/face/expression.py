@@ -1,6 +1,6 @@
 """Selfie's shape + actor's pose and expression -> the mesh of the person as the actor: points in, points out.
 
-All in the face's own frame (geometry.normalised). Expression is added as the actor's departure from their own resting
+All in the face's own frame (face.geometry). Expression is added as the actor's departure from their own resting
 shape, but where that would be wrong it is taken as a ratio (how far the lids are open) or as it is (how far the lips
 are open), because a selfie may blink or smile.
 """

@@ -128,7 +128,7 @@ def _refuse_dear(orders: Sequence[Order], most: Price) -> None:
         words = " and ".join(f"{amount} {unit}" for unit, amount in over.items())
         long = sum(order.take.footage.seconds for order in orders)
         raise UsageError(f"{len(orders)} shots of {long:.1f} seconds in all would cost {words}; {most} is allowed",
-                         "allow as much, or swap a shorter part of the clip")  # fmt: skip
+                         "allow as much with `swap.most`, or swap a shorter part of the clip")  # fmt: skip
 
 
 def _answered(order: Order, progress: Advance) -> Path:

@@ -32,7 +32,7 @@ PLACE = 0.42  # of the crop's height, from its top: where the middle of a head b
 LOOK = 0.12  # of the crop's width, before a face in profile
 TALL = 0.35  # of the crop's height, of a head: a smaller one is gone nearer to, as far as no pixel is enlarged
 SPEED, ACCELERATION = 0.8, 1.6  # most, of crop's widths a second (and second)
-FITS = 0.95  # of a shot's frames in which a head, or all of them, must fit into a crop
+IN_FRAME = 0.95  # of a shot's frames in which a head, or all of them, must fit into a crop
 KNOT = 0.16  # seconds between the control points of a path
 UNSAFE, UNEASY = 20.0, 3.0  # cost a second of a width outside the safe area, and outside comfort,
 RESTLESS = (0.1, 0.1, 0.02)  # and of a unit of speed, of acceleration, of its change
@@ -134,7 +134,7 @@ def _needed(heads: Array, around: float, whole: Array) -> Array:
     """(2,): the sides of a crop that holds heads (T, 4), and `around` on each side, in most frames in which they are;
     all of the picture where that is not enough."""
     there = heads[~np.isnan(heads[:, 0])]
-    extent = np.quantile(there[:, 2:] - there[:, :2], FITS, axis=0)
+    extent = np.quantile(there[:, 2:] - there[:, :2], IN_FRAME, axis=0)
     return np.asarray(np.minimum(extent + 2 * around, whole))
 
 

@@ -1,7 +1,7 @@
 """Pictures + the source's own streams -> a file, by way of finished segments. The only encoder.
 
 Pictures are encoded at the very times of the clip, in segments that stand for themselves and stay in the work folder
-whatever happens (see segments.py). When the last one is there they are joined, packet by packet, with the copied sound
+whatever happens (write.work). When the last one is there they are joined, packet by packet, with the copied sound
 and subtitles; the file gets its name when it is whole. An uninterrupted render and one that went on after a crash take
 the same path, so their bytes are equal. At the end segments and file exist side by side: a render takes twice the
 result's size on the disk.
