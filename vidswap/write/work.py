@@ -5,7 +5,8 @@ which we know it as ours: any other folder, and a link, is refused; `lock`, held
 go of it however a process ends); `key`, a digest of all that the result depends on; for each finished segment the
 encoder's packets one after another (`00000480.packets`) and a sidecar (`00000480.json`) with their sizes, times and
 digest, written last: without a sidecar that fits, a segment does not count; and `00000480-3.npz`, what the engine
-answered last on track 3 before frame 480. All of it is on the disk before it gets its name. `answers` are write.memory's.
+answered last on track 3 before frame 480. All of it is on the disk before it gets its name.
+`answers` are write.memory's.
 
 Packets are kept as they leave the encoder, in no container of FFmpeg's: NUT confuses the times of B-frames and is
 refused ProRes, Matroska rounds to milliseconds, MP4 takes no ProRes and MOV no FFV1.
