@@ -17,6 +17,7 @@ from vidswap.casting import Player, assign, cast_of, checked_cast
 from vidswap.errors import NoFaceError, UsageError
 from vidswap.face.geometry import posed
 from vidswap.face.landmarks import mean_face
+from vidswap.plan.file import persons_on
 from vidswap.progress import Progress
 from vidswap.read.clip import span_of
 from vidswap.swap.engine import Advance, Needs
@@ -164,11 +165,15 @@ def test_persons_get_their_players():
 
     def played(**players: Player | None) -> list[tuple[int, str]]:
         known = {int(name[1:]) if name[1:].isdigit() else name: player for name, player in players.items()}
-        return [(each.track.id, each.engine.name) for each in assign(known, tracks)]
+        return [(each.track.id, each.engine.name) for each in assign(known, tracks, persons_on(tracks))]
 
     assert played(largest=me) == [(1, "warp")]
-    part = {"largest": me}
-    assert [each.track.id for each in assign(part, [tracks[0], tracks[1].within(0, 4)])] == [0], "of a part"
+    part = [tracks[0], tracks[1].within(0, 4)]
+    assert [each.track.id for each in assign({"largest": me}, part, persons_on(part))] == [0], "of a part"
+    assert [each.track.id for each in assign({"largest": me}, part, persons_on(tracks))] == [1], "of a share"
+    assert assign({1: me}, tracks[1:2], persons_on(tracks)) == [], "who is elsewhere"
+    with pytest.raises(UsageError, match=r"\[0, 1\], nobody is played"):
+        played(_0=None, _1=None, all=None)
     assert played(_1=me) == [(0, "warp"), (2, "warp")]
     assert played(all=me) == [(0, "warp"), (1, "warp"), (2, "warp")]
     assert played(_1=me, _0=you) == [(0, "warp"), (1, "embedded"), (2, "warp")]
@@ -178,7 +183,7 @@ def test_persons_get_their_players():
     with pytest.raises(UsageError, match=r"none of the persons \[5, 7\] in the clip \(it has \[0, 1\]"):
         played(_7=me, _0=me, _5=me)
     with pytest.raises(NoFaceError):
-        assign({"all": me}, [])
+        assign({"all": me}, [], {})
 
 
 def test_casts_are_read_and_refused():

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from contextlib import nullcontext
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -154,6 +155,20 @@ def test_a_part_on_another_machine_is_that_part_of_the_whole(clip: Path, tmp_pat
         parts += pictures(tmp_path / f"{number}.mkv")
     assert [shot for shot, _ in shares(plan, 1)] == [start for start, _ in shares(plan, 3)][:1]
     np.testing.assert_array_equal(np.stack(parts), np.stack(pictures(tmp_path / "whole.mkv")))
+
+
+@pytest.mark.parametrize("who", [0, 1, "largest"])
+def test_roles_of_a_share_are_those_of_the_whole(clip: Path, tmp_path: Path, who: int | str) -> None:
+    """Who is played may be in other shares alone, and the largest of all is not that of each."""
+    plan = planned(clip, tmp_path, [placed(0, 30, 0, 14), placed(1, 60, 14, COUNT)], (14, 30))
+    cast, found = {who: Role(SOMEONE)}, []
+    for number, (start, end) in enumerate([(None, None), *shares(plan, 3)]):
+        settings = Settings(ReadSettings(start, end), write=replace(LOSSLESS, sheet=tmp_path / f"{number}.png"))
+        out = tmp_path / f"{number}.mkv"
+        found.append(render(clip, plan, cast, out, settings, load=lambda *_: nullcontext(Echo(7, 3))))
+    whole, *parts = found
+    assert [each.persons for each in parts] == ([(0,), (), ()] if who == 0 else [(), (1,), (1,)])
+    assert whole.swapped == sum(each.swapped for each in parts) == (14 if who == 0 else 26)
 
 
 def test_what_is_handed_to_another_process_can_be_sent(clip: Path, tmp_path: Path) -> None:

@@ -119,27 +119,30 @@ def _identity(role: Role, reader: Callable[[], FaceReader], use: str) -> Identit
     return load_identity(path_of("face", role.face), agreed, reader())
 
 
-def found(tracks: Sequence[Track]) -> Sequence[Track]:
-    """The tracks of a plan. Raises NoFaceError where there are none."""
-    if not tracks:
+def found(persons: Mapping[int, float]) -> Mapping[int, float]:
+    """The persons of a plan. Raises NoFaceError where there are none."""
+    if not persons:
         raise NoFaceError("nobody's face was found in the clip", "a face should be at least some 40 pixels wide")
-    return tracks
+    return persons
 
 
-def assign(players: Players, tracks: Sequence[Track]) -> list[Casting]:
+def assign(players: Players, tracks: Sequence[Track], persons: Mapping[int, float]) -> list[Casting]:
     """Who is seen on which track: a person's own role goes before that of the largest, and that before the one for all.
-    The largest is so by size and time on screen. Raises NoFaceError, UsageError."""
-    there = {track.person for track in found(tracks)}
-    if unknown := sorted({person for person in players if isinstance(person, int)} - there):
+    `persons` are those that there are, by size and time on screen: some may be on none of the tracks. Raises
+    NoFaceError, UsageError."""
+    there = sorted(found(persons))
+    if unknown := sorted({person for person in players if isinstance(person, int)} - persons.keys()):
         missing = f"no person {unknown[0]}" if len(unknown) == 1 else f"none of the persons {unknown}"
-        raise UsageError(f"there is {missing} in the clip", f"it has {sorted(there)}: see `vidswap cast`")
+        raise UsageError(f"there is {missing} in the clip", f"it has {there}: see `vidswap cast`")
 
-    largest = max(sorted(there), key=lambda who: sum(track.screen for track in tracks if track.person == who))
+    largest = max(there, key=lambda who: persons[who])
 
     def player_of(person: int) -> Player | None:
         if person in players:
             return players[person]
         return players[LARGEST] if LARGEST in players and person == largest else players.get(ALL)
 
+    if not any(map(player_of, there)):
+        raise UsageError(f"of the persons in the clip, {there}, nobody is played by anybody", "give one of them a Role")
     cast = [(track, player_of(track.person)) for track in tracks]
     return [Casting(track, player.identity, player.engine) for track, player in cast if player]

@@ -28,7 +28,7 @@ from vidswap.media.view import View, to_rgb
 from vidswap.models import ROOT
 from vidswap.models.packs import find_pack, licence_of
 from vidswap.models.registry import registry
-from vidswap.plan.file import Plan, open_plan, save_plan
+from vidswap.plan.file import Plan, open_plan, persons_on, save_plan
 from vidswap.plan.store import find_plan
 from vidswap.progress import Progress, Report, Stage, quiet
 from vidswap.read.analysis import analyse
@@ -124,7 +124,7 @@ def swap_clip(
         folder = enter(open_work(out, report=notes.append))
         # First pass. A plan is a file: yours, the store's, or made now.
         plan = enter(find_plan(clip, span, settings.read, lambda *given: analyse(faces(), *given), progress))
-        casting, target = assign(players, plan.tracks), replace(target, span=plan.span)
+        casting, target = assign(players, plan.tracks, plan.persons), replace(target, span=plan.span)
         tags = labels([(each.identity, engines.label(each)) for each in casting], __version__)
         work = begun_work(folder, plan, casting, engines, (target, settings.write, tags))
         # Whole-shot engines: a shot is paid for once, its file stays in the work folder.
@@ -225,27 +225,23 @@ def result_of(
     pack: str, progress: Progress, notes: Sequence[str],
 ) -> Result:  # fmt: skip
     """What there is to say of a result, which is there now."""
-    persons, span = persons_on([each.track for each in casting]), target.span
+    persons, span = tuple(persons_on(each.track for each in casting)), target.span
     return Result(target.out, len(span), lasting(clip, span), written.painted, persons, licence_of(pack),
                   progress.stages, progress.seconds, written.resumed, written.repeated, target.left_out,
                   tuple(notes))  # fmt: skip
 
 
 def write_sheet(place: Path, clip: Clip, target: Target, casting: Sequence[Casting], shown: Framing) -> None:
-    """Write the before/after picture of frames with a face. Raises OutputError."""
+    """Write the before/after picture of frames with a face, of any where none is played. Raises OutputError."""
     tracks = [each.track for each in casting]
     covered = sorted({index for track in tracks for index in range(track.start, track.stop)})
-    write_picture(place, sheet(list(moments(clip, target, evenly(covered, SHEET_ROWS), shown))))
+    some = evenly(covered or range(target.span.start, target.span.stop), SHEET_ROWS)
+    write_picture(place, sheet(list(moments(clip, target, some, shown))))
 
 
 def lasting(clip: Clip, span: Shot) -> float:
     """How long frames are shown, seconds; the last as long as most."""
     return clip.seconds(span.stop - 1) - clip.seconds(span.start) + float(1 / clip.rate)
-
-
-def persons_on(tracks: Sequence[Track]) -> tuple[int, ...]:
-    """The numbers of the persons on tracks, in order."""
-    return tuple(sorted({track.person for track in tracks}))
 
 
 def begun(settings: Settings, report: Report) -> Progress:
@@ -281,7 +277,7 @@ def noted_of(clip: Clip, players: Players, written: Written, lost: Sequence[str]
     yield from clip.notes
     yield from dict.fromkeys(note for player in filter(None, players.values()) for note in player.identity.notes)
     if not written.painted:
-        yield "no frame has the new face: the actor's is covered, or beyond the picture's edge"
+        yield "no frame has the new face: the actor's is not there, covered, or beyond the picture's edge"
     if written.repeated:
         yield f"{written.repeated} damaged frames show the picture before them, or what is left of them"
     for stream in lost:
@@ -299,8 +295,7 @@ def cast_clip(source: Place, out: Place, *, settings: Settings = Settings(), rep
     check_picture(out)
     reader = open_faces(settings.read.face_pack)
     with find_plan(clip, span, settings.read, partial(analyse, reader), progress) as plan:
-        tracks = found(plan.tracks)
-        rows = tuple(row_of(number, tracks, clip) for number in persons_on(tracks))
+        rows = tuple(row_of(number, plan.tracks, clip) for number in found(plan.persons))
     write_picture(out, cast_sheet(rows))
     return CastSheet(out, rows, clip.notes)
 
@@ -328,10 +323,9 @@ def plan_clip(source: Place, out: Place, *, settings: Settings = Settings(), rep
     check_place(out)
     reader = open_faces(settings.read.face_pack)
     with find_plan(clip, span, settings.read, partial(analyse, reader), progress) as plan:
-        tracks = found(plan.tracks)
+        persons = tuple(found(plan.persons))
         save_plan(plan, out)
-    persons, size = persons_on(tracks), out.stat().st_size
-    return Planned(out, len(plan.span), len(plan.shots), len(tracks), persons, size, clip.notes)
+    return Planned(out, len(plan.span), len(plan.shots), len(plan.tracks), persons, out.stat().st_size, clip.notes)
 
 
 def moments(

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import shutil
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
@@ -50,8 +50,8 @@ ANEW = "make it anew: vidswap plan CLIP -o FILE"
 @dataclass(frozen=True, eq=False)
 class Plan:
     """What was found in the frames of `span` of the clip `name`, when those of `analysed` were gone through; `facts`
-    are what it depends on. It crosses to another process without its open file, and opens that there when it is read.
-    """
+    are what it depends on, `persons` how large and how long each is seen. It crosses to another process without its
+    open file, and opens that there when it is read."""
 
     path: Path
     name: str
@@ -60,6 +60,7 @@ class Plan:
     span: Shot
     shots: tuple[Shot, ...]
     tracks: tuple[Track, ...]
+    persons: Mapping[int, float]
 
     @property
     def key(self) -> str:
@@ -70,7 +71,7 @@ class Plan:
         """What of it lies in a narrower span."""
         shots = tuple(Shot(*_both(shot, span)) for shot in self.shots if _meet(shot, span))
         tracks = tuple(each.within(*_both(each, span)) for each in self.tracks if _meet(each, span))
-        return replace(self, span=span, shots=shots, tracks=tracks)
+        return replace(self, span=span, shots=shots, tracks=tracks, persons=persons_on(tracks))
 
     def refuse_unless(self, facts: Facts, span: Shot) -> None:
         """Raise UsageError, which says what differs, where `facts` are not those that this plan depends on, or it does
@@ -244,7 +245,16 @@ def _read(path: Path, archive: zipfile.ZipFile) -> Plan:
         for row, ((number, who, start, stop, screen), embedding) in enumerate(zip(header.tracks, embeddings))
     )
     shots = tuple(Shot(*span) for span in header.shots)
-    return Plan(path, printable(header.name), header.facts, Shot(*header.analysed), Shot(*header.span), shots, tracks)
+    return Plan(path, printable(header.name), header.facts, Shot(*header.analysed), Shot(*header.span), shots, tracks,
+                persons_on(tracks))  # fmt: skip
+
+
+def persons_on(tracks: Iterable[Track]) -> dict[int, float]:
+    """The persons on tracks, in the order of their numbers, each with the sum of what `screen` says."""
+    seen = dict[int, float]()
+    for track in tracks:
+        seen[track.person] = seen.get(track.person, 0) + track.screen
+    return dict(sorted(seen.items()))
 
 
 def _both(one: Shot | Track, other: Shot) -> Span:

@@ -17,7 +17,7 @@ import shutil
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -63,7 +63,7 @@ def find_plan(clip: Clip, span: Shot, settings: ReadSettings, analyse: Analyse, 
             facts = facts_of(clip, settings.face_pack)
         if settings.plan:
             plan.refuse_unless(facts, span)
-            yield plan.within(span)
+            yield replace(plan.within(span), persons=plan.persons)  # a share of it has the roles of the whole
             return
         cache = Cache(settings.cache) if settings.cache else None
 
