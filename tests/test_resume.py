@@ -213,21 +213,21 @@ def test_answers_for_which_there_is_no_room_are_not_kept(tmp_path, monkeypatch):
                   np.zeros((478, 3), np.float32))  # fmt: skip
     first = Swapped(crops, crops.rgb, crops.mask)
     later = replace(first, crops=replace(crops, start=2))
-    kept = Memory(tmp_path, 10)
+    kept = Memory(tmp_path, 0, 10)
     kept.keep(first, 1, 9)
     monkeypatch.setattr("vidswap.write.memory.MOST", 5000)
     kept.keep(later, 1, 9)
     monkeypatch.undo()
     kept.keep(replace(first, crops=replace(crops, start=4)), 1, 9)
     kept.seal()
-    again = Memory(tmp_path, 10)
+    again = Memory(tmp_path, 0, 10)
     assert again.reached == 2
     assert again.answer(crops) is not None
     assert again.answer(later.crops) is None
     again.forget(10)
     assert list(tmp_path.iterdir()) == []
     (tmp_path / "answers").write_text("a file where a folder should be")
-    Memory(tmp_path, 10).keep(first, 1, 9)
+    Memory(tmp_path, 0, 10).keep(first, 1, 9)
 
 
 # -- from any boundary ------------------------------------------------------------------------------------------------

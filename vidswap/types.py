@@ -390,10 +390,15 @@ class Swapped(_Shapes):
         _check(self, "alpha", np.float32, (count, side, side))
 
     def tail(self, count: int) -> Swapped:
-        """Its last `count` frames, in memory of their own; `latents` are the engine's and stay as they are."""
-        first = len(self.crops) - min(count, len(self.crops))
-        rows = {
-            name: getattr(self.crops, name)[first:].copy() for name in ("rgb", "mesh", "mask", "to_frame", "weight")
-        }
+        """Its last `count` frames, not copied; `latents` are the engine's and stay as they are."""
+        return self._rows(len(self.crops) - min(count, len(self.crops)), lambda rows: rows)
+
+    def copied(self) -> Swapped:
+        """The same in memory of its own: of a tail, all else may go."""
+        return self._rows(0, np.copy)
+
+    def _rows(self, first: int, take: Callable[[Array], Array]) -> Swapped:
+        names = ("rgb", "mesh", "mask", "to_frame", "weight")
+        rows: dict[str, Any] = {name: take(getattr(self.crops, name)[first:]) for name in names}
         crops = replace(self.crops, start=self.crops.start + first, **rows)
-        return Swapped(crops, self.rgb[first:].copy(), self.alpha[first:].copy(), self.latents)
+        return Swapped(crops, take(self.rgb[first:]), take(self.alpha[first:]), self.latents)

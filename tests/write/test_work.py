@@ -77,7 +77,7 @@ def test_answers_whose_seal_is_damaged_do_not_count(tmp_path, content):
     folder = tmp_path / "answers"
     folder.mkdir()
     (folder / "sealed").write_bytes(content)
-    assert Memory(tmp_path, 10).reached == 0
+    assert Memory(tmp_path, 0, 10).reached == 0
 
 
 @pytest.mark.parametrize(("key", "resume"), [("another", True), ("key", False)])

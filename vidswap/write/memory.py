@@ -28,12 +28,14 @@ SPARE = 4  # times as many bytes must be free as are to be written
 
 
 class Memory:
-    """The memory of one render in its work folder. Answers to windows that begin before frame `stop` are kept whole."""
+    """The memory of one render in its work folder, from frame `start` on, with boundaries every `length` frames.
+    Answers to windows that begin before the first of them are kept whole."""
 
-    def __init__(self, folder: Path, stop: int) -> None:
+    def __init__(self, folder: Path, start: int, length: int) -> None:
         self._folder, self._tails = folder, dict[int, list[Swapped]]()
+        self._start, self._length = start, length
         self._ends, self._boundaries = dict[int, int](), dict[int, list[Swapped]]()
-        self._answers = _Answers(folder / "answers", stop)
+        self._answers = _Answers(folder / "answers", start + length)
 
     @property
     def reached(self) -> int:
@@ -48,7 +50,11 @@ class Memory:
     def keep(self, swapped: Swapped, tail: int, end: int) -> None:
         """Remember an answer, that the next window shares its last `tail` frames, and that the track ends at `end`."""
         track = swapped.crops.track
-        self._tails.setdefault(track, []).append(swapped.tail(tail))
+        tails = self._tails.setdefault(track, [])
+        if tails:  # only where a boundary lies between the two, the one before is still wanted
+            last = tails.pop()
+            tails += [last.copied()] if self._is_boundary_in(_stop(last), _stop(swapped)) else []
+        tails.append(swapped.tail(tail))
         self._ends[track] = end
         self._answers.keep(swapped)
 
@@ -68,7 +74,7 @@ class Memory:
         """Hold what tracks go on from at a boundary, until it is written. To be called when the frame before it comes:
         then all windows that end before it are swapped."""
         ended = ([tail for tail in tails if _stop(tail) <= boundary] for tails in self._tails.values())
-        self._boundaries[boundary] = [tails[-1] for tails in ended if tails]
+        self._boundaries[boundary] = [tails[-1].copied() for tails in ended if tails]
 
     def write(self, boundary: int) -> None:
         """Put what was held at a boundary on the disk. Raises OSError."""
@@ -94,6 +100,11 @@ class Memory:
         for place in self._folder.glob("*-*.npz"):
             if int(place.name.partition("-")[0]) < stop:
                 place.unlink()
+
+    def _is_boundary_in(self, first: int, stop: int) -> bool:
+        """Whether a boundary lies in the frames [first, stop)."""
+        after = max(-(-(first - self._start) // self._length), 1)
+        return self._start + after * self._length < stop
 
     def _place(self, boundary: int, track: int) -> Path:
         return self._folder / f"{boundary:08d}-{track}.npz"

@@ -116,7 +116,7 @@ class WorkFolder:
             _clear(folder)
             write_whole(folder / "key", key.encode())
         self.segments = list(self._found())
-        self.memory = Memory(folder, start + length)
+        self.memory = Memory(folder, start, length)
         self.go_back(self.reached)  # what was half written
 
     @property
