@@ -18,8 +18,6 @@ from itertools import pairwise
 
 import numpy as np
 from scipy import sparse
-from scipy.interpolate import BSpline
-from scipy.optimize import linprog
 
 from vidswap.face.landmarks import NOSE_TIP
 from vidswap.types import PIECE, Array, Shot, Track, TrackPart
@@ -162,6 +160,8 @@ def _steered(seconds: Array, aims: tuple[Array, ...], room: float) -> Array:
     """(T,): the path of one coordinate of the crop's corner through a shot, in crop's widths, from 0 to `room`; as far
     as it may move it lies between the first of the `aims`, low and high, and near the third, wanted; these are NaN
     where nobody is to be seen."""
+    from scipy.interpolate import BSpline  # late: it takes a while, and few results have another shape
+
     low, high, wanted = aims
     rows = np.flatnonzero(~np.isnan(wanted))
     if room <= 0 or not len(rows):
@@ -185,6 +185,8 @@ def _steered(seconds: Array, aims: tuple[Array, ...], room: float) -> Array:
 def _best(basis: Array, aims: tuple[Array, Array, Array], weight: Array, step: float, room: float) -> Array:
     """(K,): the control points of the path of least cost. Unknowns are these; by how much each frame (of `weight`
     seconds) lies outside the safe area, and outside comfort; the sizes of the first three derivatives."""
+    from scipy.optimize import linprog  # late, as above
+
     (low, high, wanted), (count, points) = aims, basis.shape
     slopes = [sparse.csr_matrix(np.eye(points))]
     for _ in RESTLESS:
