@@ -389,16 +389,10 @@ class Swapped(_Shapes):
         _check(self, "rgb", np.uint8, (count, side, side, 3))
         _check(self, "alpha", np.float32, (count, side, side))
 
-    def tail(self, count: int) -> Swapped:
-        """Its last `count` frames, not copied; `latents` are the engine's and stay as they are."""
-        return self._rows(len(self.crops) - min(count, len(self.crops)), lambda rows: rows)
-
-    def copied(self) -> Swapped:
-        """The same in memory of its own: of a tail, all else may go."""
-        return self._rows(0, np.copy)
-
-    def _rows(self, first: int, take: Callable[[Array], Array]) -> Swapped:
-        names = ("rgb", "mesh", "mask", "to_frame", "weight")
-        rows: dict[str, Any] = {name: take(getattr(self.crops, name)[first:]) for name in names}
-        crops = replace(self.crops, start=self.crops.start + first, **rows)
-        return Swapped(crops, take(self.rgb[first:]), take(self.alpha[first:]), self.latents)
+    def tail(self, count: int, *, copied: bool = False) -> Swapped:
+        """Its last `count` frames, if wanted `copied`, so that all else may go; `latents` are the engine's and stay."""
+        first = len(self.crops) - min(count, len(self.crops))
+        take: Callable[[Array], Any] = (lambda all_: all_[first:].copy()) if copied else (lambda all_: all_[first:])
+        own = {name: take(getattr(self.crops, name)) for name in ("rgb", "mesh", "mask", "to_frame", "weight")}
+        crops = replace(self.crops, start=self.crops.start + first, **own)
+        return Swapped(crops, take(self.rgb), take(self.alpha), self.latents)

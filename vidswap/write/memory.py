@@ -53,7 +53,7 @@ class Memory:
         tails = self._tails.setdefault(track, [])
         if tails:  # only where a boundary lies between the two, the one before is still wanted
             last = tails.pop()
-            tails += [last.copied()] if self._is_boundary_in(_stop(last), _stop(swapped)) else []
+            tails += [last.tail(tail, copied=True)] if self._is_boundary_in(_stop(last), _stop(swapped)) else []
         tails.append(swapped.tail(tail))
         self._ends[track] = end
         self._answers.keep(swapped)
@@ -74,7 +74,7 @@ class Memory:
         """Hold what tracks go on from at a boundary, until it is written. To be called when the frame before it comes:
         then all windows that end before it are swapped."""
         ended = ([tail for tail in tails if _stop(tail) <= boundary] for tails in self._tails.values())
-        self._boundaries[boundary] = [tails[-1].copied() for tails in ended if tails]
+        self._boundaries[boundary] = [tails[-1].tail(len(tails[-1].crops), copied=True) for tails in ended if tails]
 
     def write(self, boundary: int) -> None:
         """Put what was held at a boundary on the disk. Raises OSError."""
