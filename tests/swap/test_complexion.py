@@ -39,7 +39,7 @@ def lit_aside(rgb):
 def _as_told(monkeypatch):
     """What the network tells is believed."""
     for name in ("PHOTO", "FILM"):
-        monkeypatch.setattr(complexion, name, complexion.Usual(key=0.0, told=1.0, cast=1.0))
+        monkeypatch.setattr(complexion, name, complexion.Usual(exposure=0.0, told=1.0, tint=1.0))
     monkeypatch.setattr(complexion, "TAKEN_BACK", 0.0)
     monkeypatch.setattr(complexion, "STRANGE", 99.0)
 
@@ -209,7 +209,7 @@ def test_burnt_skin_takes_the_hue_of_the_rest(engine):
 
 def test_a_photo_in_usual_light_tells_the_skin_by_itself(monkeypatch, own, person):
     """With no belief in what the network tells of the level of light, a darker photo is of a darker person."""
-    monkeypatch.setattr(complexion, "PHOTO", complexion.Usual(key=0.25, told=0.0, cast=0.0))
+    monkeypatch.setattr(complexion, "PHOTO", complexion.Usual(exposure=0.25, told=0.0, tint=0.0))
     mesh = person(FAIR).meshes[0]
     for level in (-1.0, 1.0):
         model = own(lambda rgb, level=level: np.full_like(rgb, level)).model

@@ -13,7 +13,7 @@ from vidswap.media.native import film_maker, planar
 from vidswap.read.clip import frames, open_clip
 from vidswap.settings import WriteSettings
 from vidswap.types import Shot
-from vidswap.write.film import Finished, encode, join, render
+from vidswap.write.film import Finished, encode, join, write_segments
 from vidswap.write.reframe import reframe
 from vidswap.write.target import Shape, check_film, plan_target
 from vidswap.write.work import WorkFolder, open_work
@@ -248,7 +248,8 @@ def test_a_clip_is_opened_for_its_facts_its_pictures_and_what_is_copied_of_it(tm
     assert counted() == copied, "muxed for a trial"
     with open_work(target.out, kept=False) as folder:
         work = WorkFolder(folder, "", 0, 240)
-        render(clip, (Finished(*picture_of(frame)) for frame in frames(clip)), work, target.out, target.encoding)
+        shown = (Finished(*picture_of(frame)) for frame in frames(clip))
+        write_segments(clip, shown, work, target.out, target.encoding)
         assert counted() == 1
         join(clip, work, target.out, target.encoding, {})
     assert counted() == copied
@@ -272,7 +273,7 @@ def test_a_film_of_another_shape_is_upright_and_has_the_clips_times_and_sound(tm
              for frame in frames(clip))  # fmt: skip
     with open_work(target.out, kept=False) as folder:
         work = WorkFolder(folder, "", 0, 240)
-        render(clip, shown, work, target.out, target.encoding)
+        write_segments(clip, shown, work, target.out, target.encoding)
         join(clip, work, target.out, target.encoding, {})
     made = open_clip(target.out)
     assert (made.width, made.height, made.turn, len(made)) == (48, 48, ((1, 0), (0, 1)), len(clip))

@@ -20,7 +20,7 @@ from vidswap.media.encoder import encoding_of
 from vidswap.read.clip import frames, open_clip
 from vidswap.settings import WriteSettings
 from vidswap.types import Crops, Swapped
-from vidswap.write.film import Finished, join, render
+from vidswap.write.film import Finished, join, write_segments
 from vidswap.write.memory import Memory
 from vidswap.write.work import WorkFolder, ahead_by, folder_of, noted, open_work
 
@@ -161,7 +161,7 @@ def test_only_what_is_still_needed_is_remembered(tmp_path):
 def test_an_answer_that_the_disk_does_not_take_is_told(tmp_path):
     work = WorkFolder(tmp_path, "key", 0, LENGTH)
     tmp_path.joinpath("00000020-3.npz").mkdir()
-    with pytest.raises(OSError, match="directory"):  # which film.render says as OutputError
+    with pytest.raises(OSError, match="directory"):  # which film.write_segments says as OutputError
         remembered(work, 20, answer())
     assert sorted(path.name for path in tmp_path.iterdir()) == ["00000020-3.npz", "answers", "key"]
 
@@ -324,7 +324,7 @@ def test_a_full_disk_leaves_the_finished_segments_and_the_rest_can_follow(tmp_pa
     def go_on(folder):
         work = WorkFolder(folder, "key", 0, LENGTH)
         with noted(work):
-            render(
+            write_segments(
                 clip, (Finished(each.index, each.native) for each in frames(clip, work.reached)), work, out, encoding
             )
             join(clip, work, out, encoding, {})

@@ -36,7 +36,7 @@ from vidswap.media.metadata import (
     timecode_of,
 )
 from vidswap.media.packets import packets, seconds
-from vidswap.media.source import codec_of, film_of, header_bytes, opened, path_of, sample_bytes
+from vidswap.media.source import codec_of, file_of, film_of, header_bytes, opened, sample_bytes
 from vidswap.media.streams import is_carried, stream_name
 from vidswap.types import Clip
 
@@ -142,7 +142,7 @@ def _added(stream: Stream, source: Any, target: Any, kind: Container) -> Any:
     if stream.is_cover and kind.covers == "attachment":
         name, form = _COVERS.get(codec, (f"cover.{codec}", f"image/{codec}"))
         form, name = stream.tags.get("mimetype", form), stream.tags.get("filename", name)
-        target.add_attachment(name, form, _picture(path_of(source), stream.index))
+        target.add_attachment(name, form, _picture(file_of(source), stream.index))
         return None
     words = kind.words_for(codec)
     if words is None or kind.takes(codec):

@@ -16,7 +16,7 @@ import av
 
 from vidswap.media.containers import demuxer_of
 from vidswap.media.packets import packets
-from vidswap.media.source import opened, path_of
+from vidswap.media.source import file_of, opened
 
 _BEFORE, _LOOKED = 16 * 188, 1 << 21  # bytes before the first packet of sound, and in all, by which it is known
 
@@ -52,7 +52,7 @@ def _length(stream: Any, same: Any) -> int:
 
 
 def _read_late(stream: Any) -> Any:
-    path, form = path_of(stream.container), stream.container.format.name
+    path, form = file_of(stream.container), stream.container.format.name
     with opened(path) as whole:
         places = (packet.pos for packet in packets(whole, whole.streams[stream.index]) if packet.size)
         place = next((place for place in places if place is not None), None)

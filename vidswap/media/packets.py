@@ -17,7 +17,7 @@ from typing import Any
 import av
 
 from vidswap.errors import InputError
-from vidswap.media.source import path_of
+from vidswap.media.source import file_of
 
 _CHUNK = 1 << 20  # bytes
 _MICROSECONDS = 1_000_000
@@ -55,7 +55,7 @@ def packets(container: Any, *streams: Any) -> Iterator[Any]:
             yield packet
     except av.FFmpegError:
         whole = False
-    read_on(path_of(container), reached, moment)
+    read_on(file_of(container), reached, moment)
     if not whole:
         yield from map(end_of, streams or container.streams)
 

@@ -35,7 +35,7 @@ def opened(path: Path) -> Any:
     return av.open(f"file:{path}", metadata_errors="ignore", options=_DOOR)
 
 
-def path_of(container: Any) -> Path:
+def file_of(container: Any) -> Path:
     """The path of an open file."""
     return Path(container.name.removeprefix("file:"))
 

@@ -21,7 +21,7 @@ from vidswap.media.h264 import Fields
 from vidswap.media.hevc import Leading
 from vidswap.media.late import timed
 from vidswap.media.packets import packets
-from vidswap.media.source import opened, path_of
+from vidswap.media.source import file_of, opened
 from vidswap.types import Array
 
 MOST_FRAMES = 10_000_000  # two days at 60 a second
@@ -149,11 +149,11 @@ def _scanned(container: Any, stream: Any, passing: Any) -> Scanned:
         half = fields.is_second(packet)
         marks.extend((_is_shown(packet) and not (half or leading.is_lost(packet)), half, packet.is_keyframe))
         if len(marks) > 3 * MOST_FRAMES:
-            raise InputError(f"{path_of(container)} has more than {MOST_FRAMES:,} frames", "cut it into parts first")
+            raise InputError(f"{file_of(container)} has more than {MOST_FRAMES:,} frames", "cut it into parts first")
     pts, dts, long = np.array(times, np.int64).reshape(-1, 3).T
     shown, second, keys = np.array(marks, np.bool_).reshape(-1, 3).T
     if not shown.any():
-        raise InputError(f"{path_of(container)}: its video stream is empty", "the file is damaged")
+        raise InputError(f"{file_of(container)}: its video stream is empty", "the file is damaged")
     return Scanned(pts, dts, long, shown, second, keys, end)
 
 
@@ -189,7 +189,7 @@ def _key(found: Scanned, stream: Any, finer: int) -> int | None:
 
 def _unread(found: Scanned, container: Any, stream: Any, joined: bool) -> tuple[str, ...]:
     """A line where the file's index, or its header, tells of more than is there; or where another film lies behind."""
-    if is_followed(path_of(container), container.format.name, found.end):
+    if is_followed(file_of(container), container.format.name, found.end):
         return ("behind the film that is read the file holds another one: cut them apart to have both",)
     return () if joined else _broken_off(found, container, stream)
 
@@ -203,7 +203,7 @@ def _broken_off(found: Scanned, container: Any, stream: Any) -> tuple[str, ...]:
     there, promised = ((time - first) * float(stream.time_base) for time in (reached, max([reached, *told])))
     if promised > there:
         return (f"the file breaks off after {there:.1f} s; its index tells of {promised:.1f} s",)
-    if breaks_off(path_of(container), container.format.name):
+    if breaks_off(file_of(container), container.format.name):
         return (f"the file breaks off after {there:.1f} s: it was not copied, or not written, to its end",)
     return ()
 
@@ -228,7 +228,7 @@ def _on_one_clock(found: Scanned, container: Any, stream: Any) -> tuple[Scanned,
     if not places:
         return found, ()
     clock[odd] = np.nan
-    heard, usual = _heard(path_of(container), stream.index), float(np.nanmedian(np.abs(np.diff(clock))))
+    heard, usual = _heard(file_of(container), stream.index), float(np.nanmedian(np.abs(np.diff(clock))))
     firsts = [place for place in places if _starts(clock, place, usual, heard, kind.leaps)]
     found = _without_leading(found, firsts)
     parts = list(_parts(found, [0, *firsts]))

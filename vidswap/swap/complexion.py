@@ -39,16 +39,16 @@ MATTE = 192  # side at which the actor's skin is told from all else
 
 @dataclass(frozen=True)
 class Usual:
-    """The light that pictures are taken in: `key` is the logarithm of how bright it is on a face (see key_of). Of what
-    the network tells to differ from that the share `told` is believed, of casts of colour the share `cast`."""
+    """The light that pictures are taken in: `exposure` is the logarithm of how bright it is on a face (exposure_of). Of
+    what the network tells to differ from that the share `told` is believed, of tints the share `tint`."""
 
-    key: float
+    exposure: float
     told: float
-    cast: float
+    tint: float
 
 
-PHOTO = Usual(key=0.25, told=0.15, cast=0.15)  # well exposed, white well balanced
-FILM = Usual(key=-0.4, told=0.75, cast=0.6)  # darker, and graded
+PHOTO = Usual(exposure=0.25, told=0.15, tint=0.15)  # well exposed, white well balanced
+FILM = Usual(exposure=-0.4, told=0.75, tint=0.6)  # darker, and graded
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,8 +106,8 @@ def burnt(crop: Array, mesh: Array, shape: Array, skin: Array) -> Array:
 def doubt(light: Array, mesh: Array, level: Array, usual: Usual) -> Array:
     """(3,) what of the `level` (3,) of light (SIDE, SIDE, 3) on a face with its mesh in pixels of that is not believed,
     and is taken for the skin's own: cameras balance white and expose for faces."""
-    bright = key_of(light, mesh) - usual.key
-    return np.asarray((level - level.mean()) * (1 - usual.cast) + bright * (1 - usual.told))
+    bright = exposure_of(light, mesh) - usual.exposure
+    return np.asarray((level - level.mean()) * (1 - usual.tint) + bright * (1 - usual.told))
 
 
 def exposed(tone: Array) -> float:
@@ -127,7 +127,7 @@ def unhued(tone: Array) -> Array:
     return np.asarray(np.log(np.maximum(cv2.cvtColor(likely, cv2.COLOR_LAB2LRGB)[0, 0], DARKEST)) - tone)
 
 
-def key_of(light: Array, mesh: Array) -> float:
+def exposure_of(light: Array, mesh: Array) -> float:
     """The logarithm of how bright light (SIDE, SIDE, 3) is where it falls on a face, however much of that is in the
     shade: it is what photographers expose for."""
     face = np.zeros((SIDE, SIDE), np.uint8)

@@ -139,7 +139,7 @@ def load_samples(data: Path) -> Samples:
 
     heads, bare, masks = (stack("head", number) for number in range(3))
     top, tone = (torch.tensor([row.facts[name] for row in rows if row.kind == "head"]) for name in ("top", "tone"))
-    keys = [key_of(heads[part], bare[part], masks[part], top[part]) for part in _parts(len(heads))]
+    keys = [exposure_of(heads[part], bare[part], masks[part], top[part]) for part in _parts(len(heads))]
     known = torch.stack([torch.cat(keys), top, tone], 1)
     of_faces, of_heads = geometry("face"), geometry("head")
     return Samples(
@@ -152,7 +152,7 @@ def _parts(count: int) -> list[slice]:
     return [slice(first, first + 64) for first in range(0, count, 64)]
 
 
-def key_of(lit: Tensor, bare: Tensor, masks: Tensor, top: Tensor) -> Tensor:
+def exposure_of(lit: Tensor, bare: Tensor, masks: Tensor, top: Tensor) -> Tensor:
     """(B,) the key of the light on the skin of heads, whose pictures are uint8."""
     light = linear(lit.float() / 255) * top.view(-1, 1, 1, 1) / (linear(bare.float() / 255) + DARKEST)
     return key(light, (masks[:, :1] > 150).float()).flatten()

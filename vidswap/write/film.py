@@ -61,11 +61,11 @@ def encode(
     encoding = encoding_of(clip, out, settings)
     with open_work(out, kept=False) as folder:
         work = WorkFolder(folder, "", first[0], settings.segment)
-        render(clip, (Finished(*picture) for picture in chain([first], pictures)), work, out, encoding)
+        write_segments(clip, (Finished(*picture) for picture in chain([first], pictures)), work, out, encoding)
         join(clip, work, out, encoding, labels)
 
 
-def render(clip: Clip, frames: Iterable[Finished], work: WorkFolder, out: Path, encoding: Encoding) -> None:
+def write_segments(clip: Clip, frames: Iterable[Finished], work: WorkFolder, out: Path, encoding: Encoding) -> None:
     """Encode consecutive frames of the clip, from `work.reached` on, as segments of `work`, each on the disk before the
     next is begun; times come from `clip.pts`. Raises OutputError; whatever is raised, by `frames` as well, the finished
     segments stay."""
@@ -73,7 +73,7 @@ def render(clip: Clip, frames: Iterable[Finished], work: WorkFolder, out: Path, 
     for first in pictures:
         start, chunk = work.reached, list[Finished]()
         if first.index != start:
-            raise ValueError(f"render: expected frame {start}, got {first.index}")
+            raise ValueError(f"write_segments: expected frame {start}, got {first.index}")
 
         def natives(first: Finished = first, chunk: list[Finished] = chunk) -> Iterator[Picture]:
             for each in chain([first], islice(pictures, work.length - 1)):

@@ -9,7 +9,7 @@ from vidswap.media.view import to_rgb
 from vidswap.progress import Progress
 from vidswap.threads import Consumer
 from vidswap.types import Clip, Frame
-from vidswap.write.film import Finished, join, render
+from vidswap.write.film import Finished, join, write_segments
 from vidswap.write.pictures import write_pictures
 from vidswap.write.target import Target
 from vidswap.write.work import WorkFolder, Written, noted
@@ -55,7 +55,7 @@ def open_writer(
         with progress.stage("encode"):
             items = progress.each(None, frames)
             if encoding:
-                render(clip, items, work, out, encoding)
+                write_segments(clip, items, work, out, encoding)
             else:
                 natives = ((each.index, each.native) for each in items)
                 write_pictures(clip, natives, len(target.span), out,
