@@ -5,8 +5,8 @@ from __future__ import annotations
 import pickle
 import subprocess
 import sys
-from collections.abc import Sequence
-from contextlib import nullcontext
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -17,7 +17,7 @@ from footage import make_clip, moving
 from rendered import SOMEONE, Echo, track_of, write_plan
 
 from vidswap import EngineChoice, Role, Settings, render, shares, swap_clip
-from vidswap.errors import ConsentError, UsageError
+from vidswap.errors import ConsentError, EngineError, UsageError
 from vidswap.plan.file import open_plan
 from vidswap.plan.store import facts_of
 from vidswap.read.clip import frames, open_clip
@@ -185,3 +185,36 @@ def test_a_photo_is_no_identity(clip: Path, tmp_path: Path) -> None:
     for count in (0, "2", 1.0, True):
         with pytest.raises(UsageError, match="count is"):
             shares(tmp_path / "clip.plan", count)
+
+
+def test_what_is_wrong_with_a_cast_or_a_load_is_one_line(clip: Path, tmp_path: Path) -> None:
+    me, plan = Role(SOMEONE), planned(clip, tmp_path, [placed(0, 30)])
+
+    @contextmanager
+    def failing(entered: bool) -> Iterator[object]:
+        if not entered:
+            raise RuntimeError("no such device")
+        yield Echo(7, 3)
+        raise RuntimeError("will not end")
+
+    def played(role: Role = me, load: object = lambda *_: nullcontext(Echo(7, 3))) -> None:
+        settings = Settings(ReadSettings(plan=plan), write=LOSSLESS)
+        swap_clip(clip, role, tmp_path / "out.mkv", settings, load=load)  # type: ignore[arg-type]
+
+    for load, said in ((None, "load is None"), (lambda *_: Echo(7, 3), "load gave .* as the engine embedded")):
+        with pytest.raises(UsageError, match=said):
+            played(load=load)
+    for load, said in (
+        (lambda: None, "its start: TypeError"), (lambda *_: failing(False), "its start: no such device"),
+        (lambda *_: failing(True), "its end: will not end"),
+    ):  # fmt: skip
+        with pytest.raises(EngineError, match=f"the engine embedded failed at {said}"):
+            played(load=load)
+    for engine in ("warp", EngineChoice("warp", (1,)), EngineChoice("warp", (("x", {}),))):  # type: ignore[arg-type]
+        with pytest.raises(UsageError, match=r"engine is 'warp'|`swap.options`"):
+            played(Role(SOMEONE, engine=engine))  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match="consent is 5"):
+        played(Role("me.jpg", 5))  # type: ignore[arg-type]
+    with pytest.raises(ConsentError, match="cannot read"):
+        played(Role("me.jpg", ""))
+    assert {path.name for path in tmp_path.iterdir()} == {"clip.plan", "out.mkv"}

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from vidswap.errors import NoFaceError, UsageError, quoted
 from vidswap.read.faces import FaceReader
 from vidswap.read.identity import load_identity
-from vidswap.settings import path_of
+from vidswap.settings import SwapSettings, check_kind, path_of
 from vidswap.swap.clipengine import ClipEngine
 from vidswap.swap.engine import Fenced, fenced, plays_shots
 from vidswap.swap.fit import ClipRole
@@ -82,8 +82,7 @@ def cast_of(people: str | int, role: Role) -> Cast:
 
 def checked_cast(cast: Cast | Role) -> Cast:
     """The cast that a function was given; a role alone is for the largest person. Raises UsageError."""
-    if isinstance(cast, Role):
-        return {LARGEST: cast}
+    cast = {LARGEST: cast} if isinstance(cast, Role) else cast
     allowed = "a Role, or a mapping of persons (" + PEOPLE + ") to Roles, None for who stays as they are"
     if not isinstance(cast, Mapping) or not cast:
         raise UsageError(f"cast is {quoted(cast)}", f"allowed: {allowed}")
@@ -93,7 +92,15 @@ def checked_cast(cast: Cast | Role) -> Cast:
             raise UsageError(f"cast has {quoted(person)}: {quoted(role)}", f"allowed: {allowed}")
     if not any(cast.values()):
         raise UsageError("nobody in the cast is played by anybody", "give at least one person a Role")
-    return cast
+    roles = {id(role): _checked(role) for role in filter(None, cast.values())}
+    return {person: role and roles[id(role)] for person, role in cast.items()}
+
+
+def _checked(role: Role) -> Role:
+    if role.engine is None:
+        return role
+    check_kind("a role's engine", role.engine, EngineChoice)
+    return replace(role, engine=SwapSettings(role.engine.name, role.engine.options).choice)
 
 
 def players_of(cast: Cast, reader: Callable[[], FaceReader], engine: EngineChoice, use: str) -> Players:

@@ -36,7 +36,7 @@ from vidswap.read.clip import frames, open_clip, span_of
 from vidswap.read.faces import open_faces
 from vidswap.settings import Place, Settings, WriteSettings, check_kind, path_of
 from vidswap.swap.clipengine import price_of
-from vidswap.swap.engine import Load, load_engine
+from vidswap.swap.engine import Load, load_engine, opened
 from vidswap.swap.fit import swap_shots
 from vidswap.swap.windows import Casting, amid, first_needed, swap_windows
 from vidswap.threads import prefetch
@@ -108,7 +108,7 @@ def swap_clip(
     progress, notes = begun(settings, report), list[str]()
     source, out, cast = path_of("source", source), path_of("out", out), checked_cast(cast)
     chosen = {role.engine or settings.swap.choice: None for role in filter(None, cast.values())}
-    opening = {choice: load(choice, settings.read.cache) for choice in chosen}  # an unknown one is refused at once
+    opening = {choice: opened(load, choice, settings.read.cache) for choice in chosen}  # an unknown one fails
     faces = cache(lambda: open_faces(settings.read.face_pack))  # not needed where identities and a plan are there
     with ExitStack() as life:
         enter = life.enter_context  # closed whatever is raised
@@ -267,7 +267,8 @@ def read_by(settings: Settings, cast: Cast = MappingProxyType({}), **given: Path
         if not isinstance(role.face, Identity):
             files.append(("the photo", path_of("face", role.face)))
         if not (role.consent is None or isinstance(role.consent, Consent) or role.consent == SELF.record):
-            files += [("the consent record", Path(role.consent).absolute())] if "\0" not in str(role.consent) else []
+            words = role.consent if isinstance(role.consent, str) else str(path_of("consent", role.consent))
+            files += [("the consent record", Path(words).absolute())] if words and "\0" not in words else []
     models = [("a model", ROOT / file.path) for model in registry().values() for file in model.files]
     return [*files, *models, ("the face pack", find_pack(settings.read.face_pack))]
 

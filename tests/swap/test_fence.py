@@ -1,5 +1,7 @@
 """Engines that somebody hands in: what they must say of themselves, and that their failures are told in one line."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -145,3 +147,10 @@ def test_who_hears_of_progress_and_fails_is_not_called_an_engine(window, identit
 
     with pytest.raises(ValueError, match="deaf"):
         fenced(Telling(None)).swap(window(1, size=64), identity, None, deaf)
+
+
+def test_where_an_answer_lies_is_not_the_engines_to_say(window, identity):
+    crops = window(1, size=64)
+    moved = replace(crops, to_frame=crops.to_frame * np.nan, weight=crops.weight * 3, mask=crops.mask * 0)
+    answer = fenced(Broken(Swapped(moved, crops.rgb, crops.mask))).swap(crops, identity, None, quiet)
+    assert answer.crops is crops

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from importlib import import_module
 from inspect import getsourcefile, signature
 from pathlib import Path
@@ -24,6 +24,7 @@ import numpy as np
 from vidswap.errors import EngineError, InputError, UsageError, VidswapError, quoted
 from vidswap.keys import code_of, digest_of, key_of
 from vidswap.libraries import explained, loading
+from vidswap.progress import quiet
 from vidswap.settings import check_kind
 from vidswap.swap.engines import ENGINES
 from vidswap.types import Crops, EngineChoice, Identity, Swapped
@@ -138,7 +139,7 @@ class Fenced(Wrapped):
             raise EngineError(f"the engine {self.name} did not answer {place} but gave {got}", FAULT)
         if amiss := _amiss(swapped, crops):
             raise EngineError(f"the engine {self.name} did not answer {place}: {amiss}", FAULT)
-        return swapped
+        return swapped if swapped.crops is crops else replace(swapped, crops=crops)  # it does not say where they lie
 
 
 class _Told:
@@ -258,6 +259,35 @@ def _code_of(engine: Engine) -> str:
     with suppress(TypeError, OSError, InputError):
         return digest_of(Path(getsourcefile(type(engine)) or ""))
     return ""
+
+
+def opened(load: Load, choice: EngineChoice, cache: Path | None) -> AbstractContextManager[Any]:
+    """What `load` gives for a choice; what fails then, or at its start and its end, are EngineErrors. Raises
+    UsageError where it is no function, or gives no context manager."""
+    if not callable(load):
+        raise UsageError(f"load is {quoted(load)}", "allowed: a function of a choice and a folder, as load_engine")
+    with as_engine_error(choice.name, "its start", quiet):
+        life = load(choice, cache)
+    if not all(hasattr(type(life), word) for word in ("__enter__", "__exit__")):
+        raise UsageError(f"load gave {quoted(life)} as the engine {choice.name}",
+                         "let it give a context manager, such as contextlib.nullcontext(engine)")  # fmt: skip
+    return _Life(choice.name, life)
+
+
+@dataclass(frozen=True)
+class _Life:
+    """The context in which an engine can be used."""
+
+    name: str
+    life: AbstractContextManager[Any]
+
+    def __enter__(self) -> Any:
+        with as_engine_error(self.name, "its start", quiet):
+            return self.life.__enter__()
+
+    def __exit__(self, *raised: Any) -> bool | None:
+        with as_engine_error(self.name, "its end", quiet):
+            return self.life.__exit__(*raised)
 
 
 def load_engine(choice: EngineChoice, cache: Path | None = None) -> AbstractContextManager[Any]:
