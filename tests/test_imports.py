@@ -277,7 +277,8 @@ def test_the_page_of_the_architecture_is_true() -> None:
     page = (ROOT / "ARCHITECTURE.md").read_text()
     drawing = page.split("```")[1].strip().splitlines()
     assert [set(line.split("   ")[0].split(" | ")) for line in reversed(drawing)] == list(FLOORS)
-    paths = set(re.findall(r"`([\w/.]+(?:/|\.py|\.toml))`", page))
+    paths = set(re.findall(r"`(\w[\w/.]*(?:/|\.py|\.toml))`", page))
+    paths |= set(re.findall(r"`(\w[\w.]*/[\w/]*(?:\.py)?)`", (ROOT / "README.md").read_text()))
     assert [path for path in paths if not (ROOT / path).exists() and not (ROOT / "vidswap" / path).exists()] == []
     tests = "".join(path.read_text() for path in (ROOT / "tests").rglob("test_*.py"))
     assert [name for name in re.findall(r"`(test_\w+)`", page) if f"def {name}(" not in tests] == []

@@ -1,4 +1,4 @@
-"""A path -> Clip, a Clip -> Frames. The only decoder of film; read.stills has pictures, animations and sequences.
+"""A path -> Clip, a Clip -> Frames. The only decoder of clips; read.stills has pictures, animations and sequences.
 
 The times of a Clip come from a scan of the packets, without decoding; the pictures are then put at those times. So a
 clip has as many frames as its file has packets, whatever the header claims and whatever is damaged: a frame that

@@ -1,4 +1,4 @@
-"""The one seam: crops and an identity in, the same crops with another face out.
+"""The seam for engines: crops and an identity in, the same crops with another face out.
 
 A new engine is one file in engines/ and one row of its table; it is imported only when it is chosen. Its module has a
 frozen dataclass `Settings`, made of settings.Setting, and `load(settings, cache)`, a context manager that gives the

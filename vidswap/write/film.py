@@ -1,4 +1,4 @@
-"""Pictures + the source's own streams -> a file, by way of finished segments. The only encoder.
+"""Pictures + the source's own streams -> a file, by way of finished segments. The only encoder of results.
 
 Pictures are encoded at the very times of the clip, in segments that stand for themselves and stay in the work folder
 whatever happens (write.work). When the last one is there they are joined, packet by packet, with the copied sound
