@@ -11,7 +11,7 @@ from vidswap.errors import NoFaceError, UsageError, quoted
 from vidswap.read.faces import FaceReader
 from vidswap.read.identity import load_identity
 from vidswap.settings import SwapSettings, check_kind, path_of
-from vidswap.swap.clipengine import ClipEngine
+from vidswap.swap.clipengine import ClipEngine, refuse_silent
 from vidswap.swap.engine import Fenced, fenced, plays_shots
 from vidswap.swap.fit import ClipRole
 from vidswap.swap.windows import Casting
@@ -40,6 +40,8 @@ class Engines:
 
     def __init__(self, opened: Mapping[EngineChoice, Any]) -> None:
         self._of_shots: dict[EngineChoice, ClipEngine] = {k: each for k, each in opened.items() if plays_shots(each)}
+        for engine in self._of_shots.values():
+            refuse_silent(engine)
         self.of_windows = {k: fenced(each) for k, each in opened.items() if k not in self._of_shots}
 
     @property

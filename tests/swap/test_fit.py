@@ -22,6 +22,7 @@ from hypothesis import strategies as st
 from playing import MEAN, OTHER, Player, mesh_at, scene, scene_clip, track
 from rendered import write_plan
 
+from vidswap.casting import Engines
 from vidswap.errors import ConsentError, EngineError, UsageError
 from vidswap.face import geometry
 from vidswap.media.native import planes
@@ -32,7 +33,7 @@ from vidswap.settings import ReadSettings, Settings, SwapSettings, WriteSettings
 from vidswap.swap.clipengine import Limits, Price
 from vidswap.swap.fit import ClipRole, swap_shots
 from vidswap.swap.takes import framed, nearest, rate_within
-from vidswap.types import Consent, Identity, Role, Shot
+from vidswap.types import Consent, EngineChoice, Identity, Role, Shot
 from vidswap.write.composite import composite
 
 SOMEONE = Identity((np.zeros((8, 8, 3), np.uint8),), (MEAN,), np.ones(4, np.float32) / 2, Consent("self"))
@@ -305,3 +306,19 @@ def test_whole_shots_are_played_once_and_fitted_in(tmp_path):
     assert done.swapped == 50
     for before, after in zip(frames(known), frames(open_clip(tmp_path / "out.mp4")), strict=True):
         assert np.abs(before.rgb.astype(int) - after.rgb).mean() > 0.5
+
+
+@pytest.mark.parametrize("quote", [None, 5, Decimal("nan"), Decimal(-1), 1.5])
+def test_a_quote_is_a_price_from_nothing_on(clip, tmp_path, quote):
+    """One below nothing would pay for another engine's."""
+    player = Player()
+    player.quote = lambda footage: Price(quote) if isinstance(quote, (Decimal, float)) else quote
+    with pytest.raises(EngineError, match="the engine player failed at frames"):
+        played(clip, player, tmp_path)
+    assert player.asked == []
+
+
+@pytest.mark.parametrize("wrong", [{"uploads": None}, {"key": None}, {"label": 5}, {"limits": None}, {"name": None}])
+def test_what_decides_over_consent_and_money_is_said(wrong):
+    with pytest.raises(UsageError, match=f"the engine Player does not say its `{next(iter(wrong))}`"):
+        Engines({EngineChoice("player"): Player(**wrong)})

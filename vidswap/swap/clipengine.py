@@ -11,8 +11,10 @@ from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path
+from types import MappingProxyType
 from typing import Protocol
 
+from vidswap.errors import UsageError
 from vidswap.swap.engine import Advance
 from vidswap.swap.tickets import Ticket
 from vidswap.types import Identity
@@ -62,6 +64,10 @@ class Price:
     currency: str = "USD"
     frames: int = 0
     seconds: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not (isinstance(self.amount, Decimal) and self.amount.is_finite() and self.amount >= 0):
+            raise ValueError(f"Price.amount: expected a Decimal from 0 on, got {self.amount!r}")
 
     def __str__(self) -> str:
         return f"{self.amount} {self.currency}" if self.amount else "nothing"
@@ -116,3 +122,14 @@ class ClipEngine(Protocol):
         `ticket.accept` before anything else; else it is only waited for. A job that came to nothing and costs nothing
         is told to `ticket.fail`. `ticket.face` says where the face is that is to change. Raises EngineError."""
         ...
+
+
+WORDS = MappingProxyType({"name": str, "label": str, "key": str, "limits": Limits, "uploads": bool})
+
+
+def refuse_silent(engine: ClipEngine) -> None:
+    """Raise UsageError where an engine does not say of itself what decides over consent and money."""
+    for word, kind in WORDS.items():
+        if not isinstance(getattr(engine, word, None), kind):
+            raise UsageError(f"the engine {type(engine).__name__} does not say its `{word}`",
+                             f"give it one, of the kind {kind.__name__}, as a ClipEngine has it")  # fmt: skip

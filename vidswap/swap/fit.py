@@ -98,6 +98,8 @@ def _ordered(take: Take, role: ClipRole, folder: Path, source: str, decode: Deco
                 write_shot(part, shown(take, decode(first, int(take.sent[-1]) + 1)), take.footage.rate, container[1:])
     with as_engine_error(engine.name, take.place, quiet):
         price = engine.quote(take.footage)
+        if not isinstance(price, Price):
+            raise TypeError(f"it asks {price!r} for it, which is no Price")
     face = _face_in(take)
     key = key_of((engine.name, engine.key, digest_of(shot), role.identity, face))[:32]
     return Order(take, role, shot, Ticket(folder, key, engine.name, str(price), face), price)
