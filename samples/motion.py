@@ -13,7 +13,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 from portrait import Portrait, blur, grid_of, spread
-from vidswap.geometry import INNER_LIPS, LEFT_EYE, OVAL, RIGHT_EYE
+
+from vidswap.face.landmarks import INNER_LIPS, LEFT_EYE, OVAL, RIGHT_EYE
 
 Array = NDArray[Any]
 

@@ -13,7 +13,9 @@ from typing import Any
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from vidswap.geometry import INNER_LIPS, IRISES, LEFT_EYE, OVAL, RIGHT_EYE, RIGID, apply, fit_similarity
+
+from vidswap.face.geometry import apply, fit_similarity
+from vidswap.face.landmarks import INNER_LIPS, IRISES, LEFT_EYE, OVAL, RIGHT_EYE, RIGID
 
 Array = NDArray[Any]
 LIPS = np.array([61, 185, 40, 39, 37, 0, 267, 269, 270, 409, 291, 375, 321, 405, 314, 17, 84, 181, 91, 146])

@@ -1,4 +1,5 @@
-"""The benchmarks are run by hand, so that they would rot unseen: all that they name of vidswap is there."""
+"""Benchmarks, and what makes the samples, are run by hand, so that they would rot unseen: all that they name of
+vidswap is there."""
 
 from __future__ import annotations
 
@@ -9,7 +10,8 @@ from types import ModuleType
 
 import pytest
 
-BENCHMARKS = sorted((Path(__file__).parents[2] / "benchmarks").glob("*.py"))
+ROOT = Path(__file__).parents[2]
+SCRIPTS = sorted(path for folder in ("benchmarks", "samples") for path in (ROOT / folder).glob("*.py"))
 
 
 def missing(source: str) -> list[str]:
@@ -31,8 +33,8 @@ def missing(source: str) -> list[str]:
                     if node.value.id in known and not hasattr(known[node.value.id], node.attr)]  # type: ignore[attr-defined]  # fmt: skip
 
 
-@pytest.mark.parametrize("script", BENCHMARKS, ids=lambda path: path.stem)
-def test_benchmarks_name_what_there_is(script: Path) -> None:
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.stem)
+def test_scripts_name_what_there_is(script: Path) -> None:
     assert missing(script.read_text()) == []
 
 
