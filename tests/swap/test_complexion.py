@@ -170,8 +170,12 @@ def test_what_is_no_skin_keeps_its_bits(seed, change):
     skin[:8] = 1
     after = complexion.changed(picture, np.full(3, change), skin)
     np.testing.assert_array_equal(after[8:], picture[8:])
-    wanted = np.clip(picture[:8] * np.exp(change / GAMMA), 0, 255)
-    assert np.abs(after[:8] - wanted).max() <= 1
+    wanted, were = picture[:8] * np.exp(change / GAMMA), picture[:8].astype(float)
+    plain = (wanted <= complexion.KNEE) | (change <= 0)
+    assert np.abs(after[:8] - wanted)[plain].max() <= 1
+    bright = after[:8][~plain]
+    assert (bright >= np.minimum(were[~plain], 255)).all()
+    assert (bright <= np.maximum(were[~plain], complexion.WHITE)).all()
 
 
 def test_the_middle_of_a_wide_crop_lies_where_it_lay(scene):
@@ -234,3 +238,13 @@ def test_a_hue_that_no_skin_has_is_the_lights(monkeypatch, lab, wanted):
     tone = np.log(seen)
     found = np.exp(tone + complexion.unhued(tone))[None, None].astype(np.float32)
     np.testing.assert_allclose(cv2.cvtColor(found, cv2.COLOR_LRGB2LAB)[0, 0], wanted, atol=0.5)
+
+
+@given(st.floats(0, 2000), st.floats(0, 2000))
+def test_bright_skin_is_rolled_off_and_keeps_its_order(one, other):
+    low, high = sorted([one, other])
+    shown = complexion.rolled_off(np.array([low, high], np.float32), np.zeros(2, np.float32))
+    assert 0 <= shown[0] <= shown[1] <= complexion.WHITE
+    assert low > complexion.KNEE or shown[0] == np.float32(low)
+    levels = np.arange(256, dtype=np.float32)
+    assert (complexion.rolled_off(levels, levels) == levels).all()

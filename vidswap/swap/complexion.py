@@ -30,6 +30,7 @@ RANGE = (-3.3, -0.75)  # logarithms of skins, from very dark to very fair
 # CIE L*, a*, b* of skin in plain light, from very dark to very fair (about Xiao et al. 2017, Skin Res. Technol. 23)
 SKINS = np.array([[24, 8, 9], [32, 10.5, 13], [40, 12.5, 17], [50, 13, 20], [60, 12, 20], [67, 10, 17], [74, 8, 14]])
 STRANGE = 13.0  # a skin farther than that from these in hue is in coloured light
+KNEE, WHITE = 176.0, 246.0  # levels between which lit skin is rolled off
 FADE = 0.1  # of a crop's side, over which the change ends at its edge
 LEAST, MOST_SPREAD = (0.06, 0.06, 0.25), (0.12, 0.12, 0.35)  # of an actor's skin, in `_colours`
 WITHIN = (2.2, 2.2, 2.6)  # what looks like it, in such spreads
@@ -322,9 +323,17 @@ def guided(guide: Array, plane: Array, radius: int, eps: float) -> Array:
 
 def changed(picture: Array, change: Array, skin: Array) -> Array:
     """A picture (S, S, 3) uint8 whose `skin` (S, S) float32 is multiplied by the exponential of `change` (3,)."""
-    values = np.arange(256, dtype=np.float32)[:, None] * np.exp(change / GAMMA)
-    table = np.clip(np.rint(values), 0, 255).astype(np.uint8)[None]
+    levels = np.arange(256, dtype=np.float32)[:, None]
+    table = np.rint(rolled_off(levels * np.exp(change / GAMMA), levels)).astype(np.uint8)[None]
     return np.asarray(cv2.blendLinear(cv2.LUT(picture, table), picture, skin, 1 - skin))
+
+
+def rolled_off(values: Array, were: Array) -> Array:
+    """Levels (float32, 0 to beyond white) as film shows them: what becomes brighter than it `were`, and than KNEE,
+    comes near white, not to it, so that lit skin keeps its shape where a fairer one would burn out."""
+    room = WHITE - KNEE
+    shown = np.where(values > KNEE, WHITE - room * np.exp((KNEE - values) / room), values)
+    return np.asarray(np.where(values > were, np.maximum(shown, were), values))
 
 
 def shown(skin: Array, size: int) -> Array:

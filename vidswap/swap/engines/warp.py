@@ -169,7 +169,7 @@ class Warp:
         inner = complexion.middle(told.skin, complexion.MATTE)
         light, skin = fields(self.form, drawing, points, told.light - scene.level, inner)
         gain = cv2.resize(np.exp(light / GAMMA), (size, size), interpolation=cv2.INTER_LINEAR)
-        lit = np.clip(drawn.face * gain, 0, 255).astype(np.uint8)
+        lit = np.rint(complexion.rolled_off(drawn.face * gain, drawn.face)).astype(np.uint8)
         own = cv2.resize(skin, (size, size), interpolation=cv2.INTER_LINEAR)
         around = complexion.changed(drawn.around, told.change, own)
         return Drawn(drawing, cv2.copyTo(around, mouth, lit), drawn.skin, around, own)
