@@ -19,10 +19,8 @@ def words(words: Parser) -> None:
 
 
 def run(options: argparse.Namespace) -> None:
-    from vidswap.cli.main import parser
-
     with loading():
-        script = completion(parser(), options.shell)
+        script = completion(options.all_words, options.shell)
     say(*script.splitlines())
 
 

@@ -62,7 +62,9 @@ def parser() -> Parser:
     top.add_argument("--version", action="version", version=f"vidswap {__version__}")
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=Parser)
     for name, command in COMMANDS.items():
-        command.words(commands.add_parser(name, help=command.ABOUT))
+        own = commands.add_parser(name, help=command.ABOUT)
+        own.set_defaults(all_words=top)
+        command.words(own)
     return top
 
 
