@@ -84,7 +84,7 @@ def test_each_thread_books_what_it_did_itself():
 def test_progress_is_told_from_nothing_to_all():
     heard: list[tuple[str, int, int]] = []
     clock = Progress(lambda *words: heard.append(words))
-    assert list(clock.told("work", "ab", 2)) == ["a", "b"]
+    assert list(clock.reported("work", "ab", 2)) == ["a", "b"]
     assert heard == [("work", 0, 2), ("work", 1, 2), ("work", 2, 2)]
 
 

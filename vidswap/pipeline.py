@@ -134,7 +134,9 @@ def swap_clip(
         # Second pass: decoder and encoder have threads of their own; engines go on from what the work remembers.
         first = first_needed(engines.windowed(casting), engines.of_windows, work.reached)
         decoded = enter(prefetch(progress.each("decode", frames(clip, first, target.span.stop)), DECODED))
-        footage = progress.told("rendering", progress.each(None, decoded), len(target.span), first - target.span.start)
+        footage = progress.reported(
+            "rendering", progress.each(None, decoded), len(target.span), first - target.span.start
+        )
         writer = enter(open_writer(clip, target, work, tags, progress))
         shown = framing(target, clip, plan, casting)
         swapped = swap_windows(footage, engines.windowed(casting), engines.of_windows, work.memory, progress,

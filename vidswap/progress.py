@@ -77,7 +77,7 @@ class Progress:
                 return
             yield item  # type: ignore[misc]
 
-    def told(self, name: str, items: Iterable[Item], total: int, before: int = 0) -> Iterator[Item]:
+    def reported(self, name: str, items: Iterable[Item], total: int, before: int = 0) -> Iterator[Item]:
         """`items`, each reported when the next one is asked for; `before` of the total were done already."""
         self._report(name, before, total)
         for done, item in enumerate(items, before + 1):

@@ -145,7 +145,7 @@ def evaluate(
         tracks = swapped_tracks(before, after, part, plan.within(part).tracks)
         booked = {person: _Booked(person, own) for person, own in by_person(tracks).items()}
         with prefetch(_looked_at(_side_by_side(before, after, part), tracks, who), WAITING) as line:
-            for index, instants in progress.told("evaluation", line, len(part)):
+            for index, instants in progress.reported("evaluation", line, len(part)):
                 for person, instant in instants:
                     booked[person].take(index, before.seconds(index), instant)
     heard = compare_sound(*heard_in, *seconds_of(before, after, part))

@@ -53,7 +53,9 @@ def analyse(reader: FaceReader, clip: Clip, span: Shot, progress: Progress) -> A
 
     start = span.start
     with spooled() as inside, prefetch(pictures(), WAITING) as line:
-        watched = follow_faces(progress.told("analysis", progress.each(None, line), len(span)), reader, DETECT_EVERY)
+        watched = follow_faces(
+            progress.reported("analysis", progress.each(None, line), len(span)), reader, DETECT_EVERY
+        )
         for index, found in enumerate(progress.each("faces", watched), span.start):
             if cuts[index - span.start] and inside:
                 yield ended(start, inside)
