@@ -26,7 +26,7 @@ from vidswap.write.composite import composite
 from vidswap.write.memory import Memory
 from vidswap.write.work import Segment, WorkFolder, open_work
 
-COUNT, LENGTH, KILLS = 120, 20, 12
+COUNT, LENGTH, KILLS = 120, 20, 8
 SCRIPT = Path(__file__).parent / "rendered.py"
 
 
@@ -52,7 +52,7 @@ def folder_of(out):
     return out.with_name(f".{out.name}.vidswap")
 
 
-def test_killed_twelve_times_the_file_is_the_same(source, whole, tmp_path):
+def test_killed_eight_times_the_file_is_the_same(source, whole, tmp_path):
     """Half of the kills come at any moment, half at the worst: when something is half on the disk."""
     chance, out = np.random.default_rng(0), tmp_path / "out.mp4"
     killed = finished = 0

@@ -173,7 +173,8 @@ def test_person_who_is_not_in_the_clip(capsys, tmp_path):
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (HANGUP, 129)])
 def test_stopped_in_the_middle_what_was_swapped_is_kept_and_no_part_of_a_result(tmp_path, number, code):
-    words = [sys.executable, "-c", LISTENING, *swap(tmp_path, "--consent", "self")]
+    quick = ["--complexion", "actor"]
+    words = [sys.executable, "-c", LISTENING, *swap(tmp_path, "--consent", "self"), *quick]
     running = subprocess.Popen(words, stderr=subprocess.PIPE, text=True)
     while running.poll() is None and len(list(tmp_path.glob(".out.mp4.vidswap/answers/*.npy"))) < 2:
         time.sleep(0.02)
