@@ -49,7 +49,7 @@ FENCES = {
     "av": {"media", "read.clip", "read.stills", "write.film", "write.target"},
     "PIL": {"media", "read.photo", "read.stills", "write.pictures"},
     "pillow_heif": {"read.photo"},
-    "onnxruntime": {"read.faces", "swap.light", "train.export"},
+    "onnxruntime": {"models.sessions", "read.faces", "train.export"},
     "insightface": {"read.faces"},
     "skimage": {"read.faces"},
     "psutil": {"progress", "processor", "cli.doctor"},

@@ -8,7 +8,6 @@ its models are opened one by one instead, for the processor.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,10 +15,8 @@ from typing import Any
 import cv2
 import numpy as np
 import onnxruntime
-from google.protobuf.message import DecodeError
 from insightface.model_zoo import get_model, has_model_package_manifest, load_model_package
 from insightface.utils.face_align import arcface_dst
-from onnxruntime.capi import onnxruntime_pybind11_state as onnx_errors
 from skimage.transform import estimate_transform
 
 from vidswap.errors import ModelError
@@ -27,6 +24,7 @@ from vidswap.face import geometry, landmarks
 from vidswap.face.boxes import SAME, area, distinct, inside, meets, overlap, within
 from vidswap.models import registry as weights
 from vidswap.models.packs import find_pack, licence_of
+from vidswap.models.sessions import PROVIDERS, open_session, session_options, translated
 from vidswap.read.features import Net, Refiner, refiner, shown
 from vidswap.settings import path_of
 from vidswap.types import Array, Face
@@ -41,13 +39,7 @@ LYING = (1, 2, 3)  # quarters by which a picture is turned against the clock, to
 # corners. An upside-down one that the detector takes for upright is beyond CLEAR, or less than UNSURE above its least
 # score, and no false find in a turned picture is LONELY above that. The right way round is the surer one, by SURER.
 AGREE, CLEAR, UNSURE, LONELY, SURER = 0.35, 0.15, 0.25, 0.15, 0.05
-UNREADABLE = (
-    AssertionError, ValueError, OSError, DecodeError, onnx_errors.Fail, onnx_errors.InvalidArgument,
-    onnx_errors.InvalidGraph, onnx_errors.InvalidProtobuf, onnx_errors.NoSuchFile, onnx_errors.NotImplemented,
-    onnx_errors.RuntimeException,
-)  # fmt: skip
-PROVIDERS = ("CPUExecutionProvider",)
-QUIET = 3  # onnxruntime's level of errors: what a model could have better is not the user's to know
+PACKS = "it needs a detector in SCRFD's format, whole files"
 
 
 @dataclass(frozen=True, eq=False)
@@ -205,12 +197,7 @@ class FaceReader:
 def open_faces(pack: str, threads: int = 1) -> FaceReader:
     """The reader of a pack: "embedded" (ships with vidswap), the name of an insightface pack that is in insightface's
     home, or a folder with .onnx files. `threads` of each model. Nothing is downloaded. Raises ModelError."""
-    onnxruntime.disable_telemetry_events()  # where it was imported before vidswap, what the package sets comes too late
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads, options.log_severity_level = threads, QUIET
-    options.enable_cpu_mem_arena = False  # saves no time here, and never gives back what a large picture took
-    for spinning in ("session.intra_op.allow_spinning", "session.inter_op.allow_spinning"):
-        options.add_session_config_entry(spinning, "0")  # who waits leaves the processor to others
+    options = session_options(threads)
     pack = str(path_of("pack", pack))
     opened = open_pack(find_pack(pack), options, SURE_EMBEDDED if pack == "embedded" else SURE)
     return FaceReader(opened, open_mesh(options), licence_of(pack))
@@ -219,7 +206,7 @@ def open_faces(pack: str, threads: int = 1) -> FaceReader:
 def open_pack(folder: Path, options: onnxruntime.SessionOptions, sure: float = SURE) -> Pack:
     """The detector and the recogniser in a folder, as insightface loads them; `sure` is a detection's least score.
     Raises ModelError."""
-    with translated(f"the face models in {folder} cannot be used"):
+    with translated(f"the face models in {folder} cannot be used", PACKS):
         models: dict[str, Any] = {}
         for model in packed(folder, options):
             models.setdefault(model.taskname, model)
@@ -255,28 +242,18 @@ def upright(bgr: Array, five: Array, size: int) -> Array:
 
 def open_mesh(options: onnxruntime.SessionOptions) -> MeshModel:
     """The mesh model that ships, with the nets for eyes and mouth. Raises ModelError."""
-    with translated("the mesh model cannot be used"):
+    with translated("the mesh model cannot be used", PACKS):
         mean = landmarks.mean_face()
         eye, mouth = (net(weights.path_to("features") / f"{name}.onnx", options) for name in ("eye", "mouth"))
-        session = onnxruntime.InferenceSession(weights.path_to("mesh"), options, providers=PROVIDERS)
+        session = open_session(weights.path_to("mesh"), options)
         return MeshModel(session, mean, refiner(eye, mouth, mean))
 
 
 def net(path: Path, options: onnxruntime.SessionOptions) -> Net:
     """A model of one input and one output as a plain function."""
-    session = onnxruntime.InferenceSession(path, options, providers=PROVIDERS)
+    session = open_session(path, options)
     name = session.get_inputs()[0].name
     return lambda picture: np.asarray(session.run(None, {name: picture})[0])
-
-
-@contextmanager
-def translated(message: str) -> Iterator[None]:
-    """What onnxruntime and insightface raise over a file they cannot use, as ModelError."""
-    try:
-        yield
-    except UNREADABLE as error:
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise ModelError(f"{message}: {reason}", "it needs a detector in SCRFD's format, whole files") from error
 
 
 def detector_size(height: int, width: int, side: int = DETECT_SIDE) -> tuple[int, int]:

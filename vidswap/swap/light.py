@@ -8,12 +8,11 @@ from typing import Any
 
 import cv2
 import numpy as np
-import onnxruntime
 
-from vidswap.errors import ModelError
 from vidswap.face import geometry, landmarks
 from vidswap.face.raster import draw_triangles
 from vidswap.models.registry import path_to
+from vidswap.models.sessions import open_session, session_options, translated
 from vidswap.types import Array
 
 SIDE = 128
@@ -72,11 +71,7 @@ def planes(mesh: Array, mean: Array, triangles: Array) -> Array:
 
 def open_light() -> LightModel:
     """The model that ships. Raises ModelError."""
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads, options.enable_cpu_mem_arena = 1, False
     path = path_to("light")
-    try:
-        session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-    except Exception as error:
-        raise ModelError(f"the light model cannot be loaded: {error}", "run `vidswap models verify`") from error
+    with translated("the light model cannot be loaded", "run `vidswap models verify`"):
+        session = open_session(path, session_options())
     return LightModel(session, landmarks.mean_face(), landmarks.triangles().astype(int))
