@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 from vidswap.errors import NoFaceError, UsageError, quoted
 from vidswap.read.faces import FaceReader
 from vidswap.read.identity import load_identity
-from vidswap.settings import SwapSettings, check_kind, path_of
+from vidswap.settings import PEOPLE, SwapSettings, check_kind, path_of
 from vidswap.swap.clipengine import ClipEngine, refuse_silent
 from vidswap.swap.engine import Fenced, fenced, plays_shots
 from vidswap.swap.fit import ClipRole
@@ -19,8 +18,6 @@ from vidswap.trust.consent import REMOTE, load_consent, permit
 from vidswap.types import Cast, Consent, EngineChoice, Identity, Role, Track
 
 LARGEST, ALL = "largest", "all"
-PEOPLE = '"largest", "all", or numbers from `vidswap cast`: 0, or "0,2"'
-_NUMBERS = re.compile(r"\d{1,9}(\s*,\s*\d{1,9})*")
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,17 +40,14 @@ class Engines:
         for engine in self._of_shots.values():
             refuse_silent(engine)
         self.of_windows = {k: fenced(each) for k, each in opened.items() if k not in self._of_shots}
+        everyone: dict[EngineChoice, Fenced | ClipEngine] = {**self.of_windows, **self._of_shots}
+        self.labels = {choice: engine.label for choice, engine in everyone.items()}  # names and keys, for results
 
     @property
     def key(self) -> object:
         """All that their answers depend on."""
         of_windows = [(choice, engine.needs, engine.key) for choice, engine in self.of_windows.items()]
         return of_windows, [(choice, engine.key) for choice, engine in self._of_shots.items()]
-
-    def label(self, casting: Casting) -> str:
-        """Name and key of the engine that plays it, with which results are labelled."""
-        engines: dict[EngineChoice, Fenced | ClipEngine] = {**self.of_windows, **self._of_shots}
-        return engines[casting.engine].label
 
     def permit(self, players: Players) -> None:
         """Raise ConsentError where an engine sends pictures of somebody who did not agree to that."""
@@ -74,18 +68,17 @@ class Engines:
 
 def cast_of(people: str | int, role: Role) -> Cast:
     """One role for all `people`: "largest", "all", or numbers ("0,2"). Raises UsageError."""
-    words = str(people).strip()
-    if words in (LARGEST, ALL):
-        return {words: role}
-    if not _NUMBERS.fullmatch(words):
-        raise UsageError(f"the person is {quoted(people)}", f"allowed: {PEOPLE}")
-    return {int(number): role for number in words.split(",")}
+    try:
+        words = PEOPLE.read(str(people).strip())
+    except ValueError as error:
+        raise UsageError(f"the person is {quoted(people)}", f"allowed: {PEOPLE.allowed}") from error
+    return {words: role} if words in (LARGEST, ALL) else {int(number): role for number in words.split(",")}
 
 
 def checked_cast(cast: Cast | Role) -> Cast:
     """The cast that a function was given; a role alone is for the largest person. Raises UsageError."""
     cast = {LARGEST: cast} if isinstance(cast, Role) else cast
-    allowed = "a Role, or a mapping of persons (" + PEOPLE + ") to Roles, None for who stays as they are"
+    allowed = f"a Role, or a mapping of persons ({PEOPLE.allowed}) to Roles, None for who stays as they are"
     if not isinstance(cast, Mapping) or not cast:
         raise UsageError(f"cast is {quoted(cast)}", f"allowed: {allowed}")
     for person, role in cast.items():

@@ -24,7 +24,7 @@ from vidswap.face.landmarks import mean_face
 from vidswap.files import Named, as_output_error, check_place, noted_as, refuse_clash
 from vidswap.keys import code_of, key_of, packages
 from vidswap.media.containers import named
-from vidswap.media.view import View, to_rgb
+from vidswap.media.view import to_rgb, view_of
 from vidswap.models import ROOT
 from vidswap.models.packs import find_pack, licence_of
 from vidswap.models.registry import registry
@@ -125,7 +125,7 @@ def swap_clip(
         # First pass. A plan is a file: yours, the store's, or made now.
         plan = enter(find_plan(clip, span, settings.read, lambda *given: analyse(faces(), *given), progress))
         casting, target = assign(players, plan.tracks, plan.persons), replace(target, span=plan.span)
-        tags = labels([(each.identity, engines.label(each)) for each in casting], __version__)
+        tags = labels([(each.identity, engines.labels[each.engine]) for each in casting], __version__)
         work = begun_work(folder, plan, casting, engines, (target, settings.write, tags))
         # Whole-shot engines: a shot is paid for once, its file stays in the work folder.
         most, heard = price_of(settings.swap.most), progress.within("shots")
@@ -193,7 +193,7 @@ def framing(target: Target, clip: Clip, plan: Plan, casting: Sequence[Casting]) 
     """What makes a frame one of the target's shape, the camera following who is played."""
     if not target.is_reshaped:
         return lambda frame: frame
-    shape, span, size = target.shape, target.span, View(clip.width, clip.height, clip.turn, clip.pixel).size
+    shape, span, size = target.shape, target.span, view_of(clip).size
     seconds = np.array([clip.seconds(index) for index in range(span.start, span.stop)])
     shots = [Shot(each.start - span.start, each.stop - span.start) for each in plan.shots]
     camera = camera_path(shape, size, seconds, shots, subjects_of([each.track for each in casting], span))
@@ -211,8 +211,10 @@ def begun_work(
     """What of a render is done already: that is where an earlier one of the same key stopped, a digest of all that the
     result depends on but its path. `asked` are the target, how it is written, and its labels. Raises OutputError."""
     target, settings, tags = asked
-    played = [(each.track.id, each.track.person, each.track.start, each.track.stop, each.track.embedding, each.identity,
-               each.engine) for each in casting]  # fmt: skip
+    who = {id(each.identity): each.identity for each in casting}  # on many tracks, and each of many photos
+    known = {number: key_of(identity) for number, identity in who.items()}
+    played = [(each.track.id, each.track.person, each.track.start, each.track.stop, each.track.embedding,
+               known[id(each.identity)], each.engine) for each in casting]  # fmt: skip
     models = {name: [file.sha256 for file in model.files] for name, model in registry().items()}
     code = code_of(*CODE), packages(*PACKAGES), __version__
     key = key_of((plan.key, models, code, played, engines.key, replace(target, out=Path()), settings.segment, tags))

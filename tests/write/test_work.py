@@ -72,7 +72,18 @@ def test_a_segment_whose_sidecar_is_damaged_does_not_count(tmp_path, content):
     assert WorkFolder(tmp_path, "key", 0, LENGTH).segments == []
 
 
-@pytest.mark.parametrize("content", [b"", b"[]", b"{}", b'{"reached": 4}', b'{"reached": 4, "sizes": [1]}', b"\xff"])
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"[]",
+        b"{}",
+        b'{"reached": 4}',
+        b'{"reached": 4, "sizes": [1]}',
+        b"\xff",
+        b'{"reached": 4, "sizes": {"00000000-4-0.npy": "9"}}',
+    ],
+)
 def test_answers_whose_seal_is_damaged_do_not_count(tmp_path, content):
     folder = tmp_path / "answers"
     folder.mkdir()

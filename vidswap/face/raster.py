@@ -70,6 +70,14 @@ def with_ring(mesh: Array, outline: Array) -> Array:
     return np.concatenate([mesh, ring]).astype(np.float32)
 
 
+def filled(shape: tuple[int, ...], *patches: Array) -> Array:
+    """(h, w) uint8: 1 within the convex hull of each patch of points (V, 2 or more), rounded to pixels; else 0."""
+    inside = np.zeros(shape[:2], np.uint8)
+    for points in patches:
+        cv2.fillConvexPoly(inside, cv2.convexHull(np.round(points[:, :2]).astype(np.int32)), 1)
+    return inside
+
+
 def draw_triangles(points: Array, depth: Array, triangles: Array, size: int) -> Array:
     """(size, size) int32: which of `triangles` (K, 3) is seen at each pixel, -1 where none. Nearer covers farther
     (painter's algorithm, by the triangle's mean depth); `points` (V, 2) are pixels of the picture to draw."""

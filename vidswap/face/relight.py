@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from vidswap.face.raster import Drawing
+from vidswap.face.raster import Drawing, filled
 from vidswap.types import Array
 
 CHEEKS = np.array([50, 280, 205, 425, 117, 346, 101, 330, 36, 266])
@@ -153,10 +153,7 @@ def skin_alike(photo: Array, mesh: Array) -> Array:
     """(h, w) float32 over a photo: 1 where a pixel looks like the face's own skin, 0 for hair or clothes that hang over
     its outline. Compared with the cheeks and nose by colour (Mahalanobis distance in YCrCb, luma counting little)."""
     ycc = cv2.GaussianBlur(_ycc(photo), (0, 0), max(np.ptp(mesh[:468, 0]) / 80, 0.6))
-    middle = np.zeros(photo.shape[:2], np.uint8)
-    for patch in (CHEEKS, NOSE):
-        cv2.fillConvexPoly(middle, cv2.convexHull(np.round(mesh[patch, :2]).astype(np.int32)), 1)
-    known = ycc[middle > 0]
+    known = ycc[filled(photo.shape, mesh[CHEEKS], mesh[NOSE]) > 0]
     if len(known) < 32:
         return np.ones(photo.shape[:2], np.float32)
     centre = np.median(known, 0)

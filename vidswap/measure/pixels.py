@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 
 from vidswap.face import geometry, landmarks
+from vidswap.face.raster import filled
 from vidswap.face.sampling import interpolate
 from vidswap.types import Array
 
@@ -29,10 +30,7 @@ def eye_distance(mesh: Array) -> float:
 
 def skin_tone(rgb: Array, mesh: Array) -> Array | None:
     """(3,) the median colour of the cheeks, L* a* b* (CIE 1976); None where too little of them is in the picture."""
-    area = np.zeros(rgb.shape[:2], np.uint8)
-    for cheek in landmarks.CHEEKS:
-        cv2.fillConvexPoly(area, cv2.convexHull(np.round(mesh[cheek, :2]).astype(np.int32)), 1)
-    skin = rgb[area > 0]
+    skin = rgb[filled(rgb.shape, *(mesh[cheek] for cheek in landmarks.CHEEKS)) > 0]
     if len(skin) < LEAST_SKIN:
         return None
     lab = cv2.cvtColor(skin[None].astype(np.float32) / 255, cv2.COLOR_RGB2LAB)[0]
@@ -51,8 +49,7 @@ def window_of(mesh: Array, shape: tuple[int, ...]) -> tuple[slice, slice]:
 
 def face_area(mesh: Array, shape: tuple[int, ...], inset: float = 0.0) -> Array:
     """(H, W) bool: inside the face, `inset` eye distances away from its rim; negative is around it."""
-    mask = np.zeros(shape[:2], np.uint8)
-    cv2.fillConvexPoly(mask, cv2.convexHull(np.round(mesh[:468, :2]).astype(np.int32)), 1)
+    mask = filled(shape, mesh[:468])
     side = round(abs(inset) * eye_distance(mesh)) | 1
     kernel = np.ones((side, side), np.uint8)
     return np.asarray((cv2.erode if inset > 0 else cv2.dilate)(mask, kernel) > 0)

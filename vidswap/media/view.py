@@ -126,6 +126,11 @@ def _sign(value: int) -> int:
     return -1 if value < 0 else 1
 
 
+def view_of(clip: Clip) -> View:
+    """How a clip's pictures are seen."""
+    return View(clip.width, clip.height, clip.turn, clip.pixel)
+
+
 def to_rgb(clip: Clip) -> Callable[[Any], Array]:
     """What makes a native picture of a clip as it is seen: (H, W, 3) uint8. Its converter is its own."""
-    return partial(View(clip.width, clip.height, clip.turn, clip.pixel).rgb, reformatter=VideoReformatter())
+    return partial(view_of(clip).rgb, reformatter=VideoReformatter())

@@ -35,7 +35,7 @@ from vidswap.media.packets import packets, refuse_unreadable
 from vidswap.media.sidedata import beside
 from vidswap.media.source import MOST_PIXELS, film_of, is_playlist, opened
 from vidswap.media.streams import is_other_film, streams_of
-from vidswap.media.view import Cropper, View, to_rgb, turn_in
+from vidswap.media.view import Cropper, to_rgb, turn_in, view_of
 from vidswap.read import stills
 from vidswap.read.times import Times, is_shown, scan
 from vidswap.timepoint import TimePoint
@@ -90,7 +90,7 @@ def frames(clip: Clip, start: int = 0, stop: int | None = None) -> Iterator[Fram
     stop = len(clip) if stop is None else min(stop, len(clip))
     if start >= stop:
         return
-    view = View(clip.width, clip.height, clip.turn, clip.pixel)
+    view = view_of(clip)
     converted, to_stored = to_rgb(clip), view.to_stored
     to_part = partial(view.part, cropper=Cropper(), reformatter=VideoReformatter())
     for index, native, repeated in (stills.pictures if clip.files else _filled)(clip, start, stop):

@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 
 from vidswap.face import geometry, landmarks
+from vidswap.face.raster import filled
 from vidswap.swap.light import DARKEST, GAMMA, SIDE, LightModel, shrunk
 from vidswap.types import Array, Crops
 
@@ -131,17 +132,13 @@ def unhued(tone: Array) -> Array:
 def exposure_of(light: Array, mesh: Array) -> float:
     """The logarithm of how bright light (SIDE, SIDE, 3) is where it falls on a face, however much of that is in the
     shade: it is what photographers expose for."""
-    face = np.zeros((SIDE, SIDE), np.uint8)
-    cv2.fillConvexPoly(face, cv2.convexHull(np.round(mesh[:468, :2]).astype(np.int32)), 1)
+    face = filled((SIDE, SIDE), mesh[:468])
     return float(np.quantile(light[face > 0].mean(-1), LIT)) if face.any() else float(light.mean())
 
 
 def plain_skin(mesh: Array, size: int) -> Array:
     """(size, size) bool: skin without features, of a mesh (478, 3) in pixels of that picture."""
-    mask = np.zeros((size, size), np.uint8)
-    for patch in PLAIN:
-        cv2.fillConvexPoly(mask, cv2.convexHull(np.round(mesh[list(patch), :2]).astype(np.int32)), 1)
-    return mask > 0
+    return filled((size, size), *(mesh[list(patch)] for patch in PLAIN)) > 0
 
 
 def tone_of(crop: Array, mesh: Array, light: Array) -> tuple[Array, Array]:

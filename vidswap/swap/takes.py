@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 
 from vidswap.errors import EngineError
-from vidswap.media.view import View
+from vidswap.media.view import view_of
 from vidswap.swap.clipengine import Footage, Limits
 from vidswap.types import Array, Clip, Frame, Shot, Track
 
@@ -47,7 +47,7 @@ def takes_of(track: Track, shot: Shot, clip: Clip, limits: Limits) -> list[Take]
     seconds = (clip.pts - clip.pts[0]) * float(clip.time_base)
     lasts = np.append(seconds[1:], seconds[-1] + float(clip.duration(len(clip) - 1) * clip.time_base))
     rate = rate_within(clip.rate, limits.rates)
-    size, to_sent = framed(seen_size(clip), limits)
+    size, to_sent = framed(view_of(clip).size, limits)
     spans = list(_spans(track, shot, seconds, lasts, limits))
     weights = [np.ones(len(span), np.float32) for span in spans]
     for (one, other), (before, after) in zip(pairwise(spans), pairwise(weights)):
@@ -102,12 +102,6 @@ def rate_within(rate: Fraction, rates: tuple[float, float]) -> Fraction:
         if least <= other <= most:
             return other
     return nearest
-
-
-def seen_size(clip: Clip) -> tuple[int, int]:
-    """(width, height) of the clip's pictures as they are seen."""
-    wide, high = View(clip.width, clip.height, clip.turn, clip.pixel).square
-    return (wide, high) if clip.turn[0][0] else (high, wide)
 
 
 def framed(size: tuple[int, int], limits: Limits) -> tuple[tuple[int, int], Array]:

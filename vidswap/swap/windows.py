@@ -114,9 +114,8 @@ class _Call:
 def _calls(casting: Casting, engine: Engine, start: int) -> Iterator[_Call]:
     """The windows of a track that reach beyond frame `start`, in order."""
     rest = cache(partial(resting_face, casting.track))  # when its first window comes
-    for window in _windows_of(casting.track, engine.needs):
-        if window.stop > start:
-            yield _Call(casting, engine, window, rest)
+    for window in _windows_beyond(casting.track, engine.needs, start):
+        yield _Call(casting, engine, window, rest)
 
 
 def resting_face(track: Track) -> Array:
@@ -141,22 +140,19 @@ def layer_of(swapped: Swapped, row: int) -> Layer:
 
 def first_needed(casting: Sequence[Casting], engines: Mapping[EngineChoice, Engine], start: int) -> int:
     """The frame at which decoding begins, so that all windows that reach beyond `start` have theirs."""
-    reaching = (next(_windows_beyond(each, engines, start), None) for each in casting)
+    reaching = (next(_windows_beyond(each.track, engines[each.engine].needs, start), None) for each in casting)
     return min([start, *(window.start for window in reaching if window)])
 
 
 def amid(casting: Sequence[Casting], engines: Mapping[EngineChoice, Engine], boundary: int) -> list[int]:
     """The tracks of which a window ends before a boundary, and another one reaches beyond: by their numbers."""
-    first = {each.track.id: next(_windows_of(each.track, engines[each.engine].needs)) for each in casting}
+    first = {each.track.id: next(_windows_beyond(each.track, engines[each.engine].needs, 0)) for each in casting}
     return [each.track.id for each in casting if first[each.track.id].stop <= boundary < each.track.stop]
 
 
-def _windows_beyond(casting: Casting, engines: Mapping[EngineChoice, Engine], start: int) -> Iterator[Window]:
-    return (each for each in _windows_of(casting.track, engines[casting.engine].needs) if each.stop > start)
-
-
-def _windows_of(track: Track, needs: Needs) -> Iterator[Window]:
-    return windows(track.start, track.stop, needs.window, needs.overlap)
+def _windows_beyond(track: Track, needs: Needs, start: int) -> Iterator[Window]:
+    """The windows of a track that reach beyond frame `start`, in order."""
+    return (each for each in windows(track.start, track.stop, needs.window, needs.overlap) if each.stop > start)
 
 
 def windows(start: int, stop: int, size: int, overlap: int) -> Iterator[Window]:

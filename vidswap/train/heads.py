@@ -15,6 +15,7 @@ import numpy as np
 
 from vidswap.errors import InputError
 from vidswap.swap.complexion import SKINS
+from vidswap.swap.light import GAMMA
 from vidswap.train.faces import rotated
 from vidswap.types import Array
 
@@ -281,13 +282,13 @@ def read_texture(texture: Array, uv: Array) -> Array:
 
 
 def linear(picture: Array) -> Array:
-    """uint8 -> light in 0 to 1, by a power of 2.2."""
-    return np.asarray((picture.astype(np.float32) / 255) ** 2.2)
+    """uint8 -> light in 0 to 1, by the power GAMMA."""
+    return np.asarray((picture.astype(np.float32) / 255) ** GAMMA)
 
 
 def encoded(light: Array) -> Array:
     """Light in 0 to 1 -> uint8, the inverse of `linear`."""
-    return np.asarray((255 * np.clip(light, 0, 1) ** (1 / 2.2) + 0.5).astype(np.uint8))
+    return np.asarray((255 * np.clip(light, 0, 1) ** (1 / GAMMA) + 0.5).astype(np.uint8))
 
 
 def from_lab(lab: Array) -> Array:

@@ -17,6 +17,7 @@ import numpy as np
 
 from vidswap.errors import UsageError
 from vidswap.face import geometry, landmarks
+from vidswap.files import as_output_error, whole
 from vidswap.models import ROOT
 from vidswap.read.faces import open_faces
 from vidswap.train import heads, studio
@@ -76,10 +77,12 @@ def train(data: Path, out: Path, *, schedule: Schedule = Schedule(), say: Say = 
 
 
 def save(rows: list[Row], target: Path) -> Path:
-    """Write rows into one file."""
+    """Write rows into one file, whole or not at all. Raises OutputError."""
     facts = [{"kind": row.kind, "sizes": [len(p) for p in row.pictures], **row.facts} for row in rows]
     blob = np.frombuffer(b"".join(p for row in rows for p in row.pictures), np.uint8)
-    np.savez(target, blob=blob, rows=json.dumps(facts), mesh=np.stack([row.mesh for row in rows]).astype(np.float16))
+    mesh = np.stack([row.mesh for row in rows]).astype(np.float16)
+    with as_output_error(target), whole(target) as part, open(part, "wb") as file:
+        np.savez(file, blob=blob, rows=json.dumps(facts), mesh=mesh)
     return target
 
 

@@ -13,13 +13,13 @@ from __future__ import annotations
 import json
 import shutil
 from contextlib import suppress
-from dataclasses import fields
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 import numpy as np
 
 from vidswap.files import sync, whole, write_whole
-from vidswap.records import Damaged, unzipping
+from vidswap.records import Damaged, from_json, unzipping
 from vidswap.types import Array, Crops, Swapped
 
 MOST = 1 << 30  # bytes of answers: one face in 240 frames takes 0.6e9
@@ -136,6 +136,14 @@ def _stop(swapped: Swapped) -> int:
     return swapped.crops.start + len(swapped.crops)
 
 
+@dataclass(frozen=True)
+class _Seal:
+    """What is written when answers are to count: the frame that they go up to, and the bytes of each by its name."""
+
+    reached: int
+    sizes: dict[str, int]
+
+
 class _Answers:
     """The answers to windows that begin before frame `stop`, in a folder of their own. Those count that
     were there when an earlier render `seal`ed them."""
@@ -144,10 +152,9 @@ class _Answers:
         self._folder, self._stop = folder, stop
         self._sizes: dict[str, int] = {}
         self._reached, self._open = 0, True
-        with suppress(OSError, ValueError):
-            sealed = json.loads((self._folder / "sealed").read_bytes())
-            if isinstance(sealed, dict) and [*map(type, map(sealed.get, ("reached", "sizes")))] == [int, dict]:
-                self._reached, self._sizes = sealed["reached"], sealed["sizes"]
+        with suppress(OSError, Damaged):
+            sealed = from_json(_Seal, (self._folder / "sealed").read_bytes())
+            self._reached, self._sizes = sealed.reached, sealed.sizes
 
     @property
     def reached(self) -> int:
@@ -188,8 +195,8 @@ class _Answers:
             for name in self._sizes:
                 sync(self._folder / name)
             if self._sizes:
-                facts = {"reached": self._reached, "sizes": self._sizes}
-                write_whole(self._folder / "sealed", json.dumps(facts).encode())
+                seal = _Seal(self._reached, self._sizes)
+                write_whole(self._folder / "sealed", json.dumps(asdict(seal)).encode())
 
     def forget(self) -> None:
         """The segment is finished: its answers are no longer needed."""

@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import islice
 from pathlib import Path
-from typing import Literal
 
 import av
 
@@ -23,7 +22,7 @@ from vidswap.media.encoder import Encoding, encoding_of
 from vidswap.media.images import endings_of, kind_called
 from vidswap.media.metadata import Trim
 from vidswap.media.streams import is_carried, is_lost, is_other_film, stream_name
-from vidswap.settings import WriteSettings
+from vidswap.settings import FITS, WriteSettings
 from vidswap.types import UPRIGHT, Clip, Shot
 
 _SLIP = Fraction(1, 2000)  # seconds that sound and pictures may slip
@@ -38,10 +37,10 @@ class Shape:
 
     width: int
     height: int
-    fit: Literal["crop", "whole"] = "crop"
+    fit: str = "crop"
 
     def __post_init__(self) -> None:
-        if min(self.width, self.height) < 1 or self.fit not in ("crop", "whole"):
+        if min(self.width, self.height) < 1 or self.fit not in FITS:
             raise ValueError(f"Shape: expected sides of at least 1 and fit crop or whole, got {self}")
 
 
@@ -68,7 +67,7 @@ def plan_target(clip: Clip, span: Shot, out: Path, settings: WriteSettings, shap
     """What is to be made of a clip, in a `shape` or its own, refused now or never; nothing is left behind. Raises
     OutputError where it cannot be made, UsageError where pictures are asked for as films are."""
     if shape is None and settings.shape:
-        shape = Shape(*settings.shape, settings.fit)  # type: ignore[arg-type]
+        shape = Shape(*settings.shape, settings.fit)
     clip, encoding = reshaped(clip, shape) if shape else clip, None
     if not is_for_pictures(clip, out):
         check_film(clip, out, settings.codec, span.start > 0)
