@@ -23,7 +23,7 @@ demo: $(VENV)/.installed
 	@echo "before and after: $(CURDIR)/runs/demo.png"
 
 test: $(VENV)/.tested
-	$(VENV)/bin/python -m pytest
+	$(VENV)/bin/python -m pytest -n auto --maxprocesses 4 --dist worksteal
 
 check: $(VENV)/.tested
 	$(VENV)/bin/ruff check .
