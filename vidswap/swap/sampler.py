@@ -22,8 +22,11 @@ import torch
 from torch import Tensor
 from torch.nn.functional import avg_pool2d, interpolate
 
+from vidswap.types import Crops, Swapped
+
 Denoise = Callable[[Tensor, float], Tensor]
 Prediction = Literal["epsilon", "v_prediction", "sample", "flow_prediction"]  # in diffusers' words
+KNOWN = 4  # frames before a window that count for it
 STEADY = 0.995  # share of the noise's variance that all frames of a track have in common
 
 
@@ -35,11 +38,20 @@ def schedule(largest: float, smallest: float, steps: int, rho: float = 7.0) -> l
     return [*(float(sigma) for sigma in ramp), 0.0]
 
 
-def sample(denoise: Denoise, x: Tensor, sigmas: Sequence[float]) -> Iterator[Tensor]:
-    """Euler steps (Karras et al. 2022, algorithm 1 without the correction): yields x at each next sigma."""
-    for sigma, after in pairwise(sigmas):
+def sample(
+    denoise: Denoise, x: Tensor, sigmas: Sequence[float], again: Callable[[int], Tensor] | None = None
+) -> Iterator[Tensor]:
+    """Euler steps (Karras et al. 2022, algorithm 1 without the correction): yields x at each next sigma. With noise
+    drawn `again` for each step from 1 on, that is added to x0 instead, as consistency models want it (Luo et al. 2023,
+    arXiv 2310.04378)."""
+    for step, (sigma, after) in enumerate(pairwise(sigmas), 1):
         x0 = denoise(x, sigma)
-        x = x0 if after == 0 else x0 + (x - x0) * (after / sigma)
+        if after == 0:
+            x = x0
+        elif again is None:
+            x = x0 + (x - x0) * (after / sigma)
+        else:
+            x = x0 + again(step).to(x0) * after
         yield x
 
 
@@ -112,6 +124,15 @@ def noise(seed: int, track: int, frame: int, shape: tuple[int, ...]) -> Tensor:
 def low_band(x: Tensor, factor: int) -> Tensor:
     """(T, C, H, W) averaged over squares of `factor` pixels."""
     return avg_pool2d(x, factor) if factor > 1 else x
+
+
+def bands_before(crops: Crops, before: Swapped | None) -> Tensor | None:
+    """Low bands of the frames just before a window, oldest first, where they are the `latents` of the answer before."""
+    if before is None or before.latents is None:
+        return None
+    first = before.crops.start + len(before.crops) - len(before.latents)  # of the whole answer, whose tail this is
+    known = crops.start - first
+    return torch.from_numpy(before.latents[max(known - KNOWN, 0) : known]) if known > 0 else None
 
 
 def smooth_latents(x0: Tensor, before: Tensor | None, smooth: float, factor: int = 8, spread: float = 1.0) -> Tensor:

@@ -28,7 +28,7 @@ from vidswap.settings import Setting, number, one_of, whole
 from vidswap.swap.engine import Advance, Needs
 from vidswap.swap.engines import warp
 from vidswap.swap.network import DTYPES, network_in, tried, unusable
-from vidswap.swap.sampler import Denoise, low_band, noise, sample, schedule, smooth_latents
+from vidswap.swap.sampler import Denoise, bands_before, low_band, noise, sample, schedule, smooth_latents
 from vidswap.types import Array, Crops, Identity, Swapped
 
 SIDE = warp.NEEDS.size // 2
@@ -129,7 +129,7 @@ class Embedded:
         given = conditions(frames, self.base.form, SIDE)
         shape = (3, SIDE, SIDE)
         start = torch.stack([noise(self.settings.seed, crops.track, crops.start + t, shape) for t in range(len(crops))])
-        cleaner = sample(self._denoise(given, _known(crops, before)), start * self.sigmas[0], self.sigmas)
+        cleaner = sample(self._denoise(given, bands_before(crops, before)), start * self.sigmas[0], self.sigmas)
         for step in range(1, len(self.sigmas)):
             x = next(cleaner)
             progress(step, len(self.sigmas) - 1)
@@ -160,15 +160,6 @@ def finished(frame: warp.Warped, change: Tensor) -> Array:
     full, grown = (cv2.resize(each, (size, size)) for each in (found - fine[..., None], near))
     picture = frame.picture + full * (127.5 * SHARE * grown[..., None])
     return np.asarray(np.clip(np.rint(picture), 0, 255).astype(np.uint8))
-
-
-def _known(crops: Crops, before: Swapped | None) -> Tensor | None:
-    """Low bands of the frames just before this window, oldest first."""
-    if before is None or before.latents is None:
-        return None
-    first = before.crops.start + len(before.crops) - len(before.latents)  # of the whole answer, whose tail this is
-    known = crops.start - first
-    return torch.from_numpy(before.latents[max(known - 4, 0) : known]) if known > 0 else None
 
 
 @contextmanager

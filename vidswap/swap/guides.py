@@ -1,0 +1,73 @@
+"""The seam for what steers a Stable Diffusion UNet: adapters that know a face, ControlNets that see a drawing.
+
+    def load(settings) -> Guide           # in the module of a row of GUIDES
+    def models(settings) -> tuple[str, ...]   # the registry's entries that it opens
+
+A guide puts its layers into the pipeline once, before the LoRAs are baked in and the network is placed; for each window
+it gives a function that adds to the arguments of the UNet's calls. Without one an engine works on its base alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib import import_module
+from types import MappingProxyType
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from vidswap.swap.latent import Start
+
+Call = dict[str, Any]  # of a UNet: sample, timestep, encoder_hidden_states, added_cond_kwargs ...
+Steer = Callable[[Call, slice], Call]  # a call over some rows of the window -> the same with more to it
+
+# What `adapter` may be, and its module; those of sd15 and of sdxl.
+GUIDES = MappingProxyType({"sd15": MappingProxyType({}), "sdxl": MappingProxyType({})})  # type: ignore[var-annotated]
+
+
+class Guide(Protocol):
+    @property
+    def key(self) -> str:
+        """All that its share of the answers depends on: weights and settings."""
+        ...
+
+    def apply(self, pipeline: Any) -> None:
+        """Put its layers into a pipeline of diffusers. Raises ModelError."""
+        ...
+
+    def steer(self, pipeline: Any, start: Start) -> Steer:
+        """What it adds to the calls of a window. Raises EngineError."""
+        ...
+
+
+def names_of(base: str) -> tuple[str, ...]:
+    """What the setting `adapter` of an engine may be; the first is what it is if nothing is said."""
+    return ("none", *GUIDES[base])
+
+
+def guides_of(base: str, settings: Any) -> tuple[Guide, ...]:
+    """The guides that an engine's settings ask for. Raises ModelError."""
+    chosen = settings.adapter
+    return () if chosen == "none" else (import_module(GUIDES[base][chosen]).load(settings),)
+
+
+def guide_models(base: str, settings: Any) -> tuple[str, ...]:
+    """The registry's entries that they open."""
+    chosen = settings.adapter
+    return () if chosen == "none" else tuple(import_module(GUIDES[base][chosen]).models(settings))
+
+
+def for_each(pair: Tensor, call: Call, rows: slice) -> Tensor:
+    """Of a `pair` (2, ...), nobody's first and then the person's, one for each picture of a call over `rows`: both
+    halves where it is guided, else the person's alone. A motion network is told once for all its frames."""
+    sample = call["sample"]
+    guided = pair if is_guided(call, rows) else pair[1:]
+    counted = 1 if sample.ndim == 5 else rows.stop - rows.start
+    return torch.repeat_interleave(guided.to(sample), counted, 0)
+
+
+def is_guided(call: Call, rows: slice) -> bool:
+    """Whether a call asks twice, without the prompt and with it: the first half of its pictures is without."""
+    sample = call["sample"]
+    return bool(len(sample) == 2 * (1 if sample.ndim == 5 else rows.stop - rows.start))
