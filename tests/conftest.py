@@ -1,4 +1,4 @@
-"""One thread for each library: the tests run beside one another on small machines. And a cache of their own."""
+"""One thread for each library: the tests run beside one another on small machines. They keep nothing."""
 
 import atexit
 import os
@@ -7,6 +7,7 @@ import tempfile
 
 os.environ.update(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1", MKL_NUM_THREADS="1", SVT_LOG="0")
 os.environ["XDG_CACHE_HOME"] = tempfile.mkdtemp(prefix="vidswap-tests-")
+os.environ["XDG_DATA_HOME"] = os.path.join(os.environ["XDG_CACHE_HOME"], "data")
 
 import cv2
 import torch

@@ -44,7 +44,7 @@ def test_all_that_ships_is_listed_and_small():
         for p in weights.ROOT.rglob("*.*")
         if p.is_file() and p.suffix not in (".py", ".pyc")
     }
-    assert shipped - {file.path for file in listed} == {"registry.toml", "embedded/MODEL_CARD.md"}
+    assert shipped - {file.path for file in listed} == {"registry.toml", "hub.toml", "embedded/MODEL_CARD.md"}
 
 
 def test_sealed_files_are_found(root):

@@ -1,0 +1,69 @@
+"""Whether a file of weights is what its ending says, from its first bytes and its length: no number is read, and
+nothing is ever unpickled. A network's error page, a pointer in place of a file, a cut file: one line each."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from vidswap.errors import ModelError
+
+PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle")
+LONGEST = 100_000_000  # bytes of a header, as safetensors itself allows
+AGAIN = "load it again, from its makers"
+
+
+def check_sound(path: Path) -> None:
+    """Raise ModelError where a file cannot be what its ending says."""
+    if path.suffix in PICKLES:
+        raise ModelError(f"{path} is a pickle, which could run any program", "only safetensors are opened")
+    try:
+        if path.suffix == ".safetensors":
+            _check_safetensors(path)
+        elif path.suffix == ".onnx":
+            with path.open("rb") as file:
+                _disguised(path, file.read(512))
+        elif path.suffix == ".json":
+            json.loads(path.read_bytes())
+    except ValueError as error:
+        raise ModelError(f"{path} is no {path.suffix[1:]}: {error}", AGAIN) from error
+    except OSError as error:
+        raise ModelError(f"{path} cannot be read ({error.strerror})", "check the path and its permissions") from error
+
+
+def _check_safetensors(path: Path) -> None:
+    """The header's length, the header, and where the numbers that it tells of end (huggingface/safetensors, its
+    format: 8 bytes little endian, JSON, numbers without a gap)."""
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        head = file.read(8)
+        length = int.from_bytes(head, "little")
+        _disguised(path, head + file.read(512))
+        if size < 8 or length > min(LONGEST, size - 8):
+            raise ValueError(f"its header would be {length} bytes, the file has {size}")
+        file.seek(8)
+        header = json.loads(file.read(length))
+    if not isinstance(header, dict):
+        raise ValueError("its header is no table")
+    ends = [_end(name, row) for name, row in header.items() if name != "__metadata__"]
+    if not ends or max(ends) != size - 8 - length:
+        raise ValueError(f"it holds {size - 8 - length} bytes of numbers, its header tells of {max(ends, default=0)}")
+
+
+def _end(name: str, row: object) -> int:
+    match row:
+        case {"data_offsets": [int(start), int(end)], "shape": list(), "dtype": str()} if 0 <= start <= end:
+            return end
+    raise ValueError(f"its header tells nothing of {name[:60]!r}")
+
+
+def _disguised(path: Path, start: bytes) -> None:
+    """Raise ValueError where a file starts as something else does."""
+    if not start.strip(b"\0"):
+        raise ValueError("it is empty" if not start else "it is all zeros")
+    if start.lstrip()[:9].lower().startswith((b"<!doctype", b"<html", b"<head", b"<?xml")):
+        raise ValueError("it is a web page, perhaps an error that a server told")
+    if start.startswith(b"version https://git-lfs"):
+        raise ValueError("it is a pointer of Git LFS, not the file")
+    if start[:4] == b"PK\3\4" or (path.suffix == ".onnx" and start[:1] == b"\x80"):
+        raise ValueError("it is a pickle or an archive, which could run any program")
