@@ -50,13 +50,13 @@ FENCES = {
     "PIL": {"media", "read.photo", "read.stills", "write.pictures"},
     "pillow_heif": {"read.photo"},
     "onnxruntime": {"models.sessions", "read.faces", "train.export"},
-    "insightface": {"read.faces"},
-    "skimage": {"read.faces"},
+    "insightface": {"face.template", "read.faces", "swap.vectors"},
+    "skimage": {"face.template"},
     "psutil": {"progress", "processor", "cli.doctor"},
     "torch": TORCH,
     "diffusers": TORCH,
     "safetensors": TORCH,
-    "onnx": {"train"},
+    "onnx": {"models.sessions", "train"},
     "huggingface_hub": {"models.pull"},
     "platformdirs": {"cli", "models.hub"},
     "filelock": {"swap.network", "write.work"},
@@ -187,7 +187,7 @@ def test_what_is_imported_is_what_is_declared() -> None:
             for name in found - sys.stdlib_module_names - {"vidswap"}}  # fmt: skip
     assert [name for name, owners in used.items() if not owners & set(declared)] == []
     unused = [package for package in declared if not any(package in owners for owners in used.values())]
-    assert unused == ["onnx"], "which torch.onnx writes models with, and does not bring"
+    assert unused == []
 
 
 def test_messages_of_the_library_do_not_speak_in_flags() -> None:

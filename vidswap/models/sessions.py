@@ -6,11 +6,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
 import onnxruntime
 from google.protobuf.message import DecodeError
 from onnxruntime.capi import onnxruntime_pybind11_state as onnx_errors
 
 from vidswap.errors import ModelError
+from vidswap.types import Array
 
 UNREADABLE = (
     AssertionError, ValueError, OSError, DecodeError, onnx_errors.Fail, onnx_errors.InvalidArgument,
@@ -45,3 +47,10 @@ def translated(message: str, hint: str) -> Iterator[None]:
     except UNREADABLE as error:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise ModelError(f"{message}: {reason}", hint) from error
+
+
+def last_weights(path: Path) -> Array:
+    """The weights that an .onnx file has last: where inswapper keeps a matrix that its network does not use."""
+    import onnx  # takes its time, and no session needs it
+
+    return np.asarray(onnx.numpy_helper.to_array(onnx.load(str(path)).graph.initializer[-1]))

@@ -12,16 +12,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import onnxruntime
 from insightface.model_zoo import get_model, has_model_package_manifest, load_model_package
-from insightface.utils.face_align import arcface_dst
-from skimage.transform import estimate_transform
 
 from vidswap.errors import ModelError
 from vidswap.face import geometry, landmarks
 from vidswap.face.boxes import SAME, area, distinct, inside, meets, overlap, within
+from vidswap.face.template import upright
 from vidswap.models import registry as weights
 from vidswap.models.packs import find_pack, licence_of
 from vidswap.models.sessions import PROVIDERS, open_session, session_options, translated
@@ -229,15 +227,6 @@ def packed(folder: Path, options: onnxruntime.SessionOptions) -> Iterator[Any]:
     else:
         found = (get_model(str(file), **how) for file in sorted(folder.glob("*.onnx")))
         yield from (model for model in found if model is not None)
-
-
-def upright(bgr: Array, five: Array, size: int) -> Array:
-    """(size, size, 3) uint8: the face with these five points (5, 2) float32 turned and scaled so that they fall where
-    recognisers expect them: in ArcFace's template of 112 pixels, which one of 128 has in its middle."""
-    whole = 112 if size % 112 == 0 else 128
-    target = (arcface_dst + np.array([(whole - 112) / 2, 0], np.float32)) * np.float32(size / whole)
-    to_crop = estimate_transform("similarity", five, target).params[:2]
-    return np.asarray(cv2.warpAffine(bgr, to_crop, (size, size), borderValue=0.0))
 
 
 def open_mesh(options: onnxruntime.SessionOptions) -> MeshModel:

@@ -2,4 +2,7 @@
 
 from types import MappingProxyType
 
-ENGINES = MappingProxyType({"embedded": "diffusion, ships with vidswap", "warp": "geometry alone, ships with vidswap"})
+ENGINES = MappingProxyType({
+    "embedded": "diffusion, ships with vidswap", "warp": "geometry alone, ships with vidswap",
+    "inswapper": "insightface's network of 128 pixels, where you have the file; non-commercial research only",
+})  # fmt: skip
