@@ -50,6 +50,7 @@ def pack(folder: Path, name: str, seed: int = 0) -> Path:
 
 def swapper(path: Path, seed: int = 0) -> Path:
     """A network with the inputs, the output and the last initializer of inswapper's: it tints what it sees by whom."""
+    path.parent.mkdir(parents=True, exist_ok=True)
     identity = np.zeros((3, 3, 1, 1), np.float32)
     identity[range(3), range(3)] = 4.0
     nodes = [

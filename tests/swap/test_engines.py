@@ -9,6 +9,8 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+import standins
+from standins import packs  # noqa: F401
 
 from vidswap.errors import EngineError, UsageError
 from vidswap.progress import quiet
@@ -47,6 +49,7 @@ class Shaky(Wrapped):
 
 
 FAKES = {"paint": Paint(), "shaky": Shaky(Paint())}
+pytestmark = pytest.mark.usefixtures("packs")
 
 
 @contextmanager
@@ -54,7 +57,8 @@ def opened_as(name, folder, **options):
     if name in FAKES:
         yield fenced(FAKES[name], name)
     else:
-        with load_engine(EngineChoice(name, tuple(options.items())), folder) as engine:
+        given = standins.settings(name, folder) | options
+        with load_engine(EngineChoice(name, tuple(given.items())), folder) as engine:
             yield engine
 
 
@@ -65,7 +69,7 @@ def cache(tmp_path_factory):
 
 
 @pytest.fixture(scope="module", params=[*ENGINES, *FAKES])
-def opened(request, cache):
+def opened(request, cache, packs):  # noqa: F811
     with opened_as(request.param, cache) as engine:
         yield engine
 
@@ -178,7 +182,7 @@ def test_what_covers_the_face_stays(opened, window, identity):
 @pytest.mark.parametrize("name", ENGINES)
 def test_failures_are_told_as_engine_errors(name, cache, window, identity):
     """A face that lies nowhere is more than an engine can mend; nothing else may come out."""
-    with load_engine(EngineChoice(name), cache) as engine:
+    with opened_as(name, cache) as engine:
         crops = window(1, size=engine.needs.size, margin=engine.needs.margin)
         crops.mesh[:] = np.nan
         with pytest.raises(EngineError, match="failed at frames 0 to 0"):
@@ -199,7 +203,8 @@ def other_value(setting: Setting) -> object:
 @pytest.mark.parametrize("name", ENGINES)
 def test_the_key_tells_every_setting_and_the_code(name, cache, monkeypatch):
     kind = type(settings_of(EngineChoice(name)))
-    changes = [{each.name: other_value(vars(kind)[each.name])} for each in fields(kind)]
+    others = standins.settings(name, cache, seed=1)
+    changes = [{each.name: others.get(each.name) or other_value(vars(kind)[each.name])} for each in fields(kind)]
     keys = []
     for options in ({}, *changes):
         with opened_as(name, cache, **options) as engine:
@@ -214,7 +219,7 @@ def test_the_key_tells_every_setting_and_the_code(name, cache, monkeypatch):
 @pytest.mark.parametrize("name", ENGINES)
 @pytest.mark.parametrize("error", [OSError("of the disk"), ImportError("of ours"), KeyboardInterrupt()])
 def test_what_is_raised_while_it_is_open_passes_and_it_is_closed(name, cache, error):
-    with pytest.raises(type(error)) as caught, load_engine(EngineChoice(name), cache) as engine:
+    with pytest.raises(type(error)) as caught, opened_as(name, cache) as engine:
         raise error
     assert caught.value is error
     network = getattr(engine.engine, "network", None)

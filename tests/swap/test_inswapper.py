@@ -164,7 +164,7 @@ def of_another_kind(path, network):
 def test_a_file_that_is_no_inswapper_is_one_line(opened, network, tmp_path, spoil):
     path = tmp_path / "wrong.onnx"
     spoil(path, network)
-    with pytest.raises(ModelError, match="wrong.onnx cannot be used") as caught, opened(weights=path):
+    with pytest.raises(ModelError, match=r"wrong\.onnx cannot be used") as caught, opened(weights=path):
         pass
     assert "\n" not in str(caught.value)
 

@@ -1,8 +1,8 @@
 """Photos -> a person as one recogniser describes them: the vector that an adapter was trained on, and no other.
 
 FaceID and inswapper understand w600k_r50 of insightface's pack buffalo_l, InstantID glintr100 of antelopev2. Vectors
-look alike whoever makes them, and of another recogniser's an adapter makes somebody else; so the very file is asked for.
-Faces are found and set upright as insightface's FaceAnalysis does, by the pack's own detector.
+look alike whoever makes them, and of another recogniser's an adapter makes somebody else: so the very file is asked
+for. Faces are found and set upright as insightface's FaceAnalysis does, by the pack's own detector.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The engine `inswapper`: insightface's inswapper_128, where its owner has the file. The yardstick that everybody knows.
+"""The engine `inswapper`: insightface's inswapper_128, for who has the file. The yardstick that everybody knows.
 
 It sees a face of 128 pixels on ArcFace's template and a person as w600k_r50 describes them, and gives the same picture
 with the person's face. All around it is ours: the picture comes back at the crop's resolution, within the face that the

@@ -1,0 +1,46 @@
+"""What engines that do not ship with their weights are opened with in tests: tiny random ones, in the exact formats."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tinyonnx
+
+from vidswap.face.geometry import five_points
+from vidswap.keys import digest_of
+from vidswap.swap import vectors
+
+Standin = Callable[[Path, int], dict[str, Any]]  # a folder to make them in, a seed -> settings that name them
+
+
+def inswapper(folder: Path, seed: int) -> dict[str, Any]:
+    pack = tinyonnx.pack(folder / "pack", "buffalo_l", seed)
+    return {"weights": tinyonnx.swapper(folder / "inswapper_128.onnx", seed), "pack": pack}
+
+
+STANDINS: Mapping[str, Standin] = {"inswapper": inswapper}
+
+
+def settings(name: str, folder: Path, seed: int = 0) -> dict[str, Any]:
+    """The settings that name an engine's stand-ins; none of one whose weights ship."""
+    made = folder / f"{name}-{seed}"
+    return STANDINS[name](made, seed) if name in STANDINS else {}
+
+
+@pytest.fixture(scope="module")
+def packs():
+    """Tiny face packs pass for the true ones, and see a face where a drawn one is."""
+    vector = np.random.default_rng(3).normal(size=512).astype(np.float32)
+
+    def sights(_detector, _recogniser, identity):
+        pairs = zip(identity.photos, identity.meshes)
+        return tuple(vectors.Sight(photo, five_points(mesh), vector) for photo, mesh in pairs)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(vectors, "_digest", lambda _pack, file: digest_of(file))
+        patch.setattr(vectors, "_sights", sights)
+        yield
