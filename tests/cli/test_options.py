@@ -39,7 +39,7 @@ def test_lists_of_a_file_can_be_kept():
 
 @pytest.mark.parametrize(("content", "said"), [
     (None, "cannot be read (No such file"), (b"[embedded", "cannot be read ("), (b"\xff", "cannot be read ("),
-    (b"[embeded]\n", "'embeded' is no engine (engines are: embedded, warp)"), (b"warp = 1\n", "'warp' is no table"),
+    (b"[embeded]\n", "'embeded' is no engine (engines are: embedded, warp"), (b"warp = 1\n", "'warp' is no table"),
 ], ids=["missing", "torn", "binary", "unknown", "value"])  # fmt: skip
 def test_files_that_cannot_be_are_refused_in_one_line(tmp_path, capsys, content, said):
     if content is not None:
@@ -56,7 +56,7 @@ def test_files_that_cannot_be_are_refused_in_one_line(tmp_path, capsys, content,
     (["--set", "smooth=nan"], "--set smooth is 'nan' (allowed: 0 to 1)"),
     (["--set", "stpes=2"], "the engine embedded has no setting called 'stpes' (it has: complexion, steps, seed"),
     (["--engine", "warp", "--steps", "2"], "the engine warp has no setting called 'steps' (it has: complexion)"),
-    (["--engine", "wrap"], "no engine is called 'wrap' (choose one of: embedded, warp)"),
+    (["--engine", "wrap"], "no engine is called 'wrap' (choose one of: embedded, warp"),
 ])  # fmt: skip
 def test_what_an_engine_does_not_take_is_refused_before_the_clip_is_read(capsys, line, said):
     assert cli.main([*SWAP, *line]) == UsageError.code
