@@ -9,12 +9,14 @@ import sys
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 
+from vidswap.casting import Role
 from vidswap.face.geometry import posed
 from vidswap.face.landmarks import mean_face
 from vidswap.pipeline import Result, swap_clip
@@ -24,7 +26,7 @@ from vidswap.plan.store import facts_of
 from vidswap.read.clip import open_clip
 from vidswap.settings import ReadSettings, Settings, WriteSettings
 from vidswap.swap.engine import Advance, Engine, Needs
-from vidswap.types import Clip, Consent, Crops, Identity, Role, Shot, Swapped, Track, TrackPart
+from vidswap.types import Clip, Consent, Crops, Identity, Shot, Swapped, Track, TrackPart
 
 MEAN = mean_face()
 SOMEONE = Identity((np.zeros((8, 8, 3), np.uint8),), (MEAN,), np.ones(4, np.float32) / 2, Consent("self"))
@@ -33,6 +35,12 @@ SOMEONE = Identity((np.zeros((8, 8, 3), np.uint8),), (MEAN,), np.ones(4, np.floa
 def lazy(whole: TrackPart) -> Track:
     """The track of which these are all frames."""
     return Track(whole.id, whole.person, whole.start, whole.stop, whole.embedding, whole.part, 10.0 * len(whole))
+
+
+def clip_of(count: int) -> Clip:
+    """One that nobody reads, of 25 pictures a second."""
+    return Clip(Path("clip.mp4"), 640, 360, np.arange(count) * 40, Fraction(1, 1000), Fraction(25), (1, 1, 1, 1), 0, (),
+                "mp4")  # fmt: skip
 
 
 def facts_for(frames: int, **changed: Any) -> Facts:

@@ -3,9 +3,9 @@
 from pathlib import Path
 
 from vidswap import Settings, swap_clip
+from vidswap.casting import Role
 from vidswap.settings import ReadSettings, SwapSettings
 from vidswap.timepoint import time_point
-from vidswap.types import Role
 
 SAMPLES = Path(__file__).parents[1] / "samples"
 CLIP, SELFIE = SAMPLES / "clip.mp4", SAMPLES / "selfie.jpg"

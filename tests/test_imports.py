@@ -29,6 +29,7 @@ FLOORS = (
     {"face", "media", "plan", "trust"},
     {"read", "swap", "write"},
     {"casting"},
+    {"castfile"},
     {"pipeline", "train"},
     {"measure"},
     {"cli"},

@@ -11,6 +11,7 @@ import pytest
 from footage import make_clip
 from PIL import Image
 
+from vidswap.casting import Role
 from vidswap.cli import main as cli
 from vidswap.face.landmarks import mean_face
 from vidswap.pipeline import swap_clip
@@ -18,7 +19,6 @@ from vidswap.read.clip import frames, open_clip
 from vidswap.read.faces import open_faces
 from vidswap.settings import ReadSettings, Settings, SwapSettings, WriteSettings
 from vidswap.timepoint import time_point
-from vidswap.types import Role
 
 SAMPLES = Path(__file__).parents[1] / "samples"
 CLIP, SELFIE = SAMPLES / "clip.mp4", SAMPLES / "selfie.jpg"

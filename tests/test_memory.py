@@ -14,13 +14,14 @@ import pytest
 from footage import make_clip, moving
 from rendered import SOMEONE, Echo, track_of, write_plan
 
+from vidswap.casting import Role
 from vidswap.pipeline import swap_clip
 from vidswap.plan.file import subsample
 from vidswap.plan.store import facts_of
 from vidswap.progress import peak
 from vidswap.read.clip import open_clip
 from vidswap.settings import ReadSettings, Settings, WriteSettings
-from vidswap.types import Role, Shot
+from vidswap.types import Shot
 
 RATE, SIDE = 25, 64
 SHORT, LONG = 5 * RATE, 60 * RATE  # frames

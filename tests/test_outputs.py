@@ -13,13 +13,14 @@ from footage import make_clip, moving
 from PIL import Image
 
 from vidswap import pipeline
+from vidswap.casting import Role
 from vidswap.cli import main as cli
 from vidswap.errors import ConsentError, EngineError, ModelError, OutputError
 from vidswap.models.registry import ROOT
 from vidswap.settings import ReadSettings, Settings, SwapSettings, WriteSettings
 from vidswap.swap.engine import Needs, load_engine
 from vidswap.timepoint import time_point
-from vidswap.types import EngineChoice, Role
+from vidswap.types import EngineChoice
 
 SAMPLES = Path(__file__).parents[1] / "samples"
 FACE = ["--face", "me.png", "--consent", "self", "--engine", "warp"]

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from rendered import lazy
 
 from vidswap import pipeline
-from vidswap.casting import Player, assign, cast_of, checked_cast
+from vidswap.casting import Player, Role, assign, cast_of, checked_cast
 from vidswap.errors import NoFaceError, UsageError
 from vidswap.face.geometry import posed
 from vidswap.face.landmarks import mean_face
@@ -31,7 +31,6 @@ from vidswap.types import (
     Frame,
     Identity,
     Layer,
-    Role,
     Shot,
     Swapped,
     TrackPart,
@@ -161,17 +160,19 @@ def test_relay_holds_no_more_of_a_long_clip_than_of_a_short_one():
 
 def test_persons_get_their_players():
     tracks = [lazy(track_of(*words)) for words in ((0, 0, 5, 1), (1, 0, 9, 0), (2, 9, 12, 1))]
+    clip = clip_of([frame / 25 for frame in range(12)])
     me, you = Player(SOMEONE, EngineChoice("warp")), Player(SOMEONE, EngineChoice("embedded"))
 
     def played(**players: Player | None) -> list[tuple[int, str]]:
-        known = {int(name[1:]) if name[1:].isdigit() else name: player for name, player in players.items()}
-        return [(each.track.id, each.engine.name) for each in assign(known, tracks, persons_on(tracks))]
+        known = {int(name[1:]) if name[1:].isdigit() else name: (player,) * bool(player)
+                 for name, player in players.items()}  # fmt: skip
+        return [(each.track.id, each.engine.name) for each in assign(known, clip, tracks, persons_on(tracks))]
 
     assert played(largest=me) == [(1, "warp")]
     part = [tracks[0], tracks[1].within(0, 4)]
-    assert [each.track.id for each in assign({"largest": me}, part, persons_on(part))] == [0], "of a part"
-    assert [each.track.id for each in assign({"largest": me}, part, persons_on(tracks))] == [1], "of a share"
-    assert assign({1: me}, tracks[1:2], persons_on(tracks)) == [], "who is elsewhere"
+    assert [each.track.id for each in assign({"largest": (me,)}, clip, part, persons_on(part))] == [0], "of a part"
+    assert [each.track.id for each in assign({"largest": (me,)}, clip, part, persons_on(tracks))] == [1], "of a share"
+    assert assign({1: (me,)}, clip, tracks[1:2], persons_on(tracks)) == [], "who is elsewhere"
     with pytest.raises(UsageError, match=r"\[0, 1\], nobody is played"):
         played(_0=None, _1=None, all=None)
     assert played(_1=me) == [(0, "warp"), (2, "warp")]
@@ -183,18 +184,21 @@ def test_persons_get_their_players():
     with pytest.raises(UsageError, match=r"none of the persons \[5, 7\] in the clip \(it has \[0, 1\]"):
         played(_7=me, _0=me, _5=me)
     with pytest.raises(NoFaceError):
-        assign({"all": me}, [], {})
+        assign({"all": (me,)}, clip, [], {})
 
 
 def test_casts_are_read_and_refused():
     role = Role("me.jpg", "self")
-    assert cast_of("largest", role) == checked_cast(role) == {"largest": role}
+    assert cast_of("largest", role) == {"largest": role}
+    assert checked_cast(role).keys() == {"largest"}
+    assert list(map(len, checked_cast({0: [role, role], 1: None}).values())) == [2, 0]
     assert cast_of("0, 2", role) == {0: role, 2: role}
     assert cast_of(3, role) == {3: role}
     for people in ("", "x", "0;1", "-1", "1,", "0x1"):
         with pytest.raises(UsageError, match="the person is"):
             cast_of(people, role)
-    for cast in (None, "me.jpg", {}, {"second": role}, {-1: role}, {True: role}, {0: "me.jpg"}, {0: None}):
+    for cast in (None, "me.jpg", {}, {"second": role}, {-1: role}, {True: role}, {0: "me.jpg"}, {0: None}, {0: []},
+                 {0: Role("me.jpg", "self", only=[("2", "1")])}, {0: Role("me.jpg", "self", only=["1-2"])}):
         with pytest.raises(UsageError):
             checked_cast(cast)
 
@@ -220,7 +224,7 @@ def test_evenly_takes_distinct_items_with_first_and_last(items, count):
 
 def test_a_face_that_shows_nowhere_is_told():
     clip = clip_of([0.0, 0.1])
-    players = {"largest": Player(SOMEONE, EngineChoice("warp"))}
+    players = {"largest": (Player(SOMEONE, EngineChoice("warp")),)}
     (note,) = pipeline.noted_of(clip, players, Written(0, 0, 0), ())
     assert "no frame has the new face" in note
     assert not list(pipeline.noted_of(clip, players, Written(0, 0, 1), ()))

@@ -147,7 +147,7 @@ def library(tmp_path_factory: pytest.TempPathFactory) -> Seen:
     program = f"""
 from pathlib import Path
 from vidswap import ReadSettings, Settings, swap_clip
-from vidswap.types import Role
+from vidswap.casting import Role
 two = Settings(ReadSettings(end="2f"))
 swap_clip(Path({str(CLIP)!r}), Role(Path({str(SELFIE)!r}), "self"), Path("out.mp4"), settings=two)
 """

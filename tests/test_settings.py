@@ -11,12 +11,12 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from vidswap import evaluate_clip, load_consent, load_engine, load_identity, open_faces, pipeline
+from vidswap.casting import Role
 from vidswap.cli import main as cli
 from vidswap.cli.words import in_flags
 from vidswap.errors import ConsentError, InputError, UsageError, quoted
 from vidswap.settings import SECTIONS, ReadSettings, Settings, SwapSettings, WriteSettings, setting
 from vidswap.timepoint import TimePoint
-from vidswap.types import Role
 
 HUGE = "9" * 5000  # Python neither reads nor writes so many digits
 

@@ -14,13 +14,13 @@ import numpy as np
 import pytest
 from footage import make_clip
 
+from vidswap.casting import Role
 from vidswap.pipeline import plan_clip, swap_clip
 from vidswap.plan.file import open_plan
 from vidswap.read.clip import frames, open_clip
 from vidswap.read.faces import FaceReader, open_faces
 from vidswap.settings import ReadSettings, Settings, SwapSettings, WriteSettings
 from vidswap.timepoint import time_point
-from vidswap.types import Role
 
 SAMPLES = Path(__file__).parents[1] / "samples"
 CLIP, SELFIE = SAMPLES / "clip.mp4", SAMPLES / "selfie.jpg"

@@ -15,7 +15,8 @@ from vidswap.libraries import loading
 
 if TYPE_CHECKING:
     from vidswap.bars import Bars
-    from vidswap.casting import cast_of
+    from vidswap.castfile import CastList, load_cast
+    from vidswap.casting import Cast, Role, cast_of
     from vidswap.errors import (
         ConsentError,
         EngineError,
@@ -38,13 +39,14 @@ if TYPE_CHECKING:
     from vidswap.swap.engine import Engine, load_engine
     from vidswap.timepoint import TimePoint
     from vidswap.trust.consent import load_consent
-    from vidswap.types import Cast, Consent, EngineChoice, Role
+    from vidswap.types import Consent, EngineChoice
     from vidswap.write.sheets import CastSheet, Row
 
 __version__ = "0.1.0"
 __all__ = [
     "Bars",
     "Cast",
+    "CastList",
     "CastSheet",
     "Consent",
     "ConsentError",
@@ -74,6 +76,7 @@ __all__ = [
     "cast_clip",
     "cast_of",
     "evaluate_clip",
+    "load_cast",
     "load_consent",
     "load_engine",
     "load_identity",
@@ -89,7 +92,8 @@ if not os.environ.get("ORT_DISABLE_TELEMETRY"):  # who says 0 has chosen
 
 _HOMES = MappingProxyType({
     "vidswap.progress": ("Report",),
-    "vidswap.casting": ("cast_of",),
+    "vidswap.casting": ("Cast", "Role", "cast_of"),
+    "vidswap.castfile": ("CastList", "load_cast"),
     "vidswap.errors": ("VidswapError", "UsageError", "InputError", "IdentityError", "ConsentError", "NoFaceError",
                        "OutputError", "ModelError", "EngineError", "InstallError"),
     "vidswap.measure.compare": ("Evaluation",),
@@ -102,7 +106,7 @@ _HOMES = MappingProxyType({
     "vidswap.settings": ("Settings", "ReadSettings", "SwapSettings", "WriteSettings"),
     "vidswap.swap.engine": ("Engine", "load_engine"),
     "vidswap.trust.consent": ("load_consent",),
-    "vidswap.types": ("Cast", "Consent", "EngineChoice", "Role"),
+    "vidswap.types": ("Consent", "EngineChoice"),
     "vidswap.write.sheets": ("CastSheet", "Row"),
 })  # fmt: skip
 

@@ -121,6 +121,13 @@ def check_place(out: Path) -> None:
             raise OutputError(f"{out} cannot be written (it is write-protected)", "choose another name or folder")
 
 
+def check_new(out: Path) -> None:
+    """Raise OutputError where a file is to be made that a person may have filled in since it was made the last time."""
+    check_place(out)
+    if out.exists():
+        raise OutputError(f"{out} is there already, and may be filled in", "move it away, or choose another name")
+
+
 def check_room(out: Path) -> None:
     """Raise OutputError when there is no folder that takes a new file or folder `out`, or it cannot be called that."""
     with as_output_error(out):

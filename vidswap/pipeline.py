@@ -18,10 +18,11 @@ from types import MappingProxyType
 import numpy as np
 
 from vidswap import __version__
-from vidswap.casting import Engines, Players, assign, checked_cast, found, players_of
+from vidswap.castfile import renumbered, write_cast
+from vidswap.casting import Cast, Engines, Players, Role, Roles, assign, checked_cast, everybody, found, players_of
 from vidswap.errors import UsageError, quoted
 from vidswap.face.landmarks import mean_face
-from vidswap.files import Named, as_output_error, check_place, noted_as, refuse_clash
+from vidswap.files import Named, as_output_error, check_new, check_place, noted_as, refuse_clash
 from vidswap.keys import code_of, key_of, packages
 from vidswap.media.containers import named
 from vidswap.media.view import to_rgb, view_of
@@ -43,11 +44,11 @@ from vidswap.threads import prefetch
 from vidswap.timepoint import TimePoint
 from vidswap.trust.consent import SELF, SWAP
 from vidswap.trust.disclosure import labels
-from vidswap.types import Array, Cast, Clip, Consent, Frame, Identity, Role, Shot, Track
+from vidswap.types import Array, Clip, Consent, Frame, Identity, Shot, Track
 from vidswap.write.camera import camera_path, subjects_of
 from vidswap.write.composite import composite
 from vidswap.write.reframe import reframe
-from vidswap.write.sheets import CastSheet, Row, cast_sheet, portrait, sheet, write_picture
+from vidswap.write.sheets import CastSheet, Row, cast_sheet, portrait, sheet, timecode, write_picture
 from vidswap.write.target import Target, check_picture, plan_target
 from vidswap.write.work import WorkFolder, Written, folder_of, open_work
 from vidswap.write.writer import open_writer
@@ -56,7 +57,8 @@ Framing = Callable[[Frame], Frame]  # a frame as one of the target's shape
 SHEET_ROWS, PORTRAITS = 6, 6
 DECODED = 2  # pictures that wait to be swapped
 # What decides a result: our code, and what that stands on.
-CODE = ("casting", "face", "facts", "media", "pipeline", "plan", "read", "swap", "threads", "types", "write")
+CODE = ("castfile", "casting", "face", "facts", "media", "pipeline", "plan", "read", "swap", "threads", "types",
+        "write")
 PACKAGES = ("av", "numpy", "opencv-python", "opencv-python-headless", "pillow")
 
 
@@ -106,8 +108,8 @@ def swap_clip(
     `cast` says who plays whom; a Role alone is for the largest person. Its consent must cover `use`, and an engine on
     another machine. `load` opens engines. Raises the errors of errors.py, and no others."""
     progress, notes = begun(settings, report), list[str]()
-    source, out, cast = path_of("source", source), path_of("out", out), checked_cast(cast)
-    chosen = {role.engine or settings.swap.choice: None for role in filter(None, cast.values())}
+    source, out, roles = path_of("source", source), path_of("out", out), checked_cast(cast)
+    chosen = {role.engine or settings.swap.choice: None for role in everybody(roles)}
     opening = {choice: opened(load, choice, settings.read.cache) for choice in chosen}  # an unknown one fails
     faces = cache(lambda: open_faces(settings.read.face_pack))  # not needed where identities and a plan are there
     with ExitStack() as life:
@@ -115,16 +117,17 @@ def swap_clip(
         with progress.stage("open"):
             clip = open_clip(source, settings.read.rate)  # all facts, no pixels
             span, out = span_of(clip, settings.read.start, settings.read.end), ended_as(out, clip, notes)
-            refuse_clash(written_by(out, settings), read_by(settings, clip=source, cast=cast))
+            refuse_clash(written_by(out, settings), read_by(settings, clip=source, roles=roles))
             target = plan_target(clip, span, out, settings.write)  # codec, shape, sound: refused now or never
-            players = players_of(cast, faces, settings.swap.choice, use)
+            players = players_of(roles, faces, settings.swap.choice, use)
         with progress.stage("engine"):
             engines = Engines({choice: enter(engine) for choice, engine in opening.items()})
             engines.permit(players)
         folder = enter(open_work(out, report=notes.append))
         # First pass. A plan is a file: yours, the store's, or made now.
         plan = enter(find_plan(clip, span, settings.read, lambda *given: analyse(faces(), *given), progress))
-        casting, target = assign(players, plan.tracks, plan.persons), replace(target, span=plan.span)
+        casting = assign(renumbered(players, cast, plan), clip, plan.tracks, plan.persons)
+        target = replace(target, span=plan.span)
         tags = labels([(each.identity, engines.labels[each.engine]) for each in casting], __version__)
         work = begun_work(folder, plan, casting, engines, (target, settings.write, tags))
         # Whole-shot engines: a shot is paid for once, its file stays in the work folder.
@@ -161,8 +164,7 @@ def render(
     """A swap by a plan that was made before, here or elsewhere, with identities that were loaded: no face model is
     opened, and all that is handed over can be sent to another process. With `read.start` and `read.end` of one of the
     plan's `shares`, a part of it. Raises the errors of errors.py."""
-    roles = filter(None, checked_cast(cast).values())
-    if others := [role.face for role in roles if not isinstance(role.face, Identity)]:
+    if others := [role.face for role in everybody(checked_cast(cast)) if not isinstance(role.face, Identity)]:
         raise UsageError(f"{quoted(others[0])} is a photo", "allowed: an Identity, which load_identity makes of it")
     check_kind("settings", settings, Settings)
     planned = replace(settings, read=replace(settings.read, plan=path_of("plan", plan)))
@@ -262,12 +264,12 @@ def written_by(out: Path, settings: Settings) -> list[Named]:
     return [("the result", out), ("the folder to work in", folder_of(out)), *picture]
 
 
-def read_by(settings: Settings, cast: Cast = MappingProxyType({}), **given: Path) -> list[Named]:
-    """All that a command reads: the files `given` by what they are, and those of a cast. Raises ModelError."""
+def read_by(settings: Settings, roles: Roles = MappingProxyType({}), **given: Path) -> list[Named]:
+    """All that a command reads: the files `given` by what they are, and those of roles. Raises ModelError."""
     files = [(f"the {what.replace('_', ' ')}", path) for what, path in given.items()]
     if settings.read.plan:
         files.append(("the plan", settings.read.plan))
-    for role in filter(None, cast.values()):
+    for role in everybody(roles):
         if not isinstance(role.face, Identity):
             files.append(("the photo", path_of("face", role.face)))
         if not (role.consent is None or isinstance(role.consent, Consent) or role.consent == SELF.record):
@@ -280,7 +282,7 @@ def read_by(settings: Settings, cast: Cast = MappingProxyType({}), **given: Path
 def noted_of(clip: Clip, players: Players, written: Written, lost: Sequence[str]) -> Iterator[str]:
     """What a person should know of a swap, a line each."""
     yield from clip.notes
-    yield from dict.fromkeys(note for player in filter(None, players.values()) for note in player.identity.notes)
+    yield from dict.fromkeys(note for player in everybody(players) for note in player.identity.notes)
     if not written.painted:
         yield "no frame has the new face: the actor's is not there, covered, or beyond the picture's edge"
     if written.repeated:
@@ -290,19 +292,42 @@ def noted_of(clip: Clip, players: Players, written: Written, lost: Sequence[str]
             yield f"{stream} of the clip is left out, no container takes it"
 
 
-def cast_clip(source: Place, out: Place, *, settings: Settings = Settings(), report: Report = quiet) -> CastSheet:
-    """Who is in the clip: a row for each person, drawn as the picture `out`. Raises the errors of errors.py."""
+def cast_clip(
+    source: Place, out: Place, *, toml: Place | None = None, settings: Settings = Settings(), report: Report = quiet
+) -> CastSheet:  # fmt: skip
+    """Who is in the clip: a row for each person, drawn as the picture `out`; and `toml`, a file to fill in with who
+    plays whom, beside a folder of their portraits. Raises the errors of errors.py."""
     progress = begun(settings, report)
-    source, out = path_of("source", source), path_of("out", out)
+    source, out, filed = path_of("source", source), path_of("out", out), path_of("toml", toml) if toml else None
     clip = open_clip(source, settings.read.rate)
     span = span_of(clip, settings.read.start, settings.read.end)
-    refuse_clash([("the picture", out)], read_by(settings, clip=source))
+    files = [("the cast file", filed), ("the folder of portraits", portraits_of(filed))] if filed else []
+    refuse_clash([("the picture", out), *files], read_by(settings, clip=source))
     check_picture(out)
+    if filed:
+        check_new(filed)
     reader = open_faces(settings.read.face_pack)
     with find_plan(clip, span, settings.read, partial(analyse, reader), progress) as plan:
         rows = tuple(row_of(number, plan.tracks, clip) for number in found(plan.persons))
+        if filed:
+            write_cast(filed, plan, {row.number: write_portrait(row, portraits_of(filed)) for row in rows})
     write_picture(out, cast_sheet(rows))
     return CastSheet(out, rows, clip.notes)
+
+
+def portraits_of(filed: Path) -> Path:
+    """The folder beside a cast file with the portraits of its persons."""
+    return filed.with_name(f"{filed.stem}_people")
+
+
+def write_portrait(row: Row, folder: Path) -> tuple[str, list[str]]:
+    """Write a person's portrait into a folder: its path from beside the folder on, and when they are seen. Raises
+    OutputError."""
+    picture = folder / f"person-{row.number}.png"
+    with as_output_error(picture):
+        folder.mkdir(exist_ok=True)
+    write_picture(picture, row.portraits[len(row.portraits) // 2])
+    return f"{folder.name}/{picture.name}", [f"{timecode(first)}-{timecode(last)}" for first, last in row.spans]
 
 
 def row_of(person: int, tracks: Sequence[Track], clip: Clip) -> Row:

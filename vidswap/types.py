@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from datetime import date
 from fractions import Fraction
-from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -343,22 +342,6 @@ class EngineChoice:
 
     name: str
     options: tuple[tuple[str, Any], ...] = ()
-
-
-@dataclass(frozen=True, eq=False)
-class Role:
-    """Who plays a person of the clip: photos (a file or a folder) or an Identity that was loaded; whose consent it is
-    ("self", the path of a record, or one that was read), which an Identity brings along; with which engine, None: the
-    one that the settings name."""
-
-    face: str | PathLike[str] | Identity
-    consent: str | PathLike[str] | Consent | None = None
-    engine: EngineChoice | None = None
-
-
-# Persons of the clip ("largest", "all", or their numbers) -> who plays them; None: they stay as they are. A number goes
-# before "largest", and that before "all".
-Cast = Mapping[int | str, Role | None]
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -247,7 +247,7 @@ def test_an_empty_variable_of_a_shell_is_not_the_folder_one_is_in(capsys, tmp_pa
 
 
 def test_bars_only_where_somebody_looks(capsys, tmp_path, monkeypatch):
-    def cast(clip, out, *, settings, report):
+    def cast(clip, out, *, toml, settings, report):
         report("analysis", 1, 1)
         return CastSheet(out, ())
 

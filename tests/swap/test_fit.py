@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 from playing import MEAN, OTHER, Player, mesh_at, scene, scene_clip, track
 from rendered import write_plan
 
-from vidswap.casting import Engines
+from vidswap.casting import Engines, Role
 from vidswap.errors import ConsentError, EngineError, UsageError
 from vidswap.face import geometry
 from vidswap.media.native import planes
@@ -33,7 +33,7 @@ from vidswap.settings import ReadSettings, Settings, SwapSettings, WriteSettings
 from vidswap.swap.clipengine import Limits, Price
 from vidswap.swap.fit import ClipRole, swap_shots
 from vidswap.swap.takes import framed, nearest, rate_within
-from vidswap.types import Consent, EngineChoice, Identity, Role, Shot
+from vidswap.types import Consent, EngineChoice, Identity, Shot
 from vidswap.write.composite import composite
 
 SOMEONE = Identity((np.zeros((8, 8, 3), np.uint8),), (MEAN,), np.ones(4, np.float32) / 2, Consent("self"))

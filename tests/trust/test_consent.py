@@ -6,13 +6,14 @@ from pathlib import Path
 
 import pytest
 
+from vidswap.casting import Role
 from vidswap.errors import ConsentError
 from vidswap.measure.compare import MEASURED
 from vidswap.pipeline import swap_clip
 from vidswap.settings import Settings, SwapSettings
 from vidswap.swap.engine import Advance, Needs
 from vidswap.trust.consent import BENCH, REMOTE, SELF, SWAP, load_consent, permit
-from vidswap.types import Consent, Crops, Identity, Role, Swapped
+from vidswap.types import Consent, Crops, Identity, Swapped
 
 SAMPLES = Path(__file__).parents[2] / "samples"
 

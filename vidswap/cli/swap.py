@@ -7,16 +7,15 @@ import argparse
 import vidswap
 from vidswap.cli.console import bars, say, say_json
 from vidswap.cli.options import engine_words
+from vidswap.cli.people import cast_told, people_words
 from vidswap.cli.words import Parser, cache_word, json_word, place, settings_of, settings_words, warn
-from vidswap.errors import ConsentError
 
 ABOUT = "put a face into a clip"
 
 
 def words(words: Parser) -> None:
     words.add_argument("clip", type=place, metavar="CLIP", help="the film clip")
-    words.add_argument("--face", type=place, required=True, metavar="PHOTO", help="a photo, or a folder of photos")
-    words.add_argument("--consent", metavar="self|FILE", help="'self', or a TOML record: subject, uses, until")
+    people_words(words)
     words.add_argument("-o", "--out", type=place, required=True, metavar="OUT", help="the result, e.g. out.mp4")
     json_word(words)
     settings_words(words, "read")
@@ -28,9 +27,7 @@ def words(words: Parser) -> None:
 
 def run(options: argparse.Namespace) -> None:
     settings = settings_of(options)
-    if options.consent is None:
-        raise ConsentError("nobody's consent was named", "--consent self, or the path of a consent record")
-    cast = vidswap.cast_of(settings.read.person, vidswap.Role(options.face, options.consent))
+    cast = cast_told(options, settings)
     with bars() as report:
         done = vidswap.swap_clip(options.clip, cast, options.out, settings, report=report)
     warn(done.notes)

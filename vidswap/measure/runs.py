@@ -11,6 +11,7 @@ from pathlib import Path
 from time import perf_counter, process_time
 from typing import Any
 
+from vidswap.casting import Role
 from vidswap.errors import EngineError, NoFaceError, VidswapError
 from vidswap.face.landmarks import mean_face
 from vidswap.media.native import film_maker, planar, sized
@@ -21,7 +22,7 @@ from vidswap.read.faces import open_faces
 from vidswap.settings import ReadSettings, Settings, WriteSettings
 from vidswap.swap.engine import Advance, Needs
 from vidswap.trust.consent import BENCH
-from vidswap.types import Consent, Crops, Identity, Role, Swapped
+from vidswap.types import Consent, Crops, Identity, Swapped
 from vidswap.write import film
 from vidswap.write.sheets import portrait, write_picture
 
