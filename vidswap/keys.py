@@ -61,6 +61,12 @@ def digest_of(*files: Path) -> str:
         raise InputError(f"{files[0]} cannot be read ({error.strerror})", hint) from error
 
 
+def git_blob(path: Path) -> str:
+    """What git calls a file's content by (gitformat-pack, `git hash-object`): the hub does, for small files."""
+    content = path.read_bytes()
+    return hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest()
+
+
 @cache
 def code_of(*parts: str) -> str:
     """The digest of our own source: of modules ("plan") and folders of them ("read"), which there must be."""

@@ -15,7 +15,7 @@ from vidswap.cli import doctor
 from vidswap.cli import main as cli
 
 ASKED = ["vidswap", "Python", "system", "processor", "memory", "torch", "GPU", "onnxruntime", "PyAV", "OpenCV",
-         "models", "numbers", "cache", "disk", "missing"]  # fmt: skip
+         "models", "pulled", "numbers", "cache", "disk", "missing"]  # fmt: skip
 
 
 def test_every_question_has_an_answer(tmp_path):

@@ -178,7 +178,7 @@ HEADER = json.dumps({"a": {"dtype": "F32", "shape": [6], "data_offsets": [0, 24]
     (b"\0" * 64, "zeros"),
     (b"<!DOCTYPE html><html>404</html>", "a web page"),
     (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "a pointer of Git LFS"),
-    (b"PK\3\4 archive of torch.save", "a pickle or an archive"),
+    (b"PK\3\4 archive of torch.save", "an archive, perhaps a pickle"),
     (b"\x80\x02}q\0.", "its header would be"),
     ((2**43).to_bytes(8, "little") + b"{}", "its header would be 8796093022208 bytes"),
     (len(HEADER).to_bytes(8, "little") + HEADER + bytes(23), "it holds 23 bytes of numbers, its header tells of 24"),

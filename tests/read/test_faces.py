@@ -218,7 +218,9 @@ def test_a_missing_pack_is_told_without_asking_the_network(monkeypatch: pytest.M
     monkeypatch.setenv("HOME", str(tmp_path))
     with pytest.raises(ModelError, match="no face pack is called 'buffalo_l'") as caught:
         faces.open_faces("buffalo_l")
-    assert ".insightface" in caught.value.hint
+    assert "`vidswap models pull buffalo_l` gets it: about 288 MB; non-commercial" in caught.value.hint
+    with pytest.raises(ModelError, match=r"unpack insightface's buffalo_s into .*/\.insightface"):
+        faces.open_faces("buffalo_s")
 
 
 def test_a_pack_in_insightfaces_home_is_found_by_name(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

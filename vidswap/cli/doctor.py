@@ -123,6 +123,14 @@ def _models() -> str:
     return f"{len(known)}, {sum(model.bytes for model in known.values()) / 1e6:.1f} MB, all as they should be"
 
 
+def _pulled() -> str:
+    hub: Any = import_module("vidswap.models.hub")
+    locks = [lock for lock in map(hub.lock_of, hub.entries()) if lock]
+    if not locks:
+        return "none: the engines that ship need none"
+    return f"{len(locks)}, {sum(lock.bytes for lock in locks) / 1e6:.1f} MB, in {hub.home()}"
+
+
 def _numbers(cache: Path | None) -> str:
     network: Any = import_module("vidswap.swap.network")
     return str(network.tried(cache))
@@ -184,5 +192,5 @@ def _desktop() -> Iterator[str]:
 QUESTIONS: MappingProxyType[str, Callable[[], str]] = MappingProxyType({
     "vidswap": _vidswap, "Python": _python, "system": platform.platform, "processor": _processor,
     "memory": _memory, "torch": _torch, "GPU": _gpu, "onnxruntime": _onnxruntime, "PyAV": _pyav, "OpenCV": _opencv,
-    "models": _models,
+    "models": _models, "pulled": _pulled,
 })  # fmt: skip

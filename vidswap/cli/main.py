@@ -33,7 +33,7 @@ STOPPING = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP
 PATIENCE = 3.0  # seconds after a signal in which others are not heard: what is kept is being put on the disk
 MAKING = ("swap", "cast", "plan", "train")  # commands whose result is a file: with that, they are done
 OURS = MappingProxyType({  # this process is ours, and no other module may set what holds for all of a process
-    "HF_HUB_OFFLINE": "1", "HF_HUB_DISABLE_TELEMETRY": "1", "NO_ALBUMENTATIONS_UPDATE": "1",
+    "HF_HUB_DISABLE_TELEMETRY": "1", "HF_HUB_VERBOSITY": "error", "NO_ALBUMENTATIONS_UPDATE": "1",
     "SVT_LOG": "0",  # SVT-AV1 would talk to whoever looks
     # Who waits leaves the processor to others: by default threads spin, at the cost of whoever works.
     "OMP_WAIT_POLICY": "PASSIVE", "OPENCV_THREAD_POOL_ACTIVE_WAIT_WORKER": "0",
@@ -84,12 +84,14 @@ def _run(options: argparse.Namespace) -> int:
 def _environment(command: str) -> dict[str, str]:
     """What libraries are told before they are loaded. torch makes a folder for its compiler, which nothing here uses,
     unless it is one that there is. The size of the pools is the user's to choose."""
+    told = {**OURS, "TORCHINDUCTOR_CACHE_DIR": tempfile.gettempdir()}
+    if command != "models":  # the one that asks a network, where a person says so, and has not said the same here
+        told["HF_HUB_OFFLINE"] = "1"
     if command == "train":  # it has the machine to itself; in a swap others work beside torch
-        return {**OURS, "TORCHINDUCTOR_CACHE_DIR": tempfile.gettempdir()}
+        return told
     from vidswap.processor import cores
 
-    size = os.environ.get("OMP_NUM_THREADS", str(max(1, cores() // 2)))
-    return {**OURS, "TORCHINDUCTOR_CACHE_DIR": tempfile.gettempdir(), "OMP_NUM_THREADS": size}
+    return {**told, "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", str(max(1, cores() // 2)))}
 
 
 @contextmanager

@@ -148,16 +148,17 @@ def lock_of(name: str) -> Lock | None:
         raise ModelError(f"{path} cannot be read ({error})", f"`vidswap models pull {name}` makes it anew") from error
 
 
-def seal(name: str, commit: str = "") -> Lock:
-    """Take down what lies in a model's folder, brought there by whatever way, as the model. Raises ModelError where
-    that is none, OutputError."""
+def seal(name: str, commit: str = "", known: Mapping[str, Held] = MappingProxyType({})) -> Lock:
+    """Take down what lies in a model's folder, brought there by whatever way, as the model; what is `known` of its
+    files is not found out again. Raises ModelError where that is none, OutputError."""
     found, folder = entry(name), home() / name
     paths = [path for path in _files_of(folder) if path.name != LOCK]
     if not paths:
         raise ModelError(f"{folder} holds no model", how_to_get(found))
     for path in paths:
         check_sound(path)
-    files = {path.relative_to(folder).as_posix(): held_of(path) for path in paths}
+    names = {path.relative_to(folder).as_posix(): path for path in paths}
+    files = {name: _as_known(path, known.get(name)) for name, path in names.items()}
     _refuse_others(found, folder, {path: held.sha256 for path, held in files.items()})
     if not (folder / found.path).exists():
         raise ModelError(f"the model '{name}' lacks {found.path}", how_to_get(found))

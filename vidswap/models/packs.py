@@ -7,10 +7,12 @@ from pathlib import Path
 
 from vidswap.errors import ModelError
 from vidswap.keys import digest_of
+from vidswap.models.hub import entry, how_to_get, lock_of, place_of
 from vidswap.models.registry import digests, path_to, registry
 
 OURS = ("mesh", "features", "face")  # models that read faces beside any pack's own
 EMBEDDED = ("detector", "recognizer")  # those of the pack that ships
+PULLED = ("buffalo_l", "antelopev2")  # packs that `vidswap models pull` gets
 INSIGHTFACE_HOME = Path("~/.insightface/models")
 RESEARCH = "non-commercial research only, as insightface says of its packs"
 
@@ -20,9 +22,13 @@ def find_pack(pack: str) -> Path:
     if pack == "embedded":
         return {path_to(name).parent for name in EMBEDDED}.pop()
     named = Path(os.path.expanduser(INSIGHTFACE_HOME)) / pack  # of os.path: these raise for no name
-    folder = next((place for place in (Path(os.path.expanduser(pack)), named) if os.path.isdir(place)), None)
+    places = [Path(os.path.expanduser(pack)), named]
+    if pack in PULLED and lock_of(pack):
+        places.append(place_of(pack))
+    folder = next((place for place in places if os.path.isdir(place)), None)
     if folder is None:
         hint = f"use embedded, a folder with .onnx files, or unpack insightface's {pack} into {named}"
+        hint = how_to_get(entry(pack)) if pack in PULLED else hint
         raise ModelError(f"no face pack is called '{pack}'", hint)
     if not any(folder.glob("*.onnx")):
         raise ModelError(f"the face pack folder {folder} has no .onnx files", "give the folder that holds them")

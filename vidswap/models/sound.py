@@ -13,20 +13,25 @@ LONGEST = 100_000_000  # bytes of a header, as safetensors itself allows
 AGAIN = "load it again, from its makers"
 
 
-def check_sound(path: Path) -> None:
-    """Raise ModelError where a file cannot be what its ending says."""
-    if path.suffix in PICKLES:
-        raise ModelError(f"{path} is a pickle, which could run any program", "only safetensors are opened")
+def check_sound(path: Path, name: str = "") -> None:
+    """Raise ModelError where a file cannot be what its ending says, or that of the `name` that it is to get."""
+    name = name or str(path)
+    kind = Path(name).suffix
+    if kind in PICKLES:
+        raise ModelError(f"{name} is a pickle, which could run any program", "only safetensors are opened")
     try:
-        if path.suffix == ".safetensors":
+        if kind == ".safetensors":
             _check_safetensors(path)
-        elif path.suffix == ".onnx":
+        elif kind == ".onnx":
             with path.open("rb") as file:
-                _disguised(path, file.read(512))
-        elif path.suffix == ".json":
+                start = file.read(512)
+            _refuse_disguised(start)
+            if start[:1] == b"\x80":
+                raise ValueError("it is a pickle, which could run any program")
+        elif kind == ".json":
             json.loads(path.read_bytes())
     except ValueError as error:
-        raise ModelError(f"{path} is no {path.suffix[1:]}: {error}", AGAIN) from error
+        raise ModelError(f"{name} is no {kind[1:]}: {error}", AGAIN) from error
     except OSError as error:
         raise ModelError(f"{path} cannot be read ({error.strerror})", "check the path and its permissions") from error
 
@@ -38,7 +43,7 @@ def _check_safetensors(path: Path) -> None:
     with path.open("rb") as file:
         head = file.read(8)
         length = int.from_bytes(head, "little")
-        _disguised(path, head + file.read(512))
+        _refuse_disguised(head + file.read(512))
         if size < 8 or length > min(LONGEST, size - 8):
             raise ValueError(f"its header would be {length} bytes, the file has {size}")
         file.seek(8)
@@ -57,7 +62,7 @@ def _end(name: str, row: object) -> int:
     raise ValueError(f"its header tells nothing of {name[:60]!r}")
 
 
-def _disguised(path: Path, start: bytes) -> None:
+def _refuse_disguised(start: bytes) -> None:
     """Raise ValueError where a file starts as something else does."""
     if not start.strip(b"\0"):
         raise ValueError("it is empty" if not start else "it is all zeros")
@@ -65,5 +70,5 @@ def _disguised(path: Path, start: bytes) -> None:
         raise ValueError("it is a web page, perhaps an error that a server told")
     if start.startswith(b"version https://git-lfs"):
         raise ValueError("it is a pointer of Git LFS, not the file")
-    if start[:4] == b"PK\3\4" or (path.suffix == ".onnx" and start[:1] == b"\x80"):
-        raise ValueError("it is a pickle or an archive, which could run any program")
+    if start[:4] == b"PK\3\4":
+        raise ValueError("it is an archive, perhaps a pickle, which could run any program")
