@@ -27,6 +27,7 @@ from vidswap.swap import complexion
 from vidswap.swap.complexion import Scenery
 from vidswap.swap.engine import Advance, Needs
 from vidswap.swap.light import GAMMA, LightModel, open_light
+from vidswap.swap.skin import restored
 from vidswap.types import Array, Crops, Identity, Swapped
 
 LIGHT = match.LightSettings()
@@ -127,6 +128,7 @@ class Warp:
             bare = complexion.bare(photo, selfie, self.model)
             photo, level = bare.photo, bare.level
             told = complexion.scenery(crops, wide, bare.tone, self.model)
+        photo = restored(photo, selfie, self.form.mean, self.form.triangles[self.form.part == 0])
         photo = with_skin(photo, match.skin_alike(photo, selfie))
         own = geometry.normalised(selfie, geometry.face_pose(selfie, self.form.mean))
         scenes = [

@@ -1,0 +1,93 @@
+"""Skin in a photo where something hides it."""
+
+import cv2
+import numpy as np
+import pytest
+
+from vidswap.face import geometry, landmarks
+from vidswap.swap.skin import SIDE, hidden, pulled, restored
+
+SKIN, HAIR = np.array([205, 160, 135]), np.array([40, 28, 22])
+
+
+@pytest.fixture(scope="module")
+def mean():
+    return landmarks.mean_face()
+
+
+@pytest.fixture(scope="module")
+def triangles():
+    return landmarks.triangles().astype(int)
+
+
+@pytest.fixture(scope="module")
+def mesh(mean):
+    mesh = geometry.posed(mean, (110.0, np.eye(3), np.array([160.0, 150.0, 0.0])))
+    return geometry.apply(geometry.crop_transform(mesh, mean, 320), mesh)
+
+
+def photo(mesh, hair=None):
+    """Skin in the face's outline, hair around it and in the polygon `hair`, with the grain of a camera."""
+    picture = np.empty((320, 320, 3))
+    picture[:] = HAIR
+    face = np.zeros((320, 320), np.uint8)
+    cv2.fillPoly(face, [np.rint(mesh[landmarks.OVAL, :2]).astype(np.int32)], 1)
+    picture[face > 0] = SKIN
+    picture[..., 0] += np.linspace(0, 12, 320)[None]
+    if hair is not None:
+        cv2.fillPoly(picture, [np.rint(hair).astype(np.int32)], HAIR.tolist())
+    noise = np.random.default_rng(0).normal(0, 2, picture.shape)
+    return np.clip(picture + noise, 0, 255).astype(np.uint8)
+
+
+@pytest.fixture(scope="module")
+def fringe(mesh):
+    """Over the left half of the forehead, joined to the hair outside."""
+    brow, top = mesh[105, :2], mesh[103, :2]
+    return np.array([top - [30, 40], mesh[10, :2] - [0, 40], mesh[9, :2] - [4, 25], brow - [12, 14], top - [40, 0]])
+
+
+def inside(mesh, polygon):
+    mask, face = np.zeros((320, 320), np.uint8), np.zeros((320, 320), np.uint8)
+    cv2.fillPoly(mask, [np.rint(polygon).astype(np.int32)], 1)
+    cv2.fillPoly(face, [np.rint(mesh[landmarks.OVAL, :2]).astype(np.int32)], 1)
+    return cv2.erode(mask & face, np.ones((9, 9), np.uint8)) > 0
+
+
+def test_a_fringe_becomes_skin(mesh, mean, triangles, fringe):
+    hairy, plain = photo(mesh, fringe), photo(mesh)
+    where = inside(mesh, fringe)
+    found = restored(hairy, mesh, mean, triangles)
+    assert np.abs(hairy[where].astype(float) - plain[where]).mean() > 60
+    assert np.abs(found[where].astype(float) - plain[where]).mean() < 10
+
+
+def test_a_bare_face_stays_as_it_is(mesh, mean, triangles):
+    plain = photo(mesh)
+    middle = inside(mesh, mesh[landmarks.OVAL, :2])
+    found = restored(plain, mesh, mean, triangles)
+    np.testing.assert_array_equal(found[middle], plain[middle])
+
+
+def test_what_does_not_come_from_outside_stays(mesh, mean, triangles):
+    spot = mesh[9, :2] + np.array([[-9, -9], [9, -9], [9, 9], [-9, 9]])
+    marked = photo(mesh, spot)
+    where = inside(mesh, spot)
+    np.testing.assert_array_equal(restored(marked, mesh, mean, triangles)[where], marked[where])
+
+
+def test_eyes_and_lips_never_count_as_hidden(mesh, fringe):
+    gone = hidden(photo(mesh, fringe), mesh)
+    zoomed = geometry.apply(geometry.enlarge(SIDE / 320), mesh)
+    for part in (*landmarks.EYES, landmarks.OUTER_LIPS):
+        x, y = np.rint(zoomed[part].mean(0)[:2]).astype(int)
+        assert gone[y, x] == 0
+
+
+def test_tone_goes_on_smoothly_where_nothing_is_known():
+    picture = np.repeat(np.linspace(0, 100, 64, dtype=np.float32)[None], 64, 0)[..., None].repeat(3, 2)
+    weight = np.ones((64, 64), np.float32)
+    weight[24:40, 24:40] = 0
+    holed = picture * weight[..., None]
+    found = pulled(holed, weight)
+    assert np.abs(found - picture)[26:38, 26:38].max() < 12

@@ -1,0 +1,200 @@
+"""A photo of a person -> the same with skin where hair, cloth or a hand hid it: what hangs before a face in a photo
+must not become a scar on another's.
+
+What hides skin is told by colour, and by coming from outside the face: what looks rather like something around it than
+like its cheeks, joined to what is around. Where the other half of the face is bare its skin is taken, mirrored along
+the mesh; else skin goes on smoothly from around the gap.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from vidswap.face import geometry, landmarks
+from vidswap.face.raster import draw_triangles, sampling_map
+from vidswap.face.sampling import sample
+from vidswap.swap.complexion import PLAIN, groups, guided
+from vidswap.swap.light import DARKEST, GAMMA
+from vidswap.types import Array
+
+SIDE, MOST_SIDE = 256, 448  # at which it is told what hides skin; at which skin is made, at most
+SMALL = 128  # side at which its tone is
+LEAST, MOST = np.array([0.07, 0.07, 0.3]), np.array([0.16, 0.16, 0.6])  # spreads of a skin in its photo, see `colours`
+OTHERS, TONES = 8, 5  # groups of colours around a face, and of its skin
+NARROW = 0.1  # of a face's height, the rim where hair mostly is
+STRAND = 0.45  # logarithm of light by which hair on a forehead is darker
+BEARDED = 0.3  # share of chin and upper lip that is unlike skin where a beard grows
+BARE = 4.5  # spreads by which skin is off the middle of the cheeks', at most
+UNLIKE, RATHER = 2.2, 1.3  # spreads beyond which a colour is not the skin's; how much farther than from something else
+BROAD = 0.012  # of a photo's face: what is thinner is a crease, or the edge of something
+SMOOTH = 0.03  # share of the side below which what the mirrored half shows is detail
+
+
+@dataclass(frozen=True, eq=False)
+class _Place:
+    """Where the pixels of an aligned square lie: in the `face`, and how deep, `depth` in its heights; where things may
+    hang before it, `open`; its `features` (brows, eyes, nose, lips), which stay as they are; the `forehead`; where
+    `beards` grow."""
+
+    face: Array
+    depth: Array
+    open: Array
+    features: Array
+    forehead: Array
+    beards: Array
+
+
+def restored(photo: Array, mesh: Array, mean: Array, triangles: Array) -> Array:
+    """A photo (h, w, 3) uint8 with its mesh (478, 3), and skin where something hides it; `mean` is the mean face and
+    `triangles` (K, 3) are those of its skin."""
+    scale = geometry.face_pose(mesh, mean).scale
+    side = int(np.clip(scale / geometry.FACE_IN_CROP, SIDE, MOST_SIDE))
+    to_crop = geometry.crop_transform(mesh, mean, side)
+    crop, placed = sample(photo, to_crop, side), geometry.apply(to_crop, mesh)
+    gone = cv2.resize(hidden(crop, placed), (side, side), interpolation=cv2.INTER_LINEAR)
+    if gone.max() < 0.1:
+        return photo
+    found = refilled(crop, placed, gone, triangles)
+    back, size = geometry.invert(to_crop), photo.shape[1::-1]
+    new = cv2.warpAffine(found, back, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    share = cv2.warpAffine(np.clip(gone * 1.5, 0, 1), back, size, flags=cv2.INTER_LINEAR)
+    return np.asarray(cv2.blendLinear(new, photo, share, 1 - share))
+
+
+def hidden(crop: Array, mesh: Array) -> Array:
+    """(SIDE, SIDE) float32: where something hides the skin of an aligned picture (S, S, 3) with its mesh (478, 3)."""
+    small = cv2.resize(crop, (SIDE, SIDE), interpolation=cv2.INTER_AREA)
+    place = _placed(geometry.apply(geometry.enlarge(SIDE / len(crop)), mesh))
+    look, plain = colours(small), _plain(geometry.apply(geometry.enlarge(SIDE / len(crop)), mesh))
+    known = look[plain[1:].any(0)]
+    if len(known) < 32:
+        return np.zeros((SIDE, SIDE), np.float32)
+    centre = np.median(known, 0)
+    spread = np.clip(1.48 * np.median(np.abs(known - centre), 0), LEAST, MOST)
+    around = (place.face == 0) & (cv2.dilate(place.face, np.ones((SIDE // 4 | 1,) * 2, np.uint8)) > 0)
+    own = look[plain.any(0)]
+    own = own[_nearest(own, centre[None], spread) < BARE]
+    away = _nearest(look, groups(own / spread, TONES) * spread, spread)
+    others = groups(look[around & (away > UNLIKE)] / spread, OTHERS) * spread
+    if not len(others):
+        return np.zeros((SIDE, SIDE), np.float32)
+    nearest = _nearest(look, others, spread)
+    rim = place.depth < NARROW
+    odd = (away > np.where(rim, 0.8, 1.0) * UNLIKE) & (nearest * np.where(rim, 1.0, RATHER) < away)
+    odd |= (place.forehead > 0) & (_strands(look[..., 2]) > STRAND)
+    odd &= ~((place.beards > 0) & _bearded(away > UNLIKE, place))
+    found = (odd & (place.face > 0) & (place.open > 0) & (place.features == 0)) | (odd & (place.face == 0))
+    found = cv2.morphologyEx(found.astype(np.uint8), cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
+    inside = _from_outside(found, place.face)
+    grown = cv2.dilate(inside, np.ones((7, 7), np.uint8)) & place.face & (place.features == 0)
+    soft = guided(cv2.cvtColor(small, cv2.COLOR_RGB2GRAY).astype(np.float32) / 255, grown.astype(np.float32), 3, 1e-3)
+    return np.asarray(np.clip(np.maximum(cv2.GaussianBlur(soft, (0, 0), 1.0), inside), 0, 1), np.float32)
+
+
+def colours(picture: Array) -> Array:
+    """(S, S, 3) float32: logarithms of red over green, blue over green, and of luma."""
+    light = np.log((cv2.GaussianBlur(picture, (0, 0), 0.8).astype(np.float32) / 255) ** GAMMA + 4 * DARKEST)
+    return np.stack([light[..., 0] - light[..., 1], light[..., 2] - light[..., 1], light.mean(-1)], -1)
+
+
+def _hull(points: Array, grow: float = 1.0) -> Array:
+    """(SIDE, SIDE) uint8: 1 in the hull of points, grown about its middle."""
+    middle, inside = points[:, :2].mean(0), np.zeros((SIDE, SIDE), np.uint8)
+    hull = cv2.convexHull(np.rint((points[:, :2] - middle) * grow + middle).astype(np.int32))
+    cv2.fillConvexPoly(inside, hull, 1)
+    return inside
+
+
+def _plain(mesh: Array) -> Array:
+    """(5, SIDE, SIDE) bool: forehead, cheeks, chin, nose."""
+    return np.stack([_hull(mesh[list(patch)]) for patch in (*PLAIN, landmarks.RIGID[:5])]) > 0
+
+
+def _nearest(look: Array, centres: Array, spread: Array) -> Array:
+    """(...): how far each colour of (..., 3) is from the nearest of (K, 3), in spreads."""
+    return np.asarray(np.sqrt(np.min([(((look - one) / spread) ** 2).sum(-1) for one in centres], axis=0)))
+
+
+def _placed(mesh: Array) -> _Place:
+    face = np.zeros((SIDE, SIDE), np.uint8)
+    cv2.fillPoly(face, [np.rint(mesh[landmarks.OVAL, :2]).astype(np.int32)], 1)
+    features = np.max([_hull(mesh[part], grow) for part, grow in (
+        (landmarks.LEFT_EYE, 1.5), (landmarks.RIGHT_EYE, 1.5), (landmarks.OUTER_LIPS, 1.25),
+        (landmarks.BROWS[0], 1.15), (landmarks.BROWS[1], 1.15),
+        (np.array([6, 48, 278, 2, 98, 327]), 1.15))], 0)  # fmt: skip
+    y = np.mgrid[:SIDE, :SIDE][0]
+    depth = cv2.distanceTransform(face, cv2.DIST_L2, 3) / np.ptp(mesh[:468, 1])
+    brows = mesh[np.concatenate(landmarks.BROWS), 1].mean()
+    near = np.where(y < brows, 1.0, 0.16)  # of a face's height, how far in things may hang
+    beards = (y > mesh[2, 1]).astype(np.uint8)
+    forehead = ((y < brows) & (features == 0)).astype(np.uint8)
+    return _Place(face, depth, (depth < near).astype(np.uint8), features, forehead, beards)
+
+
+def _strands(luma: Array) -> Array:
+    """(S, S): by how much each pixel is darker than what lies around strands."""
+    wide = np.ones((SIDE // 12 | 1,) * 2, np.uint8)
+    return np.asarray(cv2.morphologyEx(luma.astype(np.float32), cv2.MORPH_BLACKHAT, wide))
+
+
+def _bearded(odd: Array, place: _Place) -> bool:
+    """Whether chin and upper lip look unlike skin as well, so that what does so on the jaw is a beard."""
+    inner = (place.beards > 0) & (place.features == 0) & (place.depth > NARROW)
+    return bool(inner.any() and odd[inner].mean() > BEARDED)
+
+
+def _from_outside(found: Array, face: Array) -> Array:
+    """(SIDE, SIDE) uint8: what of `found` lies in the face and is joined to what lies outside, and is broad enough."""
+    joined = cv2.morphologyEx(found, cv2.MORPH_CLOSE, np.ones((3, 3), np.uint8))
+    _, labels = cv2.connectedComponents(joined, connectivity=8)
+    outer = np.unique(labels[(face == 0) & (joined > 0)])
+    inside = (np.isin(labels, outer[outer > 0]) & (face > 0)).astype(np.uint8)
+    width = max(3, round(BROAD * SIDE)) | 1
+    kept = cv2.morphologyEx(inside, cv2.MORPH_OPEN, np.ones((width, width), np.uint8))
+    return np.asarray(cv2.dilate(kept, np.ones((width, width), np.uint8)) & inside)
+
+
+def refilled(crop: Array, mesh: Array, gone: Array, triangles: Array) -> Array:
+    """An aligned picture (S, S, 3) uint8 with skin where it is `gone` (S, S): the tone of what is around, and the
+    detail of the other half where that is bare."""
+    side, other = len(crop), landmarks.opposite(landmarks.mean_face())
+    own = np.log(crop.astype(np.float32) + 8)
+    skin = _bare(mesh, side) * (1 - np.clip(2 * gone, 0, 1))
+    small = [cv2.resize(each, (SMALL, SMALL), interpolation=cv2.INTER_AREA) for each in (own, skin)]
+    tone = cv2.resize(pulled(*small), (side, side), interpolation=cv2.INTER_CUBIC)
+    half = (mesh[:, :2] - 0.5) / 2
+    seen = draw_triangles(half, mesh[:, 2], triangles, side // 2)
+    places = cv2.resize(sampling_map(seen, half, mesh[other], triangles), (side, side), interpolation=cv2.INTER_LINEAR)
+    both = np.dstack([own, skin])
+    mirrored = cv2.remap(both, places, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    share = np.clip(mirrored[..., 3:] * 2 - 1, 0, 1)
+    detail = (mirrored[..., :3] - low(mirrored[..., :3], mirrored[..., 3], SMOOTH * side)) * share
+    return np.asarray(np.clip(np.rint(np.exp(tone + np.clip(detail, -0.3, 0.3)) - 8), 0, 255), np.uint8)
+
+
+def _bare(mesh: Array, side: int) -> Array:
+    """(side, side) float32: 1 on the skin of the face, its features and its outermost rim aside."""
+    place = _placed(geometry.apply(geometry.enlarge(SIDE / side), mesh))
+    skin = cv2.erode(place.face, np.ones((7, 7), np.uint8)) * (1 - place.features)
+    return np.asarray(cv2.resize(skin.astype(np.float32), (side, side), interpolation=cv2.INTER_LINEAR))
+
+
+def low(picture: Array, weight: Array, sigma: float) -> Array:
+    """Gaussian low-pass of the weighted part alone (normalised convolution, Knutsson and Westin 1993)."""
+    total = cv2.GaussianBlur(picture * weight[..., None], (0, 0), sigma)
+    return np.asarray(total / (cv2.GaussianBlur(weight, (0, 0), sigma)[..., None] + 1e-3))
+
+
+def pulled(picture: Array, weight: Array) -> Array:
+    """A picture (S, S, 3) that goes on smoothly from where its weight (S, S) is 1 into where it is 0: by ever wider
+    averages, the narrowest that reaches (Gortler et al. 1996, pull-push)."""
+    found, sigma = None, len(picture) / 2.5
+    while sigma > len(picture) / 100:
+        mean, reach = low(picture, weight, sigma), cv2.GaussianBlur(weight, (0, 0), sigma)[..., None]
+        share = np.clip(reach * 3, 0, 1)
+        found = mean if found is None else found + (mean - found) * share
+        sigma /= 2
+    return np.asarray(found, np.float32)
