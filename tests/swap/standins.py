@@ -8,10 +8,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tiny
 import tinyonnx
 
 from vidswap.face.geometry import five_points
 from vidswap.keys import digest_of
+from vidswap.models import hub
 from vidswap.swap import vectors
 
 Standin = Callable[[Path, int], dict[str, Any]]  # a folder to make them in, a seed -> settings that name them
@@ -22,13 +24,39 @@ def inswapper(folder: Path, seed: int) -> dict[str, Any]:
     return {"weights": tinyonnx.swapper(folder / "inswapper_128.onnx", seed), "pack": pack}
 
 
-STANDINS: Mapping[str, Standin] = {"inswapper": inswapper}
+def diffusion(base: str) -> Standin:
+    """Of Stable Diffusion: small pictures, so that these take no longer than others."""
+
+    def made(folder: Path, seed: int) -> dict[str, Any]:
+        weights, lora = folder / "base", folder / "person.safetensors"
+        if not weights.exists():
+            tiny.lora(lora, base)
+            tiny.base(weights, base, channels=9, seed=seed)
+        small = {"weights": str(weights), "size": 128, "device": "cpu", "dtype": "float32"}
+        return small | ({"lora": str(lora)} if seed else {})
+
+    return made
+
+
+STANDINS: Mapping[str, Standin] = {
+    "inswapper": inswapper, "sd15": diffusion("sd15"), "sdxl": diffusion("sdxl"),
+}  # fmt: skip
+PULLED = ("taesd", "lcm-sd15", "animatediff-sd15", "taesdxl", "lcm-sdxl")  # what their settings ask for besides
 
 
 def settings(name: str, folder: Path, seed: int = 0) -> dict[str, Any]:
     """The settings that name an engine's stand-ins; none of one whose weights ship."""
     made = folder / f"{name}-{seed}"
     return STANDINS[name](made, seed) if name in STANDINS else {}
+
+
+@pytest.fixture(scope="module")
+def pulled(tmp_path_factory):
+    """The folder of models that were pulled, with tiny ones in it."""
+    folder = tmp_path_factory.mktemp("models")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(hub, "home", lambda: folder)
+        yield tiny.pulled(folder, *PULLED)
 
 
 @pytest.fixture(scope="module")

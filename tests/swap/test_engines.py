@@ -10,7 +10,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import standins
-from standins import packs  # noqa: F401
+from standins import packs, pulled  # noqa: F401
 
 from vidswap.errors import EngineError, UsageError
 from vidswap.progress import quiet
@@ -49,7 +49,7 @@ class Shaky(Wrapped):
 
 
 FAKES = {"paint": Paint(), "shaky": Shaky(Paint())}
-pytestmark = pytest.mark.usefixtures("packs")
+pytestmark = pytest.mark.usefixtures("packs", "pulled")
 
 
 @contextmanager
@@ -189,11 +189,11 @@ def test_failures_are_told_as_engine_errors(name, cache, window, identity):
             engine.swap(crops, identity, None, quiet)
 
 
-def other_value(setting: Setting) -> object:
-    """What a setting may be, and is not if nothing is said."""
-    for value in (*setting.kind.allowed.split(", "), 1, 2, 0.25, not setting.default):
+def other_value(setting: Setting, now: object) -> object:
+    """What a setting may be, and is not `now`."""
+    for value in (*setting.kind.allowed.split(", "), 64, 1, 2, 0.25, not setting.default):
         try:
-            if setting.kind.read(value) != setting.default:
+            if setting.kind.read(value) != now:
                 return value
         except (ValueError, TypeError):
             continue
@@ -202,9 +202,11 @@ def other_value(setting: Setting) -> object:
 
 @pytest.mark.parametrize("name", ENGINES)
 def test_the_key_tells_every_setting_and_the_code(name, cache, monkeypatch):
-    kind = type(settings_of(EngineChoice(name)))
-    others = standins.settings(name, cache, seed=1)
-    changes = [{each.name: others.get(each.name) or other_value(vars(kind)[each.name])} for each in fields(kind)]
+    given = standins.settings(name, cache)
+    usual = settings_of(EngineChoice(name, tuple(given.items())))
+    others = {key: value for key, value in standins.settings(name, cache, seed=1).items() if value != given.get(key)}
+    changes = [{each.name: others.get(each.name) or other_value(vars(type(usual))[each.name], getattr(usual, each.name))}
+               for each in fields(usual) if each.name != "adapter"]  # fmt: skip
     keys = []
     for options in ({}, *changes):
         with opened_as(name, cache, **options) as engine:

@@ -3,8 +3,10 @@
     def load(settings) -> Guide           # in the module of a row of GUIDES
     def models(settings) -> tuple[str, ...]   # the registry's entries that it opens
 
-A guide puts its layers into the pipeline once, before the LoRAs are baked in and the network is placed; for each window
-it gives a function that adds to the arguments of the UNet's calls. Without one an engine works on its base alone.
+A guide puts its layers into the pipeline once: LoRAs are baked in by then, the text encoders gone, and the UNet is one
+that sees motion where that is chosen; then it is placed. For each window a guide gives a function that adds to the
+arguments of the UNet's calls; a network of its own it brings to the device of the window's latents itself. Without a
+guide an engine works on its base alone.
 """
 
 from __future__ import annotations

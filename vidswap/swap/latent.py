@@ -162,6 +162,12 @@ class Painter:
         return denoise
 
 
+def at_size(base: warp.Warp, size: int) -> warp.Warp:
+    """The warp, drawing crops of another size."""
+    known = base.needs
+    return replace(base, needs=replace(known, size=size, margin=known.margin * size // known.size))
+
+
 def paintable(frame: warp.Warped, mask: Array, mesh: Array) -> Array:
     """(S, S) float32: how much of each pixel may be painted: the drawn face with its mouth, a little beyond its edge,
     but nothing that covers it by the crop's `mask` (S, S)."""

@@ -5,4 +5,5 @@ from types import MappingProxyType
 ENGINES = MappingProxyType({
     "embedded": "diffusion, ships with vidswap", "warp": "geometry alone, ships with vidswap",
     "inswapper": "insightface's network of 128 pixels, where you have the file; non-commercial research only",
+    "sd15": "Stable Diffusion 1.5, pulled", "sdxl": "Stable Diffusion XL, pulled",
 })  # fmt: skip

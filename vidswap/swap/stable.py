@@ -1,0 +1,208 @@
+"""Stable Diffusion's engines, opened: a folder of weights as the hub has it -> a Painter. What `sd15` and `sdxl` have
+in common; a Base says what they differ in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from copy import copy
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import torch
+
+from vidswap.keys import key_of, packages
+from vidswap.models import hub
+from vidswap.settings import FILE, SWITCH, WORD, Kind, Pairs, Place, Setting, number, one_of, whole
+from vidswap.swap import placement as place
+from vidswap.swap.engines import warp
+from vidswap.swap.folders import in_motion, loaded, tiny_vae
+from vidswap.swap.guides import guide_models, guides_of
+from vidswap.swap.latent import Painter, at_size
+from vidswap.swap.lora import LORAS, Lora, bake, digests_of
+from vidswap.swap.sampler import levels_of
+from vidswap.swap.unet import Prompt, StableDiffusion
+
+LIBRARIES = ("torch", "diffusers", "transformers", "peft")
+CAPTION = "a film still of a person's face, natural skin, detailed"
+AGAINST = "blurry, painting, plastic skin, deformed"
+GRAIN = 64  # pixels that one of the smallest level of a UNet stands for
+MOTION = "animatediff-sd15"  # its entry in the registry
+MOTION_NOISE = (("beta_schedule", "linear"), ("clip_sample", False))  # which motion modules know
+
+
+@dataclass(frozen=True)
+class Way:
+    """A scheduler of diffusers: its class, its `options`, `steps` and `guidance` if nothing is said. `few`: a LoRA that
+    makes a base walk in few steps, before whose name its entry has this. `renoised`: noise is drawn anew at each."""
+
+    kind: str
+    steps: int
+    guidance: float
+    few: str = ""
+    renoised: bool = False
+    options: Pairs = ()
+
+
+WAYS = MappingProxyType({
+    "ddim": Way("DDIMScheduler", 20, 5.0, options=(("timestep_spacing", "trailing"),)),
+    "lcm": Way("LCMScheduler", 8, 1.0, "lcm", renoised=True),
+    "tcd": Way("TCDScheduler", 8, 1.0, "tcd"),
+    "hyper": Way("DDIMScheduler", 8, 1.0, "hyper", options=(("timestep_spacing", "trailing"),)),
+})  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Base:
+    """A base of Stable Diffusion: its `name` and `title`, its pipeline's class, the classes of its text encoders, the
+    entry of its `tiny` autoencoder, the `size` it was trained for, and what a picture of that takes."""
+
+    name: str
+    title: str
+    pipeline: str
+    encoders: tuple[str, ...]
+    tiny: str
+    size: int
+    footprint: place.Footprint
+
+    def at(self, size: int) -> place.Footprint:
+        """What pictures of another size take."""
+        more, known = (size / self.size) ** 2, self.footprint
+        return replace(known, work=known.work * more, decode=known.decode * more)
+
+
+def sides(high: int) -> Kind[int]:
+    """Sides of a picture that all levels of a UNet divide."""
+
+    def read(value: Any) -> int:
+        side = whole(GRAIN, high).read(value)
+        if side % GRAIN:
+            raise ValueError
+        return side
+
+    return Kind(read, f"{GRAIN} to {high}, by {GRAIN}s")
+
+
+@dataclass(frozen=True)
+class Common:
+    """The settings that both engines have."""
+
+    complexion: Setting[str, str] = Setting(one_of(warp.COMPLEXIONS), "own", warp.COMPLEXION)
+    strength: Setting[float, float] = Setting(
+        number(0.05, 1), 0.35, "how far from the warp: .2 keeps features, .5 paints anew"
+    )
+    steps: Setting[int | None, int | None] = Setting(
+        whole(1, 100), None, "of all the way, of which strength walks a part", "20; 8 in few steps"
+    )
+    guidance: Setting[float | None, float | None] = Setting(
+        number(1, 30), None, "how much the caption counts; 1 is twice as quick", "5; 1 in few steps"
+    )
+    seed: Setting[int, int] = Setting(whole(0, 2**32 - 1), 0, "equal ones give equal results")
+    smooth: Setting[float, float] = Setting(number(0, 1), 0.5, "steadiness over time: 0 is each frame alone")
+    prompt: Setting[str, str] = Setting(WORD, CAPTION, "a short caption of the face")
+    against: Setting[str, str] = Setting(WORD, AGAINST, "what should not be seen")
+    scheduler: Setting[str, str] = Setting(
+        one_of(tuple(WAYS)), "ddim", "how noise is taken away; all others do it in few steps, with a LoRA of their own"
+    )
+    vae: Setting[str, str] = Setting(one_of(("own", "tiny")), "own", "autoencoder; tiny is quicker and coarser")
+    inpainting: Setting[bool, bool] = Setting(SWITCH, True, "the base for inpainting, or the plain one")
+    lora: Setting[object, tuple[Lora, ...]] = Setting(LORAS, (), "LoRAs of the person or of a style", "none")
+    weights: Setting[Place | None, Path | None] = Setting(
+        FILE, None, "a folder that stands for the base, as diffusers saves it", "what was pulled"
+    )
+    dtype: Setting[str, str] = Setting(one_of(("auto", *place.DTYPES)), "auto", "the numbers it computes in")
+    device: Setting[str, str] = Setting(place.DEVICE, "auto", "where it computes", "auto, a card where there is one")
+    vram: Setting[float | None, float | None] = Setting(
+        number(0.5, 1000), None, "GB that it may take of the card", "what is free"
+    )
+    compile: Setting[bool, bool] = Setting(SWITCH, False, "minutes at the start, for quicker steps on a card")
+
+    def __init_subclass__(cls) -> None:
+        """Each engine has copies of its own, which know by whose name to call themselves."""
+        for name, setting in vars(Common).items():
+            if isinstance(setting, Setting) and name not in vars(cls):
+                mine = copy(setting)
+                mine.__set_name__(cls, name)
+                setattr(cls, name, mine)
+
+
+def entry_of(base: Base, settings: Any) -> str:
+    """The registry's entry of the base itself."""
+    return f"{base.name}-inpainting" if settings.inpainting else base.name
+
+
+def models(base: Base, settings: Any) -> tuple[str, ...]:
+    """The registry's entries that an engine opens with these settings."""
+    few = WAYS[settings.scheduler].few
+    found = {entry_of(base, settings): True, f"{few}-{base.name}": bool(few), base.tiny: settings.vae == "tiny",
+             MOTION: _moving(settings)}  # fmt: skip
+    return (*(name for name, wanted in found.items() if wanted), *guide_models(base.name, settings))
+
+
+@contextmanager
+def opened(base: Base, settings: Any) -> Iterator[Painter]:
+    """The engine. Raises ModelError, UsageError."""
+    device = place.device_of(settings.device)
+    way, dtype = WAYS[settings.scheduler], place.dtype_of(settings.dtype, device)
+    places = {name: hub.place_of(name) for name in models(base, replace(settings, adapter="none"))[1:]}
+    folder = hub.place_of(entry_of(base, settings), settings.weights)
+    loras = (*(Lora(found) for name, found in places.items() if name == f"{way.few}-{base.name}"), *settings.lora)
+    marks = (digests_of(loras), [hub.digests_in(found) for found in (folder, *places.values())])
+    pipeline = loaded(base, folder, dtype)
+    bake(pipeline, loras, base.title)
+    prompt = told(pipeline, settings)
+    if settings.vae == "tiny":
+        pipeline.register_modules(vae=tiny_vae(places[base.tiny], pipeline.vae.dtype))
+    if _moving(settings):
+        pipeline.register_modules(unet=in_motion(pipeline.unet, places[MOTION]))
+    guides = guides_of(base.name, settings)
+    for guide in guides:
+        guide.apply(pipeline)
+    found = place.placement(device, dtype, base.at(settings.size), settings.vram or place.room(device))
+    try:
+        model = _model(pipeline, settings, prompt, found, guides)
+        with warp.load(warp.Settings(settings.complexion)) as drawn:
+            said = (replace(settings, weights=None, lora=()), device, dtype, found.fp8, packages(*LIBRARIES))
+            key = key_of((drawn.key, marks, [guide.key for guide in guides], said))
+            yield Painter(at_size(drawn, settings.size), model, key, settings.seed, settings.smooth, found.exact)
+    finally:
+        for each in (pipeline.unet, pipeline.vae):
+            place.let_go(each, found)
+
+
+def told(pipeline: Any, settings: Any) -> Prompt:
+    """What the base makes of the caption, once for all; its text encoders go, and never see a card."""
+    with torch.inference_mode():
+        told, nobody, *pooled = pipeline.encode_prompt(
+            prompt=settings.prompt, negative_prompt=settings.against, device=torch.device("cpu"),
+            num_images_per_prompt=1, do_classifier_free_guidance=True,
+        )  # fmt: skip
+    names = [name for name in pipeline.components if name.startswith(("text_encoder", "tokenizer"))]
+    pipeline.register_modules(**dict.fromkeys(names))
+    side = float(settings.size)
+    if not pooled:
+        return Prompt(torch.cat([nobody, told]))
+    return Prompt(torch.cat([nobody, told]), torch.cat(pooled[::-1]), (side, side, 0.0, 0.0, side, side))
+
+
+def _model(pipeline: Any, settings: Any, prompt: Prompt, found: place.Placement, guides: Any) -> StableDiffusion:
+    """The pipeline's parts, on their device."""
+    import diffusers
+
+    way, moving = WAYS[settings.scheduler], _moving(settings)
+    options = dict((*way.options, *(MOTION_NOISE if moving else ())))
+    scheduler = getattr(diffusers, way.kind).from_config(pipeline.scheduler.config, **options)
+    levels = levels_of(scheduler, settings.steps or way.steps).cut(settings.strength)
+    placed = place.placed(found, pipeline.unet, pipeline.vae)
+    if settings.compile and found.device.startswith("cuda"):
+        pipeline.unet.compile()
+    most = min(found.batch, pipeline.unet.config.motion_max_seq_length) if moving else found.batch
+    guidance = settings.guidance or way.guidance
+    return StableDiffusion(pipeline, prompt, placed, place.Batches(most, found.device), levels, guidance, guides,
+                           way.renoised, moving)  # fmt: skip
+
+
+def _moving(settings: Any) -> bool:
+    return getattr(settings, "motion", "none") != "none"
