@@ -205,8 +205,8 @@ def test_the_key_tells_every_setting_and_the_code(name, cache, monkeypatch):
     given = standins.settings(name, cache)
     usual = settings_of(EngineChoice(name, tuple(given.items())))
     others = {key: value for key, value in standins.settings(name, cache, seed=1).items() if value != given.get(key)}
-    changes = [{each.name: others.get(each.name) or other_value(vars(type(usual))[each.name], getattr(usual, each.name))}
-               for each in fields(usual) if each.name != "adapter"]  # fmt: skip
+    kinds = {each.name: vars(type(usual))[each.name] for each in fields(usual) if each.name != "adapter"}
+    changes = [{own: others.get(own) or other_value(kind, getattr(usual, own))} for own, kind in kinds.items()]
     keys = []
     for options in ({}, *changes):
         with opened_as(name, cache, **options) as engine:
