@@ -31,6 +31,7 @@ FLOORS = (
     {"casting"},
     {"castfile"},
     {"pipeline", "train"},
+    {"preview"},
     {"measure"},
     {"cli"},
 )

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from vidswap.measure.compare import Evaluation
     from vidswap.measure.evaluate import evaluate_clip
     from vidswap.pipeline import Planned, Result, cast_clip, plan_clip, render, shares, swap_clip
+    from vidswap.preview import Preview, preview_clip
     from vidswap.progress import Report
     from vidswap.read.faces import open_faces
     from vidswap.read.identity import load_identity
@@ -61,6 +62,7 @@ __all__ = [
     "NoFaceError",
     "OutputError",
     "Planned",
+    "Preview",
     "ReadSettings",
     "Report",
     "Result",
@@ -82,6 +84,7 @@ __all__ = [
     "load_identity",
     "open_faces",
     "plan_clip",
+    "preview_clip",
     "render",
     "shares",
     "swap_clip",
@@ -99,6 +102,7 @@ _HOMES = MappingProxyType({
     "vidswap.measure.compare": ("Evaluation",),
     "vidswap.timepoint": ("TimePoint",),
     "vidswap.pipeline": ("Planned", "Result", "cast_clip", "plan_clip", "render", "shares", "swap_clip"),
+    "vidswap.preview": ("Preview", "preview_clip"),
     "vidswap.measure.evaluate": ("evaluate_clip",),
     "vidswap.bars": ("Bars",),
     "vidswap.read.faces": ("open_faces",),

@@ -17,6 +17,8 @@ def words(words: Parser) -> None:
     words.add_argument("clip", type=place, metavar="CLIP", help="the film clip")
     people_words(words)
     words.add_argument("-o", "--out", type=place, required=True, metavar="OUT", help="the result, e.g. out.mp4")
+    words.add_argument("--preview", action="store_true", help="no film: some moments of it as a picture beside it, how "
+                       "long it would take, and where it is hard")  # fmt: skip
     json_word(words)
     settings_words(words, "read")
     cache_word(words)
@@ -28,6 +30,8 @@ def words(words: Parser) -> None:
 def run(options: argparse.Namespace) -> None:
     settings = settings_of(options)
     cast = cast_told(options, settings)
+    if options.preview:
+        return preview(options, cast, settings)
     with bars() as report:
         done = vidswap.swap_clip(options.clip, cast, options.out, settings, report=report)
     warn(done.notes)
@@ -42,3 +46,19 @@ def run(options: argparse.Namespace) -> None:
         say(f"{options.sheet}: before and after")
     if options.face_pack != "embedded":
         say(f"face models: {done.licence}")
+
+
+def preview(options: argparse.Namespace, cast: vidswap.Cast, settings: vidswap.Settings) -> None:
+    """What a swap would be, as a picture and a few lines."""
+    picture = options.sheet or options.out.with_name(f"{options.out.stem}_preview.png")
+    with bars() as report:
+        found = vidswap.preview_clip(options.clip, cast, options.out, picture, settings, report=report)
+    warn(found.notes)
+    if options.json:
+        return say_json({"preview": str(found.picture), "frames": found.frames, "size": found.size,
+                         "duration": round(found.duration, 3), "seconds": round(found.seconds, 1),
+                         "persons": found.persons, "hard": found.hard, "notes": found.notes})  # fmt: skip
+    width, height = found.size
+    say(f"{found.picture}: moments, before and after; of {options.out} nothing is written yet",
+        f"{found.frames} frames of {width}x{height}, {found.duration:.1f} s; about {found.seconds:.0f} s to render",
+        *(f"hard: {line}" for line in found.hard))  # fmt: skip

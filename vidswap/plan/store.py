@@ -74,6 +74,13 @@ def find_plan(clip: Clip, span: Shot, settings: ReadSettings, analyse: Analyse, 
         yield _kept(cache, facts, span, stack) or _made(make, facts, span, cache, stack)
 
 
+def is_kept(clip: Clip, span: Shot, settings: ReadSettings) -> bool:
+    """Whether the cache has a plan that covers a span. Raises InputError, ModelError."""
+    if not settings.cache:
+        return False
+    return any(Cache(settings.cache).covering(key_of(facts_of(clip, settings.face_pack)), span))
+
+
 def facts_of(clip: Clip, face_pack: str) -> Facts:
     """All that a plan of a clip depends on but its span. Raises InputError, ModelError."""
     versions = {"vidswap": __version__, "code": code_of(*CODE)[:12], **packages(*PACKAGES)}
