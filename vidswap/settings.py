@@ -245,6 +245,7 @@ class SwapSettings:
     most: Setting[str | None, str | None] = Setting(
         PRICE, None, "what engines that are paid may cost, all together", "nothing"
     )
+    commercial: Setting[bool, bool] = Setting(SWITCH, False, "refuse what may not be used for money")
 
     @property
     def choice(self) -> EngineChoice:

@@ -83,6 +83,9 @@ class Mine:
     def swap(self, crops, identity, before, progress):
         raise NotImplementedError
 
+def models(settings):
+    return ("face",)
+
 @contextmanager
 def load(settings, cache=None):
     yield Mine(settings)

@@ -7,9 +7,10 @@ import re
 
 from vidswap.cli.console import bars, say, say_json
 from vidswap.cli.options import engine_words
-from vidswap.cli.words import Parser, cache_word, json_word, place, settings_of, settings_words
+from vidswap.cli.words import Parser, cache_word, json_word, place, setting_word, settings_of, settings_words
 from vidswap.errors import UsageError, quoted
 from vidswap.libraries import loading
+from vidswap.settings import setting
 
 ABOUT = "how fast, and where time and memory go"
 
@@ -26,6 +27,7 @@ def words(words: Parser) -> None:
     settings_words(words, "read", without=("person", "plan"))
     cache_word(words)
     engine_words(words)
+    setting_word(words, setting("swap.commercial"))
     settings_words(words, "write", without=("sheet", "resume"))
 
 

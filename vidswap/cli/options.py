@@ -17,20 +17,24 @@ SHORT = MappingProxyType({
     "complexion": "own: the person's, which the actor's other skin follows; or actor: the actor's",
     "steps": "of the sampler, fewer are faster", "seed": "equal ones give equal results",
     "smooth": "steadiness over time, 0 (each frame alone) to 1",
+    "weights": "a folder in place of the model that would be pulled", "vram": "GB of a GPU's memory that it may take",
 })  # fmt: skip
+METAVARS = MappingProxyType({"weights": "DIR", "vram": "GB"})
 _PAIR = re.compile("([a-z][a-z0-9_-]*)=(.*)", re.DOTALL)
 
 
 def engine_words(words: argparse.ArgumentParser) -> None:
     """Which engine, and what is chosen of its own settings."""
     listed = ", ".join(f"{name} ({about})" for name, about in ENGINES.items())
-    words.add_argument("--engine", default="embedded", metavar="NAME", help=f"{listed} (default: embedded)")
+    words.add_argument("--engine", default="embedded", metavar="NAME", help=f"{listed}; or auto: what this machine "
+                       "has the models and the memory for (default: embedded)")
     words.add_argument("--set", dest="options", action="append", default=[], metavar="NAME=VALUE|FILE",
                        help="a setting of the engine's own, such as steps=2; or a TOML file with a table for each "
                        "engine; any number of them (default: none)")  # fmt: skip
     for name, about in SHORT.items():
-        words.add_argument(f"--{name}", dest="options", action="append", type=f"{name}={{}}".format, metavar="N",
-                           help=f"{about}: short for --set {name}=N (default: the engine's own)")  # fmt: skip
+        value = METAVARS.get(name, "N")
+        words.add_argument(f"--{name}", dest="options", action="append", type=f"{name}={{}}".format, metavar=value,
+                           help=f"{about}: short for --set {name}={value} (default: the engine's own)")  # fmt: skip
 
 
 def options_of(words: Sequence[str], engine: str) -> dict[str, object]:

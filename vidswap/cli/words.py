@@ -11,10 +11,11 @@ from typing import Any, NoReturn
 
 from vidswap.cli.console import tell
 from vidswap.cli.options import options_of
-from vidswap.errors import UsageError
-from vidswap.settings import SECTIONS, SWITCH, Setting, Settings, setting
+from vidswap.errors import UsageError, quoted
+from vidswap.settings import SECTIONS, SWITCH, Setting, Settings, number, setting
 from vidswap.swap.engines import ENGINES
 
+VRAM = number(0.5, 1000)  # GB
 _NAMED = re.compile(r"`([a-z0-9]+)\.([a-z0-9_]+)(=False)?`")
 
 
@@ -57,11 +58,28 @@ def settings_of(options: argparse.Namespace) -> Settings:
     told = dict(vars(options))
     if "cache" in told:
         told["cache"] = cache_folder() if told["cache"] else None
+    if told.get("engine") == "auto":
+        told["engine"], told["options"] = engine_here(told["options"], commercial=told.get("commercial", False))
     if "options" in told:
         told["options"] = options_of(told["options"], told["engine"])
     sections = {name: kind(**{each.name: told[each.name] for each in fields(kind) if each.name in told})
                 for name, kind in SECTIONS.items()}  # fmt: skip
     return Settings(**sections)
+
+
+def engine_here(words: Sequence[str], *, commercial: bool) -> tuple[str, Sequence[str]]:
+    """The engine that is taken where the choice is left to us, which is told; and the words of its settings. Raises
+    UsageError."""
+    from vidswap.swap.choice import accelerator, best, knows
+
+    asked = [word.removeprefix("vram=") for word in words if word.startswith("vram=")]
+    try:
+        vram = VRAM.read(asked[-1]) if asked else None
+    except ValueError as error:
+        raise UsageError(f"--vram is {quoted(asked[-1])}", f"allowed: {VRAM.allowed}") from error
+    name, why = best(accelerator(), commercial=commercial, vram=vram)
+    tell(f"--engine auto takes {name}: {why}")
+    return name, words if knows(name, "vram") else [word for word in words if not word.startswith("vram=")]
 
 
 def cache_folder() -> Path | None:

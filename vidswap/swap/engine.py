@@ -1,8 +1,9 @@
 """The seam for engines: crops and an identity in, the same crops with another face out.
 
 A new engine is one file in engines/ and one row of its table; it is imported only when it is chosen. Its module has a
-frozen dataclass `Settings`, made of settings.Setting, and `load(settings, cache)`, a context manager that gives the
-Engine and frees its weights at the end; `cache` is a folder to keep in what it finds out about the machine, or None.
+frozen dataclass `Settings`, made of settings.Setting; `models(settings)`, the names of the models that it would open,
+as the registry or the hub's list has them; and `load(settings, cache)`, a context manager that gives the Engine and
+frees its weights at the end; `cache` is a folder to keep in what it finds out about the machine, or None.
 Contract, held by one test file over every engine: the same frames, size and order come back; inputs stay untouched;
 equal arguments give equal results, to the bit where it says `exact`; all memory is `before`, the answer to the window
 before of the same track; failure is EngineError; `key` says what the answers depend on.
@@ -306,14 +307,14 @@ def load_engine(choice: EngineChoice, cache: Path | None = None) -> AbstractCont
 def _loaded(choice: EngineChoice, cache: Path | None) -> Iterator[Any]:
     with ExitStack() as life:
         with loading():
-            engine = life.enter_context(_module_of(choice.name).load(settings_of(choice), cache))
+            engine = life.enter_context(module_of(choice.name).load(settings_of(choice), cache))
         yield engine if plays_shots(engine) else fenced(engine, choice.name)
 
 
 def settings_of(choice: EngineChoice) -> Any:
     """The engine's own Settings, as chosen. Raises UsageError for what it does not know or allow, InstallError."""
     with loading():
-        kind = _module_of(choice.name).Settings
+        kind = module_of(choice.name).Settings
     known = [each.name for each in fields(kind)]
     if unknown := [name for name, _ in choice.options if name not in known]:
         hint = f"it has: {', '.join(known)}" if known else "it has none"
@@ -321,5 +322,6 @@ def settings_of(choice: EngineChoice) -> Any:
     return kind(**dict(choice.options))
 
 
-def _module_of(name: str) -> Any:
+def module_of(name: str) -> Any:
+    """The module of an engine of the table."""
     return import_module(f"vidswap.swap.engines.{name}")

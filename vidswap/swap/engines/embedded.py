@@ -39,6 +39,7 @@ SHARE = 0.5  # of the change that is used: with all of it, eyes of small faces d
 LIGHT = 0.08  # width (sigma, share of the side) below which a change of luma is no light but features
 BATCH = 4
 LIBRARIES = ("torch", "diffusers")
+SPEED = "quick"
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,11 @@ class Settings:
     dtype: Setting[str, str] = Setting(
         one_of(("auto", *DTYPES)), "auto", "the numbers it computes in", "auto, what is quicker on this machine"
     )
+
+
+def models(settings: Settings) -> tuple[str, ...]:
+    """The models that it opens, by their names in the registry."""
+    return *warp.models(warp.Settings(settings.complexion)), "swapper"
 
 
 @dataclass(frozen=True, eq=False)

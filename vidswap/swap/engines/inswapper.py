@@ -40,6 +40,7 @@ BLUR = 8  # pixels of SIDE: what is steadied is coarser
 SPREAD = 0.1  # of what a face changes, in pictures of [-1, 1]
 EDGE = 3.0  # pixels of SIDE, over which the square's edge fades
 NEEDS = Needs(size=512, framing="aligned", window=16, overlap=4)
+SPEED = "slow"  # on a processor: 175 GFLOP a face
 
 
 @dataclass(frozen=True)

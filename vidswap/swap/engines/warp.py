@@ -33,6 +33,7 @@ from vidswap.types import Array, Crops, Identity, Swapped
 LIGHT = match.LightSettings()
 NEEDS = Needs(size=512, framing="aligned", window=16, overlap=4)
 OWN = replace(NEEDS, margin=128)  # of a neck that takes the person's complexion, more must be seen
+SPEED = "quick"
 COMPLEXIONS = ("own", "actor")
 COMPLEXION = "the person's own, which the actor's other skin follows, or the actor's"
 
@@ -40,6 +41,11 @@ COMPLEXION = "the person's own, which the actor's other skin follows, or the act
 @dataclass(frozen=True)
 class Settings:
     complexion: Setting[str, str] = Setting(one_of(COMPLEXIONS), "own", COMPLEXION)
+
+
+def models(settings: Settings) -> tuple[str, ...]:
+    """The models that it opens, by their names in the registry."""
+    return ("face", "light") if settings.complexion == "own" else ("face",)
 
 
 @dataclass(frozen=True, eq=False)
