@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import tiny
+import tinyadapters
 import tinyonnx
 
 from vidswap.face.geometry import five_points
@@ -42,6 +43,8 @@ STANDINS: Mapping[str, Standin] = {
     "inswapper": inswapper, "sd15": diffusion("sd15"), "sdxl": diffusion("sdxl"),
 }  # fmt: skip
 PULLED = ("taesd", "lcm-sd15", "animatediff-sd15", "taesdxl", "lcm-sdxl")  # what their settings ask for besides
+GUIDES = ("faceid-sd15", "faceid-plus-sd15", "faceid-sdxl", "faceid-plus-sdxl", "instantid", "instantid-controlnet",
+          "controlnet-face-sd15", "clip-vit-h", "buffalo_l", "antelopev2")  # fmt: skip
 
 
 def settings(name: str, folder: Path, seed: int = 0) -> dict[str, Any]:
@@ -51,11 +54,12 @@ def settings(name: str, folder: Path, seed: int = 0) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def pulled(tmp_path_factory):
+def pulled(tmp_path_factory, packs):
     """The folder of models that were pulled, with tiny ones in it."""
     folder = tmp_path_factory.mktemp("models")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(hub, "home", lambda: folder)
+        tinyadapters.pulled(folder, *GUIDES)
         yield tiny.pulled(folder, *PULLED)
 
 
@@ -70,5 +74,6 @@ def packs():
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(vectors, "_digest", lambda _pack, file: digest_of(file))
+        patch.setattr(hub, "_refuse_others", lambda *_: None)
         patch.setattr(vectors, "_sights", sights)
         yield

@@ -1,7 +1,7 @@
 """The seam for what steers a Stable Diffusion UNet: adapters that know a face, ControlNets that see a drawing.
 
-    def load(settings) -> Guide           # in the module of a row of GUIDES
-    def models(settings) -> tuple[str, ...]   # the registry's entries that it opens
+    def load(base, settings) -> Guide               # in the module of a row of GUIDES or CONTROLS
+    def models(base, settings) -> tuple[str, ...]   # the registry's entries that it opens
 
 A guide puts its layers into the pipeline once: LoRAs are baked in by then, the text encoders gone, and the UNet is one
 that sees motion where that is chosen; then it is placed. For each window a guide gives a function that adds to the
@@ -11,7 +11,7 @@ guide an engine works on its base alone.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from importlib import import_module
 from types import MappingProxyType
 from typing import Any, Protocol
@@ -24,8 +24,14 @@ from vidswap.swap.latent import Start
 Call = dict[str, Any]  # of a UNet: sample, timestep, encoder_hidden_states, added_cond_kwargs ...
 Steer = Callable[[Call, slice], Call]  # a call over some rows of the window -> the same with more to it
 
-# What `adapter` may be, and its module; those of sd15 and of sdxl.
-GUIDES = MappingProxyType({"sd15": MappingProxyType({}), "sdxl": MappingProxyType({})})  # type: ignore[var-annotated]
+# What `adapter` may be, and its module; those of sd15 and of sdxl. And what `control` may be.
+GUIDES = MappingProxyType({
+    "sd15": MappingProxyType(dict.fromkeys(("faceid", "faceid-plus"), "vidswap.swap.faceid")),
+    "sdxl": MappingProxyType(dict.fromkeys(("faceid", "faceid-plus", "instantid"), "vidswap.swap.faceid")),
+})  # fmt: skip
+CONTROLS = MappingProxyType({
+    "sd15": MappingProxyType({"mesh": "vidswap.swap.controlnet"}), "sdxl": MappingProxyType(dict[str, str]()),
+})  # fmt: skip
 
 
 class Guide(Protocol):
@@ -48,16 +54,25 @@ def names_of(base: str) -> tuple[str, ...]:
     return ("none", *GUIDES[base])
 
 
+def controls_of(base: str) -> tuple[str, ...]:
+    """What the setting `control` may be, alike."""
+    return ("none", *CONTROLS[base])
+
+
 def guides_of(base: str, settings: Any) -> tuple[Guide, ...]:
     """The guides that an engine's settings ask for. Raises ModelError."""
-    chosen = settings.adapter
-    return () if chosen == "none" else (import_module(GUIDES[base][chosen]).load(settings),)
+    return tuple(module.load(base, settings) for module in _chosen(base, settings))
 
 
 def guide_models(base: str, settings: Any) -> tuple[str, ...]:
     """The registry's entries that they open."""
-    chosen = settings.adapter
-    return () if chosen == "none" else tuple(import_module(GUIDES[base][chosen]).models(settings))
+    return tuple(name for module in _chosen(base, settings) for name in module.models(base, settings))
+
+
+def _chosen(base: str, settings: Any) -> Iterator[Any]:
+    for table, chosen in ((GUIDES, settings.adapter), (CONTROLS, getattr(settings, "control", "none"))):
+        if chosen != "none":
+            yield import_module(table[base][chosen])
 
 
 def for_each(pair: Tensor, call: Call, rows: slice) -> Tensor:

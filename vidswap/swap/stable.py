@@ -103,6 +103,15 @@ class Common:
     smooth: Setting[float, float] = Setting(number(0, 1), 0.5, "steadiness over time: 0 is each frame alone")
     prompt: Setting[str, str] = Setting(WORD, CAPTION, "a short caption of the face")
     against: Setting[str, str] = Setting(WORD, AGAINST, "what should not be seen")
+    likeness: Setting[float | None, float | None] = Setting(
+        number(0, 1.5), None, "how much the adapter counts", "faceid .7, instantid .8"
+    )
+    structure: Setting[float, float] = Setting(
+        number(0, 2), 1.0, "of adapter faceid-plus: how much the photo counts beside the vector"
+    )
+    pose: Setting[float | None, float | None] = Setting(
+        number(0, 2), None, "how much a ControlNet's drawing of the face counts", "mesh 1, instantid .8"
+    )
     scheduler: Setting[str, str] = Setting(
         one_of(tuple(WAYS)), "ddim", "how noise is taken away; all others do it in few steps, with a LoRA of their own"
     )
@@ -135,10 +144,15 @@ def entry_of(base: Base, settings: Any) -> str:
 
 def models(base: Base, settings: Any) -> tuple[str, ...]:
     """The registry's entries that an engine opens with these settings."""
+    return (*_own_models(base, settings), *guide_models(base.name, settings))
+
+
+def _own_models(base: Base, settings: Any) -> tuple[str, ...]:
+    """Those that are not its guides'; the base first."""
     few = WAYS[settings.scheduler].few
     found = {entry_of(base, settings): True, f"{few}-{base.name}": bool(few), base.tiny: settings.vae == "tiny",
              MOTION: _moving(settings)}  # fmt: skip
-    return (*(name for name, wanted in found.items() if wanted), *guide_models(base.name, settings))
+    return tuple(name for name, wanted in found.items() if wanted)
 
 
 @contextmanager
@@ -146,10 +160,11 @@ def opened(base: Base, settings: Any) -> Iterator[Painter]:
     """The engine. Raises ModelError, UsageError."""
     device = place.device_of(settings.device)
     way, dtype = WAYS[settings.scheduler], place.dtype_of(settings.dtype, device)
-    places = {name: hub.place_of(name) for name in models(base, replace(settings, adapter="none"))[1:]}
+    places = {name: hub.place_of(name) for name in _own_models(base, settings)[1:]}
     folder = hub.place_of(entry_of(base, settings), settings.weights)
     loras = (*(Lora(found) for name, found in places.items() if name == f"{way.few}-{base.name}"), *settings.lora)
     marks = (digests_of(loras), [hub.digests_in(found) for found in (folder, *places.values())])
+    guides = guides_of(base.name, settings)
     pipeline = loaded(base, folder, dtype)
     bake(pipeline, loras, base.title)
     prompt = told(pipeline, settings)
@@ -157,7 +172,6 @@ def opened(base: Base, settings: Any) -> Iterator[Painter]:
         pipeline.register_modules(vae=tiny_vae(places[base.tiny], pipeline.vae.dtype))
     if _moving(settings):
         pipeline.register_modules(unet=in_motion(pipeline.unet, places[MOTION]))
-    guides = guides_of(base.name, settings)
     for guide in guides:
         guide.apply(pipeline)
     found = place.placement(device, dtype, base.at(settings.size), settings.vram or place.room(device))

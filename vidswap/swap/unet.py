@@ -92,7 +92,7 @@ class StableDiffusion:
         sample = torch.cat([seen] * halves)
         if self.moving:  # (halves, C, n, h, w)
             sample = sample.view(halves, -1, *sample.shape[1:]).transpose(1, 2)
-        each = _repeated(halves, len(sample) // halves, sample)
+        each = _repeated(halves, len(seen), sample)  # a network that sees motion is told the words at each frame, too
         added = {}
         if self.prompt.pooled is not None:
             sizes = torch.tensor(self.prompt.sizes).expand(len(sample), -1)
