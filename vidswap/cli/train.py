@@ -22,6 +22,7 @@ ABOUT = "make a model anew from labelled face pictures"
 TRAINED = MappingProxyType({
     "shape": "labels.npz", "detector": "labels.npz", "mesh": "labels.npz", "features": "labels.npz",
     "recognizer": "labels.npz", "swapper": "labels.npz", "light_samples": "heads", "light": "light_samples.npz",
+    "parts_samples": "heads", "parts": "parts_samples.npz",
 })  # fmt: skip
 
 

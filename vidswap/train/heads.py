@@ -237,11 +237,21 @@ def _ramp(x: Array, low: float, high: float) -> Array:
     return np.asarray(t * t * (3 - 2 * t))
 
 
-def albedo(looks: Looks, rest: Array, uv: Array, grain: Array) -> tuple[Array, Array]:
-    """(N, 3) linear colour of points of the body, and (N,) how much of it is skin: `rest` (N, 3) where they lie on the
-    resting head, `uv` (N, 2), `grain` (N,) normal noise."""
+@dataclass(frozen=True, eq=False)
+class Painted:
+    """What is painted on N points of the body, shares (N,): `brow`, `beard`, hair on the `top`, `lips`; what is `worn`,
+    bool."""
+
+    brow: Array
+    beard: Array
+    top: Array
+    lips: Array
+    worn: Array
+
+
+def painted(looks: Looks, rest: Array, grain: Array) -> Painted:
+    """What is painted where: `rest` (N, 3) points on the resting head, `grain` (N,) normal noise."""
     x, y, z = np.abs(rest[:, 0]), -rest[:, 1], -rest[:, 2]
-    colour = read_texture(looks.skin, uv)
     lift, thick, strength = looks.brow
     along = np.clip((x - 0.1) / 0.46, 0, 1)
     arch = 7.47 + lift + 0.09 * np.sin(along * 2.2)
@@ -252,11 +262,18 @@ def albedo(looks: Looks, rest: Array, uv: Array, grain: Array) -> tuple[Array, A
     moustache = np.exp(-(((y - 6.8) / 0.05) ** 2) - (x / 0.27) ** 4) * (z > 1)
     beard = np.clip(np.maximum(jaw, moustache) - lips, 0, 1) * looks.beard * np.clip(0.7 + 0.3 * grain, 0, 1)
     top = np.maximum(_ramp(y, 7.95, 8.15), _ramp(-z, -0.35, -0.05) * _ramp(y, 6.8, 7.0)) * looks.scalp
-    for share in (brow, beard, top):
+    return Painted(brow, beard, top, lips, y < looks.neckline + 0.25 * np.clip(x - 0.3, 0, 1))
+
+
+def albedo(looks: Looks, rest: Array, uv: Array, grain: Array) -> tuple[Array, Array]:
+    """(N, 3) linear colour of points of the body, and (N,) how much of it is skin: `rest` (N, 3) where they lie on the
+    resting head, `uv` (N, 2), `grain` (N,) normal noise."""
+    colour, on = read_texture(looks.skin, uv), painted(looks, rest, grain)
+    for share in (on.brow, on.beard, on.top):
         colour = colour + share[:, None] * (looks.dark - colour)
-    skin = (1 - brow) * (1 - beard) * (1 - top)
-    worn = (y < looks.neckline + 0.25 * np.clip(x - 0.3, 0, 1))[:, None]
-    return np.where(worn, looks.cloth * (1 + 0.08 * grain[:, None]), colour), skin * ~worn[:, 0]
+    skin = (1 - on.brow) * (1 - on.beard) * (1 - on.top)
+    worn = on.worn[:, None]
+    return np.where(worn, looks.cloth * (1 + 0.08 * grain[:, None]), colour), skin * ~on.worn
 
 
 def eye_colour(looks: Looks, rest: Array) -> Array:

@@ -1,0 +1,199 @@
+"""parts_samples.npz -> models/embedded/parts/parts.onnx: what each pixel of a face's picture is.
+
+Faces and rendered heads, whose parts are known or mostly so, are dressed anew each time: glasses, beards, hair, scarves
+are put on, hands, letters and things before them, and the picture is lit and spoilt as footage is. The net is a small
+U-Net (Ronneberger et al. 2015) on squares of four by four pixels. Where a face that nobody labelled wears glasses, or
+holds something before itself, the net's own word counts (bootstrapping, Reed et al. 2014).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from vidswap.face import landmarks
+from vidswap.keys import digest_of
+from vidswap.progress import Report, quiet
+from vidswap.swap.parts import BROW, EYE, FRONT, HAIR, LENS, PARTS, RIM, SIDE, SKIN
+from vidswap.train import augment, before, loop, parts_samples, worn
+from vidswap.train.export import save_onnx
+from vidswap.train.light import Residual
+from vidswap.train.parts_labels import UNSURE
+from vidswap.train.worn import Random, Scene
+from vidswap.types import Array
+
+WIDTHS = (40, 64, 96)
+SQUARE = 4  # pixels of a side that the net sees as channels
+WEIGHTS = (0.6, 1.0, 1.2, 1.0, 1.2, 1.0, 3.0, 1.5, 1.2, 1.5, 1.0)  # of the parts, small ones more
+RARE = {"glasses": 0.3, "beard": 0.12, "strands": 0.22, "cloth": 0.13, "hand": 0.25, "mask": 0.06, "drink": 0.08,
+        "microphone": 0.05, "something": 0.1, "letters": 0.16}  # how often each is put on, in this order  # fmt: skip
+DOUBTED = (0.15, 0.7)  # share of a run from which the net is believed over a face's labels, and its least share
+
+
+@dataclass(frozen=True)
+class Schedule(loop.Schedule):
+    """Of a batch, `fresh` samples are new, the others drawn from the last `kept`."""
+
+    steps: int = 20_000
+    batch: int = 24
+    fresh: int = 8
+    kept: int = 3000
+    rate: float = 2.5e-3
+
+
+class PartsNet(nn.Module):
+    """(B, 3, SIDE, SIDE) in 0 to 1 -> logits (B, PARTS, SIDE, SIDE)."""
+
+    def __init__(self, widths: tuple[int, int, int] = WIDTHS) -> None:
+        super().__init__()
+        fine, middle, wide = widths
+        self.inp, self.r0 = nn.Conv2d(3 * SQUARE**2, fine, 3, 1, 1), Residual(fine)
+        self.d1, self.r1 = nn.Conv2d(fine, middle, 3, 2, 1), Residual(middle)
+        self.d2, self.r2 = nn.Conv2d(middle, wide, 3, 2, 1), nn.Sequential(Residual(wide), Residual(wide))
+        self.whole, self.r3 = nn.Linear(wide, wide), Residual(wide)
+        self.up, self.r4 = nn.Conv2d(wide + middle, middle, 1), Residual(middle)
+        self.up2, self.r5 = nn.Conv2d(middle + fine, fine, 1), Residual(fine)
+        self.out = nn.Conv2d(fine, len(PARTS) * SQUARE**2, 1)
+
+    def forward(self, rgb: Tensor) -> Tensor:
+        x0 = self.r0(self.inp(F.pixel_unshuffle(rgb * 2 - 1, SQUARE)))
+        x1 = self.r1(self.d1(x0))
+        x2 = self.r2(self.d2(x1))
+        x2 = self.r3(x2 + F.silu(self.whole(x2.mean((2, 3))))[..., None, None])
+        y = self.r4(self.up(torch.cat([_twice(x2), x1], 1)))
+        y = self.r5(self.up2(torch.cat([_twice(y), x0], 1)))
+        return F.pixel_shuffle(self.out(F.silu(y)), SQUARE)
+
+
+def _twice(x: Tensor) -> Tensor:
+    return F.interpolate(x, scale_factor=2.0, mode="nearest")
+
+
+class Shipped(nn.Module):
+    """The net with shares for logits, as it is exported."""
+
+    def __init__(self, net: nn.Module) -> None:
+        super().__init__()
+        self.net = net
+
+    def forward(self, rgb: Tensor) -> Tensor:
+        shares: Tensor = self.net(rgb).softmax(1)
+        return shares
+
+
+class Samples:
+    """What the net learns from, by number: rgb (3, S, S) uint8, parts (S, S) uint8, and whether each pixel's label may
+    be wrong, since nobody knows it (S, S) uint8."""
+
+    def __init__(self, rows: list[parts_samples.Row], seed: int) -> None:
+        self.rows = [row for row in rows if row.kind in ("face", "head")]
+        self.hands, self.masks = (
+            [_read(row.pictures[0], cv2.IMREAD_UNCHANGED) for row in rows if row.kind == kind]
+            for kind in ("hand", "mask")
+        )
+        self.mean, self.seed = landmarks.mean_face(), seed
+        self.mirror = landmarks.opposite(self.mean)
+
+    def __call__(self, number: int) -> loop.Batch:
+        index = loop.in_turns(number, len(self.rows), self.seed)
+        rng = loop.chance(self.seed, loop.SAMPLE, number)
+        scene = self.framed(self.rows[index], rng)
+        dressed = self.dressed(scene, rng)
+        open_ = (dressed.parts == scene.parts) & (self.rows[index].kind == "face")
+        rgb = np.clip(dressed.rgb, 0, 255).astype(np.uint8)
+        rgb = augment.relit(rgb, rng) if rng.random() < 0.6 else rgb
+        rgb = augment.spoilt(rgb, rng) if rng.random() < 0.75 else rgb
+        picture = torch.from_numpy(np.ascontiguousarray(rgb.transpose(2, 0, 1)))
+        return picture, torch.from_numpy(dressed.parts), torch.from_numpy(open_.astype(np.uint8))
+
+    def picture(self, row: parts_samples.Row) -> tuple[Array, Array]:
+        """A row's picture (KEPT, KEPT, 3) and parts (KEPT, KEPT)."""
+        bgr, parts = _read(row.pictures[0], cv2.IMREAD_COLOR), _read(row.pictures[1], cv2.IMREAD_GRAYSCALE)
+        return np.ascontiguousarray(bgr[..., ::-1]), parts
+
+    def framed(self, row: parts_samples.Row, rng: Random) -> Scene:
+        """A row's middle, turned, shifted, zoomed, mirrored at times."""
+        rgb, parts = self.picture(row)
+        mesh, last = row.mesh, parts_samples.KEPT - 1
+        if rng.random() < 0.5:
+            rgb, parts = rgb[:, ::-1], parts[:, ::-1]
+            mesh = (mesh * np.array([-1, 1, 1]) + np.array([last, 0, 0]))[self.mirror]
+        roll, zoom = np.radians(rng.normal(0, 6)), np.exp(rng.normal(0, 0.09))
+        turn = zoom * np.array([[np.cos(roll), -np.sin(roll)], [np.sin(roll), np.cos(roll)]])
+        shift = np.full(2, (SIDE - 1) / 2) + rng.normal(0, 3, 2) - turn @ np.full(2, last / 2)
+        matrix = np.hstack([turn, shift[:, None]])
+        cut = cv2.warpAffine(np.ascontiguousarray(rgb), matrix, (SIDE, SIDE), flags=cv2.INTER_LINEAR,
+                             borderMode=cv2.BORDER_REPLICATE)  # fmt: skip
+        told = cv2.warpAffine(np.ascontiguousarray(parts), matrix, (SIDE, SIDE), flags=cv2.INTER_NEAREST,
+                              borderMode=cv2.BORDER_CONSTANT, borderValue=(UNSURE,))  # fmt: skip
+        flat = mesh[:, :2] @ turn.T + shift
+        return Scene(cut.astype(np.float32), told, np.column_stack([flat, mesh[:, 2] * zoom]).astype(np.float32))
+
+    def dressed(self, scene: Scene, rng: Random) -> Scene:
+        """A scene with things worn and things before it."""
+        scenes = [self.picture(self.rows[int(rng.integers(len(self.rows)))])[0]]
+        ways: dict[str, Callable[[Scene], Scene]] = {
+            "beard": lambda s: worn.beard(s, rng), "glasses": lambda s: worn.glasses(s, self.mean, rng),
+            "strands": lambda s: worn.strands(s, rng), "cloth": lambda s: worn.cloth(s, scenes, rng),
+            "hand": lambda s: before.hand(s, self._one(self.hands, rng)[..., [0, 3]], rng),
+            "mask": lambda s: before.mask(s, self._one(self.masks, rng)[..., [2, 1, 0, 3]], rng),
+            "drink": lambda s: before.drink(s, scenes, rng), "microphone": lambda s: before.microphone(s, rng),
+            "something": lambda s: before.something(s, scenes, rng), "letters": lambda s: before.letters(s, rng),
+        }  # fmt: skip
+        for name, often in RARE.items():
+            if rng.random() < often and (self.hands or name != "hand") and (self.masks or name != "mask"):
+                scene = ways[name](scene)
+        return scene
+
+    def _one(self, sprites: list[Array], rng: Random) -> Array:
+        return sprites[int(rng.integers(len(sprites)))]
+
+
+def _read(file: bytes, flag: int) -> Array:
+    return np.asarray(cv2.imdecode(np.frombuffer(file, np.uint8), flag))
+
+
+def loss_of(net: nn.Module, batch: loop.Batch, share: float) -> Tensor:
+    """Cross entropy over what is sure; a face's own labels are not held against what the net is sure is worn."""
+    rgb, parts, is_open = batch
+    picture = (rgb.float() / 255).contiguous(memory_format=torch.channels_last)
+    with torch.autocast(rgb.device.type, torch.bfloat16):
+        logits = net(picture)
+    logits = logits.float()
+    goal, sure = parts.long(), parts != UNSURE
+    if share > DOUBTED[0]:
+        with torch.no_grad():
+            best, which = logits.softmax(1).max(1)
+            odd = (best > DOUBTED[1]) & torch.isin(which, torch.tensor([RIM, LENS, FRONT]))
+            face = torch.isin(goal, torch.tensor([SKIN, BROW, EYE, HAIR]))
+            sure = sure & ~(odd & face & (is_open > 0))
+    weight = torch.tensor(WEIGHTS)
+    off = F.cross_entropy(logits, goal.clamp(max=len(PARTS) - 1), weight, reduction="none", label_smoothing=0.02)
+    return (off * sure).sum() / sure.sum().clamp(min=1)
+
+
+def export(net: nn.Module, target: Path) -> Path:
+    """Write the net as swap.parts reads it: `rgb` of one picture, `parts`."""
+    given = torch.rand(1, 3, SIDE, SIDE, generator=torch.Generator().manual_seed(0))
+    return save_onnx(Shipped(net), given, ("rgb", "parts"), target, {})
+
+
+def train(
+    data: Path, out: Path, *, schedule: Schedule = Schedule(), say: loop.Say = loop.mute, report: Report = quiet
+) -> Path:
+    """Learn from `data`/parts_samples.npz and write `out`/parts/parts.onnx."""
+    torch.manual_seed(schedule.seed)
+    source = data / "parts_samples.npz"
+    samples = Samples(parts_samples.load(source), schedule.seed)
+    batches = loop.Echoed(samples, schedule.batch, schedule.fresh, schedule.kept, schedule.seed)
+    lesson = loop.Lesson(PartsNet(), batches, loss_of, loop.cosine, 0.998, clip=1.0, shrink=0.01,
+                         source=digest_of(source))  # fmt: skip
+    with loop.checkpoints(out, "parts") as (place,):
+        return export(loop.learn(lesson, schedule, place, say, report), out / "parts" / "parts.onnx")

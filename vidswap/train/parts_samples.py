@@ -1,0 +1,223 @@
+"""Faces, rendered heads, hands and masks -> parts_samples.npz: what the network of parts learns from, in one file.
+
+A row is a square of KEPT pixels framed by swap.parts.framing, with the part of each pixel: known of rendered heads,
+told by mesh and colours of faces (train.parts_labels; UNSURE where that does not tell). Sprites of hands, with known
+shapes, are laid over these in training.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from vidswap.errors import UsageError
+from vidswap.face import geometry, landmarks
+from vidswap.files import as_output_error, whole
+from vidswap.models import ROOT
+from vidswap.read.faces import FaceReader, open_faces
+from vidswap.swap.parts import BEARD, BODY, BROW, ELSE, EYE, HAIR, MOUTH, SKIN, framing
+from vidswap.train import heads, studio
+from vidswap.train.hands import load_hand, sprite
+from vidswap.train.heads import Random
+from vidswap.train.light_samples import FOUND, HELD, backdrop, lamp_beside, plain
+from vidswap.train.loop import Say, mute
+from vidswap.train.parts_labels import UNSURE, Told, labelled, moved, polygon
+from vidswap.types import Array
+
+KEPT = 224  # side of a row: the network's crops are cut from it, turned and shifted
+QUALITY = 90  # of the JPEGs
+DIRECTIONS = 24
+HAND = 160  # side of a hand's sprite
+TEACHER = "parts_teacher.npz"
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """`people` rendered, each in `poses` poses; so many sprites of `hands`."""
+
+    people: int = 300
+    poses: int = 2
+    hands: int = 300
+    seed: int = 0
+
+
+@dataclass(frozen=True, eq=False)
+class Row:
+    """`kind` is face, head, hand or mask. Of a face and a head: JPEG and PNG of the parts, `mesh` (478, 3) in its
+    pixels. Of a hand or a mask: a PNG sprite alone, whose last channel is its shape."""
+
+    kind: str
+    pictures: tuple[bytes, ...]
+    mesh: Array
+
+
+def train(data: Path, out: Path, *, schedule: Schedule = Schedule(), say: Say = mute) -> Path:
+    """Write `out`/parts_samples.npz from `data`: heads/makehuman, light/environments.npz, occluders, faces and
+    portraits with their labels.npz, and, if there is one, `out`/parts_teacher.npz."""
+    if out.resolve() == (ROOT / "embedded").resolve():
+        raise UsageError("the samples of parts are no model", "put them into a folder of your own")
+    teacher = load_teacher(out / TEACHER)
+    rows = [row for folder, held in (("faces", ""), ("portraits", HELD)) for row in faces(data / folder, held, teacher)]
+    say(f"{len(rows)} faces")
+    rows += sprites(data / "occluders", schedule)
+    for number, row in enumerate(rendered(data, schedule)):
+        rows.append(row)
+        if number % 50 == 0:
+            say(f"{number} heads")
+    return save(rows, out / "parts_samples.npz")
+
+
+def save(rows: list[Row], target: Path) -> Path:
+    """Write rows into one file, whole or not at all. Raises OutputError."""
+    facts = [{"kind": row.kind, "sizes": [len(p) for p in row.pictures]} for row in rows]
+    blob = np.frombuffer(b"".join(p for row in rows for p in row.pictures), np.uint8)
+    mesh = np.stack([row.mesh for row in rows]).astype(np.float16)
+    with as_output_error(target), whole(target) as part, open(part, "wb") as file:
+        np.savez(file, blob=blob, rows=json.dumps(facts), mesh=mesh)
+    return target
+
+
+def load(source: Path) -> list[Row]:
+    """The rows of a file that `save` wrote."""
+    stored = np.load(source)
+    blob, start, rows = stored["blob"], 0, []
+    for facts, mesh in zip(json.loads(str(stored["rows"])), stored["mesh"].astype(np.float32), strict=True):
+        ends = start + np.cumsum(facts["sizes"])
+        rows.append(Row(facts["kind"], tuple(blob[a:b].tobytes() for a, b in zip([start, *ends], ends)), mesh))
+        start = int(ends[-1])
+    return rows
+
+
+def coded(picture: Array, kind: str = ".png") -> bytes:
+    """A picture, RGB, or of one, two or four channels, as a file in memory: PNG, or JPEG."""
+    if picture.ndim == 3 and picture.shape[2] == 2:
+        picture = np.dstack([picture[..., :1]] * 3 + [picture[..., 1:]])
+    order = picture[..., [2, 1, 0, 3][: picture.shape[2]]] if picture.ndim == 3 else picture
+    how = [cv2.IMWRITE_JPEG_QUALITY, QUALITY] if kind == ".jpg" else []
+    return cv2.imencode(kind, np.ascontiguousarray(order), how)[1].tobytes()
+
+
+# -- faces ------------------------------------------------------------------------------------------------------------
+
+
+def load_teacher(source: Path) -> dict[str, tuple[Array, Array]]:
+    """name -> how much of a picture is a person (s, s) uint8, joints of hands (K, 21, 2) in its pixels; empty where
+    there is no such file."""
+    if not source.exists():
+        return {}
+    stored = np.load(source)
+    joints = stored["hand"].reshape(-1, 21, 3)[..., :2]
+    return {str(name): (person, joints[stored["owner"] == k])
+            for k, (name, person) in enumerate(zip(stored["name"], stored["person"]))}  # fmt: skip
+
+
+def faces(folder: Path, held: str, teacher: dict[str, tuple[Array, Array]]) -> Iterator[Row]:
+    """The labelled faces of a folder, but for those whose name ends in `held`."""
+    labels, mean = np.load(folder / "labels.npz"), landmarks.mean_face()
+    for name, mesh in zip(map(str, labels["name"]), labels["mesh"].astype(np.float32)):
+        if held and Path(name).stem.endswith(held):
+            continue
+        picture = cv2.imread(str(folder / name), cv2.IMREAD_COLOR)
+        if picture is None or not np.isfinite(mesh).all():
+            continue
+        person, hands = teacher.get(f"{folder.name}/{name}", (np.full((2, 2), 255, np.uint8), np.zeros((0, 21, 2))))
+        full = cv2.resize(person, picture.shape[1::-1], interpolation=cv2.INTER_LINEAR).astype(np.float32) / 255
+        yield face(picture[..., ::-1], mesh, Told(full, hands.astype(np.float32)), mean)
+
+
+def face(picture: Array, mesh: Array, told: Told, mean: Array) -> Row:
+    """A picture (H, W, 3) of a face with its mesh, cut and labelled; beyond its edge nothing is sure."""
+    big = framing(mesh, mean, KEPT)
+    twice = geometry.compose(geometry.enlarge(2), big)
+    crop = cv2.warpAffine(np.ascontiguousarray(picture), twice, (2 * KEPT,) * 2, borderMode=cv2.BORDER_REPLICATE)
+    crop = cv2.resize(crop, (KEPT, KEPT), interpolation=cv2.INTER_AREA)
+    within = cv2.warpAffine(np.ones(picture.shape[:2], np.uint8), big, (KEPT, KEPT), flags=cv2.INTER_NEAREST)
+    points = geometry.apply(big, mesh)
+    parts = np.where(within > 0, labelled(crop, points, moved(told, big, KEPT)), UNSURE)
+    return Row("face", (coded(crop, ".jpg"), coded(parts.astype(np.uint8))), points)
+
+
+# -- sprites ----------------------------------------------------------------------------------------------------------
+
+
+def sprites(folder: Path, schedule: Schedule) -> list[Row]:
+    """Hands from hand_left.glb and hand_right.glb, and masks from mask__*.png."""
+    rng, nowhere = np.random.default_rng([schedule.seed, 1 << 20]), np.zeros((478, 3), np.float32)
+    both = [load_hand(folder / f"hand_{name}.glb") for name in ("left", "right")]
+    made = [sprite(both[k % 2], HAND, rng) for k in range(schedule.hands)]
+    rows = [Row("hand", (coded(np.dstack(one)),), nowhere) for one in made]
+    for path in sorted(folder.glob("mask__*.png")):
+        picture = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+        if picture is not None and picture.ndim == 3 and picture.shape[2] == 4:
+            small = cv2.resize(picture, (HAND, HAND), interpolation=cv2.INTER_AREA)
+            rows.append(Row("mask", (coded(cv2.cvtColor(small, cv2.COLOR_BGRA2RGBA)),), nowhere))
+    return rows
+
+
+# -- rendered heads ---------------------------------------------------------------------------------------------------
+
+
+def rendered(data: Path, schedule: Schedule) -> Iterator[Row]:
+    """Rendered heads, person after person; the same for the same schedule."""
+    material = heads.load_material(data / "heads" / "makehuman")
+    stored = np.load(data / "light" / "environments.npz")
+    environments = [stored[name].astype(np.float32) for name in stored.files]
+    finder = open_faces("embedded")
+    for number in range(schedule.people):
+        rng = np.random.default_rng([schedule.seed, number])
+        body, looks, hair = heads.person(material, rng)
+        for _ in range(schedule.poses):
+            head = heads.posed(material, body, looks, hair, rng)
+            row = shot(head, environments[int(rng.integers(len(environments)))], finder, rng)
+            if row is not None:
+                yield row
+
+
+def shot(head: heads.Head, environment: Array, finder: FaceReader, rng: Random) -> Row | None:
+    """A picture of a head in light, with its parts; None where no face is found in it."""
+    mean, directions = landmarks.mean_face(), studio.fibonacci(DIRECTIONS)
+    normal = studio.normals(head.points, head.triangles)
+    flat = studio.project(head, float(rng.uniform(0.9, 1.1)), FOUND)
+    found = finder.detect(plain(head, studio.seen(head, flat, FOUND, normal), rng))
+    if len(found) != 1:
+        return None
+    turn = geometry.compose(geometry.enlarge(2), framing(found[0].mesh, mean, KEPT))
+    view = studio.seen(head, geometry.apply(turn, flat), 2 * KEPT, normal)
+    around = float(rng.uniform(0, 360))
+    energy = studio.surroundings(environment, around, directions)
+    balance = (energy.mean() / np.maximum(energy.mean(0), 1e-6)) ** rng.uniform(0.4, 1.0)
+    lamp = lamp_beside(energy * balance, rng) if rng.random() < 0.5 else None
+    behind = backdrop(environment * balance, around, 2 * KEPT, rng)
+    lights = studio.Lights(directions, studio.visibility(head, directions), energy * balance, lamp)
+    taken = studio.shoot(head, view, lights, behind, rng)
+    lit = cv2.resize(taken.lit, (KEPT, KEPT), interpolation=cv2.INTER_AREA)
+    on = cv2.resize(taken.skin, (KEPT, KEPT), interpolation=cv2.INTER_AREA) > 0.6
+    top = max(float(np.quantile(lit[on], 0.98)) if on.any() else 1.0, 1e-3) * rng.uniform(0.9, 1.4)
+    mesh = geometry.apply(framing(found[0].mesh, mean, KEPT), found[0].mesh)
+    parts = parts_of(head, view)[::2, ::2]
+    parts = np.where(polygon(mesh[landmarks.INNER_LIPS], KEPT), MOUTH, parts).astype(np.uint8)
+    return Row("head", (coded(heads.encoded(lit / top), ".jpg"), coded(parts)), mesh)
+
+
+def parts_of(head: heads.Head, view: studio.View) -> Array:
+    """(S, S) uint8: the parts of a head as it is seen."""
+    rest = (head.rest[view.triangle] * view.share[..., None]).sum(1)
+    painted = heads.painted(head.looks, rest, np.zeros(len(rest)))
+    height, front = -rest[:, 1], -rest[:, 2]
+    jaw = 6.2 + 0.5 * np.clip(1.1 - front, 0, 1)  # the chin, and higher towards the ears
+    found = np.where(height > jaw, SKIN, BODY)
+    found = np.where(np.abs(height - jaw) < 0.08, UNSURE, found)
+    for share, part in ((painted.lips, MOUTH), (painted.brow, BROW), (painted.beard, BEARD), (painted.top, HAIR)):
+        found = np.where(share > 0.15, UNSURE, found)
+        found = np.where(share > 0.35, part, found)
+    found = np.where(painted.worn, ELSE, found)
+    kind = head.part[view.triangle]
+    found = np.where(kind == heads.EYE, EYE, np.where(kind == heads.HAIR, HAIR, found))
+    plane = np.full((view.size, view.size), ELSE, np.uint8)
+    plane[view.where[0], view.where[1]] = found
+    return plane
