@@ -272,6 +272,10 @@ class WriteSettings:
         SHAPE, None, "size of the result; the camera follows who is played", "the clip's"
     )
     fit: Setting[str, str] = Setting(one_of(FITS), "crop", "how pictures of another shape come into it")
+    loudness: Setting[float | None, float | None] = Setting(
+        number(-40, -5), None, "of the sound, LUFS (EBU R 128), true peaks under -1 dBTP: -14 for most platforms",
+        "as it is, copied to the bit",
+    )  # fmt: skip
     sheet: Setting[Place | None, Path | None] = Setting(PICTURE, None, "also write a before/after picture", "none")
     resume: Setting[bool, bool] = Setting(SWITCH, True, "start over, whatever an earlier render has finished")
     segment: Setting[int, int] = Setting(whole(1, 100_000), 240)  # x264's own: shorter costs bytes

@@ -1,8 +1,9 @@
 """What goes from the clip into the result as it is: sound, subtitles, covers, fonts, chapters, timecode, tags.
 
-Sound is never encoded anew. Text subtitles and covers change their wrapping where the container knows them by another
-one; what it cannot hold at all is refused before anything is rendered. Data tracks are not copied: an mp4's chapters
-and timecode are made again from what they say, the rest (a camera's own telemetry) FFmpeg has no way to write.
+Sound is encoded anew only for another loudness. Text subtitles and covers change their wrapping where the container
+knows them by another one; what it cannot hold at all is refused before anything is rendered. Data tracks are not
+copied: an mp4's chapters and timecode are made again from what they say, the rest (a camera's own telemetry) FFmpeg has
+no way to write.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from vidswap.media import subtitles
 from vidswap.media.clocks import on_one_clock
 from vidswap.media.containers import Container, demuxer_of, kind_written
 from vidswap.media.late import known, timed
+from vidswap.media.loudness import Excerpt, add_track, levelled
 from vidswap.media.metadata import (
     Trim,
     chapters,
@@ -72,9 +74,9 @@ def trim_of(clip: Clip, start: int, stop: int) -> Trim:
     return Trim(min(Fraction(int(clip.pts[0]) * clip.time_base), *others, _NEVER), end)
 
 
-def copied_streams(clip: Clip, source: Any, target: Any) -> Tracks:
+def copied_streams(clip: Clip, source: Any, target: Any, loudness: float | None = None) -> Tracks:
     """Add to `target` a track for each sound, subtitle, cover and font of `source`, the open file of a clip: index in
-    it -> new track.
+    it -> new track. With a `loudness` sound is encoded anew.
 
     Their packets come from `copied_packets`, but those of fonts, and of covers that become attachments: they are
     written with the header. Raises OutputError where the container refuses one: `check` says so before."""
@@ -82,7 +84,8 @@ def copied_streams(clip: Clip, source: Any, target: Any) -> Tracks:
     named = kind.edits and demuxer_of(clip.container).edits
     for stream in filter(is_carried, clip.streams):
         try:
-            track = _added(stream, source, target, kind)
+            original, remade = source.streams[stream.index], stream.kind == "audio" and loudness is not None
+            track = add_track(original, target) if remade else _added(stream, source, target, kind)
         except ValueError as error:
             raise OutputError(f"{target.format.name} takes no {stream_name(stream)}", "name the output .mkv") from error
         if track is None:
@@ -112,7 +115,9 @@ def describe(clip: Clip, target: Any, video: Any, trim: Trim, labels: Mapping[st
         (target if kind.ordered else video).metadata["timecode"] = later(timecode, counted(clip.rate, timecode), begun)
 
 
-def copied_packets(clip: Clip, source: Any, tracks: Tracks, trim: Trim) -> Iterator[Any]:
+def copied_packets(
+    clip: Clip, source: Any, tracks: Tracks, trim: Trim, loudness: float | None = None
+) -> Iterator[Any]:  # fmt: skip
     """The packets of `tracks` (see `copied_streams`) within the trim, ready to mux, in the order of their times.
 
     Sound is cut to whole packets. In mp4 and mov one packet of each track is kept before the first: it has a negative
@@ -121,8 +126,9 @@ def copied_packets(clip: Clip, source: Any, tracks: Tracks, trim: Trim) -> Itera
     """
     kinds = {stream.index: stream for stream in clip.streams}
     reworded = [index for index, track in tracks.items() if _is_reworded(kinds[index], track)]
-    copied = {index: track for index, track in tracks.items() if index not in reworded}
-    words = []
+    remade = [index for index in tracks if kinds[index].kind == "audio" and loudness is not None]
+    copied = {index: track for index, track in tracks.items() if index not in (*reworded, *remade)}
+    words = [levelled(Excerpt(clip.path, index, trim), tracks[index], loudness or 0) for index in remade]
     for index in reworded:
         cues, _ = subtitles.read_cues(clip.path, index, clip.stretches)
         words.append(subtitles.encoded(subtitles.clipped(cues, trim), tracks[index]))

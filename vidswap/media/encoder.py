@@ -35,7 +35,8 @@ class Encoding:
     times, `aspect` the shape of a pixel, `matrix` how players turn or mirror them (nine numbers), `fields` in
     which order two make a picture (FFmpeg's number; 0: they are whole), `ordered` no B-frames, `headers` the container
     keeps what describes the stream, `tag` what it calls the codec where that is a choice, `tags` the track's own (its
-    language, its title). `library`: whose bytes they are. `notes`: what of the pictures is lost, a line each."""
+    language, its title). `library`: whose bytes they are. `notes`: what of the pictures is lost, a line each.
+    `loudness`, LUFS, that sound is brought to; None: it is copied."""
 
     encoder: str
     options: Mapping[str, str]
@@ -54,6 +55,7 @@ class Encoding:
     tags: Mapping[str, str]
     library: str
     notes: tuple[str, ...] = ()
+    loudness: float | None = None
 
     @property
     def is_rgb(self) -> bool:
@@ -79,7 +81,7 @@ def encoding_of(clip: Clip, out: Path, settings: WriteSettings) -> Encoding:
         fields=fields, ordered=kind.ordered, headers=kind.heads,
         tag=kind.tags_of.get(codec.name), tags=own_tags(film.tags) if film else {},
         library=av.__version__,
-        notes=lost_in(codec, form, samples, settings.lossless),
+        notes=lost_in(codec, form, samples, settings.lossless), loudness=settings.loudness,
     )  # fmt: skip
     try:
         encoder(encoding)

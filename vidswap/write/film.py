@@ -131,10 +131,10 @@ def _written(
         ):  # fmt: skip
             trim = copying.trim_of(clip, *span)
             video = track(target, encoding)
-            tracks = copying.copied_streams(clip, source, target)
+            tracks = copying.copied_streams(clip, source, target, encoding.loudness)
             copying.describe(clip, target, video, trim, labels)
             target.start_encoding()
-            others = copying.copied_packets(clip, source, tracks, trim)
+            others = copying.copied_packets(clip, source, tracks, trim, encoding.loudness)
             for packets in _interleaved(steps(video, round(trim.origin / clip.time_base)), others):
                 target.mux(packets)
         with as_output_error(out):

@@ -72,8 +72,11 @@ def plan_target(clip: Clip, span: Shot, out: Path, settings: WriteSettings, shap
     if not is_for_pictures(clip, out):
         check_film(clip, out, settings.codec, span.start > 0)
         encoding = encoding_of(clip, out, settings)
-    elif settings.codec or settings.preset or settings.lossless or settings.crf is not None:
-        films = "`write.codec`, `write.crf`, `write.preset` and `write.lossless` are for films"
+        if settings.loudness is not None and clip.stretches:
+            raise OutputError("the sound of a clip whose clock starts again cannot be levelled",
+                              "leave `write.loudness` out, or copy the clip into another file first")  # fmt: skip
+    elif settings.codec or settings.preset or settings.lossless or {settings.crf, settings.loudness} != {None}:
+        films = "`write.codec`, `write.crf`, `write.preset`, `write.lossless` and `write.loudness` are for films"
         raise UsageError(f"{out.name} is of pictures; {films}", "leave them out; a .png loses nothing")
     else:
         check_pictures(clip, len(span), out)
