@@ -32,6 +32,15 @@ def test_what_is_said_last_holds(tmp_path):
     assert chosen("--set", "two-words=a=b", "--set", "empty=") == {"two_words": "a=b", "empty": ""}
 
 
+def test_loras_add_up(tmp_path):
+    (tmp_path / "mine.toml").write_text('[sd15]\nlora = ["a.safetensors", "b.safetensors:0.5"]\n')
+    line = ("--lora", "c.safetensors:-1", "--set", "lora=d.safetensors")
+    assert chosen(*line, engine="sd15") == {"lora": ("c.safetensors:-1", "d.safetensors")}
+    both = chosen("--set", str(tmp_path / "mine.toml"), *line, engine="sd15")
+    assert both == {"lora": ("a.safetensors", "b.safetensors:0.5", "c.safetensors:-1", "d.safetensors")}
+    assert hash(SwapSettings("sd15", both).choice)
+
+
 def test_lists_of_a_file_can_be_kept():
     assert SwapSettings("warp", {"b": ["x", "y"], "a": 1}).choice == EngineChoice("warp", (("a", 1), ("b", ("x", "y"))))
     assert hash(SwapSettings("warp", {"b": ["x"]}).choice)

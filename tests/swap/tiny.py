@@ -121,8 +121,9 @@ def lora(file: Path, name: str, layout: str = "diffusers", seed: int = 0, strong
         down, up = torch.randn(2, wide, generator=draw) / wide**0.5, torch.randn(tall, 2, generator=draw) * strong
         weights |= _as_layout(layer, down, up, layout, name)
     if layout == "kohya":
-        layer = f"lora_te{'1' if name == 'sdxl' else ''}_text_model_encoder_layers_0_self_attn_q_proj"
-        weights |= _kohya(layer, torch.randn(2, 32, generator=draw), torch.randn(32, 2, generator=draw) * strong)
+        for each in ("q_proj", "out_proj"):
+            layer = f"lora_te{'1' if name == 'sdxl' else ''}_text_model_encoder_layers_0_self_attn_{each}"
+            weights |= _kohya(layer, torch.randn(2, 32, generator=draw), torch.randn(32, 2, generator=draw) * strong)
     file.parent.mkdir(parents=True, exist_ok=True)
     save_file(weights, file)
     return file
@@ -141,6 +142,29 @@ def _as_layout(layer: str, down: torch.Tensor, up: torch.Tensor, layout: str, na
 
 def _kohya(layer: str, down: torch.Tensor, up: torch.Tensor) -> dict[str, torch.Tensor]:
     return {f"{layer}.lora_down.weight": down, f"{layer}.lora_up.weight": up, f"{layer}.alpha": torch.tensor(2.0)}
+
+
+def faceid(unet, seed: int = 0) -> dict[str, dict[str, torch.Tensor]]:
+    """The state of an IP-Adapter FaceID for a UNet, with the LoRA that comes with it."""
+    draw = torch.Generator().manual_seed(seed)
+
+    def matrix(tall: int, wide: int) -> torch.Tensor:
+        return torch.randn(tall, wide, generator=draw) / wide**0.5
+
+    told = unet.config.cross_attention_dim
+    image = {"proj.0.weight": matrix(1024, 512), "proj.0.bias": torch.zeros(1024),
+             "proj.2.weight": matrix(4 * told, 1024), "proj.2.bias": torch.zeros(4 * told),
+             "norm.weight": torch.ones(told), "norm.bias": torch.zeros(told)}  # fmt: skip
+    layers: dict[str, torch.Tensor] = {}
+    for number, name in enumerate(unet.attn_processors):
+        attention = unet.get_submodule(name.removesuffix(".processor"))
+        inner, given = attention.to_q.out_features, attention.to_k.in_features
+        if "attn2" in name:
+            layers |= {f"{number}.to_{each}_ip.weight": matrix(inner, told) for each in "kv"}
+        for each, wide in (("q", attention.to_q.in_features), ("k", given), ("v", given), ("out", inner)):
+            layers[f"{number}.to_{each}_lora.down.weight"] = matrix(2, wide)
+            layers[f"{number}.to_{each}_lora.up.weight"] = matrix(attention.to_out[0].out_features, 2)
+    return {"image_proj": image, "ip_adapter": layers}
 
 
 def pulled(home: Path, *names: str) -> Path:

@@ -33,6 +33,7 @@ STOPPING = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP
 PATIENCE = 3.0  # seconds after a signal in which others are not heard: what is kept is being put on the disk
 MAKING = ("swap", "cast", "plan", "train")  # commands whose result is a file: with that, they are done
 OURS = MappingProxyType({  # this process is ours, and no other module may set what holds for all of a process
+    "HF_HUB_DISABLE_PROGRESS_BARS": "1", "DIFFUSERS_VERBOSITY": "error", "TRANSFORMERS_VERBOSITY": "error",
     "HF_HUB_DISABLE_TELEMETRY": "1", "HF_HUB_VERBOSITY": "error", "NO_ALBUMENTATIONS_UPDATE": "1",
     "SVT_LOG": "0",  # SVT-AV1 would talk to whoever looks
     # Who waits leaves the processor to others: by default threads spin, at the cost of whoever works.

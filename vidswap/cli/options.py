@@ -18,8 +18,10 @@ SHORT = MappingProxyType({
     "steps": "of the sampler, fewer are faster", "seed": "equal ones give equal results",
     "smooth": "steadiness over time, 0 (each frame alone) to 1",
     "weights": "a folder in place of the model that would be pulled", "vram": "GB of a GPU's memory that it may take",
+    "lora": "a LoRA in safetensors for the engine's base, any number of them",
 })  # fmt: skip
-METAVARS = MappingProxyType({"weights": "DIR", "vram": "GB"})
+METAVARS = MappingProxyType({"weights": "DIR", "vram": "GB", "lora": "FILE[:WEIGHT]"})
+ADDED = ("lora",)  # settings of which each word brings one more
 _PAIR = re.compile("([a-z][a-z0-9_-]*)=(.*)", re.DOTALL)
 
 
@@ -38,13 +40,21 @@ def engine_words(words: argparse.ArgumentParser) -> None:
 
 
 def options_of(words: Sequence[str], engine: str) -> dict[str, object]:
-    """The engine's options, of words that are name=value or the path of a TOML file; the last that is said holds.
-    Raises UsageError."""
+    """The engine's options, of words that are name=value or the path of a TOML file; the last that is said holds, but
+    LoRAs add up. Raises UsageError."""
     options: dict[str, object] = {}
     for word in words:
         pair = _PAIR.fullmatch(word)
-        options |= {pair[1].replace("-", "_"): pair[2]} if pair else _table(Path(word), engine)
+        if pair is None:
+            options |= _table(Path(word), engine)
+            continue
+        name, value = pair[1].replace("-", "_"), pair[2]
+        options[name] = (*_each(options.get(name, ())), value) if name in ADDED else value
     return options
+
+
+def _each(value: object) -> tuple[object, ...]:
+    return tuple(value) if isinstance(value, (list, tuple)) else (value,)
 
 
 def _table(path: Path, engine: str) -> dict[str, object]:

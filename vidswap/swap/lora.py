@@ -7,6 +7,7 @@ loaded later, as `load_ip_adapter` does with all that are active.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -22,6 +23,8 @@ from vidswap.settings import Kind
 
 MOST_WEIGHT = 4.0  # beyond which no picture comes out
 PARTS = ("unet", "transformer", "text_encoder", "text_encoder_2")
+PLAIN = "base_model.model."  # before the keys of what peft itself saves
+BAKED = "baked"
 _WEIGHT = re.compile(r"[+-]?\d+(\.\d+)?|[+-]?\.\d+")
 # What tells a base by its keys' widths: what its cross attention is told.
 BASES = {768: "Stable Diffusion 1.5", 1024: "Stable Diffusion 2", 2048: "Stable Diffusion XL", 4096: "FLUX"}
@@ -66,20 +69,22 @@ def digests_of(loras: Sequence[Lora]) -> tuple[tuple[str, float], ...]:
 def bake(pipeline: Any, loras: Sequence[Lora], base: str) -> None:
     """Add LoRAs to the weights of a pipeline of diffusers, for a `base` by its name in words. Raises ModelError: a file
     that is missing, damaged, no LoRA, or one of another base."""
-    if not loras:
-        return
-    names = [f"baked{number}" for number in range(len(loras))]
-    for lora, name in zip(loras, names):
-        weights = read(lora.path)
-        check_fits(pipeline, weights, lora.path, base)
+    for lora in loras:
+        weights, plain = read(lora.path), is_plain_peft(lora.path)
+        scale = _scale_beside(lora.path) if plain else 1.0
+        part = "unet" if hasattr(pipeline, "unet") else "transformer"
+        told = {f"{part}.{key.removeprefix(PLAIN)}": value for key, value in weights.items()} if plain else weights
+        check_fits(pipeline, told, lora.path, base)
         try:
-            pipeline.load_lora_weights(dict(weights), adapter_name=name)
-        except (ValueError, RuntimeError, KeyError, AttributeError) as error:
+            # by its path, since what it was trained with is written beside the numbers
+            words = {} if plain else {"weight_name": lora.path.name, "local_files_only": True, "use_safetensors": True}
+            pipeline.load_lora_weights(told if plain else str(lora.path.parent), adapter_name=BAKED, **words)
+        except (OSError, ValueError, RuntimeError, KeyError, AttributeError) as error:
             raise _unusable(lora.path, error) from error
-    pipeline.set_adapters(names, [lora.weight for lora in loras])
-    parts = [part for part in PARTS if getattr(getattr(pipeline, part, None), "peft_config", None)]
-    pipeline.fuse_lora(components=parts, adapter_names=names)
-    pipeline.unload_lora_weights()
+        pipeline.set_adapters([BAKED], [lora.weight * scale])
+        parts = [part for part in PARTS if getattr(getattr(pipeline, part, None), "peft_config", None)]
+        pipeline.fuse_lora(components=parts, adapter_names=[BAKED])
+        pipeline.unload_lora_weights()
 
 
 def read(path: Path) -> dict[str, Tensor]:
@@ -97,6 +102,24 @@ def read(path: Path) -> dict[str, Tensor]:
         raise _unusable(path, error) from error
 
 
+def is_plain_peft(path: Path) -> bool:
+    """Whether a file is as peft itself saves it: its keys do not say of which network."""
+    from safetensors import safe_open
+
+    with safe_open(path, "pt") as file:
+        return all(key.startswith(PLAIN) for key in file.keys())  # noqa: SIM118 - it is no mapping
+
+
+def _scale_beside(path: Path) -> float:
+    """By how much a LoRA of peft's is multiplied, as the adapter_config.json beside it says."""
+    try:
+        said = json.loads((path.parent / "adapter_config.json").read_text(encoding="utf-8"))
+        alpha, rank = float(said["lora_alpha"]), float(said["r"])
+        return alpha / (rank**0.5 if said.get("use_rslora") else rank)
+    except (OSError, ValueError, KeyError, TypeError, ZeroDivisionError) as error:
+        raise _unusable(path, ValueError(f"peft keeps its scale in adapter_config.json beside it, {error}")) from error
+
+
 def check_fits(pipeline: Any, weights: Mapping[str, Tensor], path: Path, base: str) -> None:
     """Raise ModelError where a LoRA is for another base: where a layer that it changes is not there, or is of another
     shape."""
@@ -104,9 +127,10 @@ def check_fits(pipeline: Any, weights: Mapping[str, Tensor], path: Path, base: s
         told = in_peft_layout(pipeline, weights)
     except (ValueError, KeyError, IndexError, AttributeError) as error:
         raise _other_base(path, weights, base, "its layers have names that it has not") from error
-    if not told:
+    layers = list(_layers(told))
+    if not layers:
         raise ModelError(f"{path} is no LoRA: no layer of it is called so", "name a file that was trained as one")
-    for part, layer, down, up in _layers(told):
+    for part, layer, down, up in layers:
         module = getattr(pipeline, part, None)
         module = _inner(module, layer) if module is not None else None
         if module is None or not hasattr(module, "weight"):
@@ -120,7 +144,8 @@ def check_fits(pipeline: Any, weights: Mapping[str, Tensor], path: Path, base: s
 def in_peft_layout(pipeline: Any, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Of "unet.mid_block ... .lora_A.weight" the tensor, whatever layout it was in. Raises ValueError and what else
     diffusers does over what is none."""
-    from diffusers.utils.state_dict_utils import convert_state_dict_to_peft, convert_unet_state_dict_to_peft
+    from diffusers.utils.state_dict_utils import convert_state_dict_to_diffusers, convert_state_dict_to_peft
+    from diffusers.utils.state_dict_utils import convert_unet_state_dict_to_peft as of_network
 
     more = {"unet_config": pipeline.unet.config} if hasattr(pipeline, "unet") else {}
     told, *_ = _state_of(pipeline, dict(weights), more)
@@ -131,7 +156,7 @@ def in_peft_layout(pipeline: Any, weights: Mapping[str, Tensor]) -> dict[str, Te
             continue
         if not any("lora_A" in key for key in own):
             text = part.startswith("text")
-            own = (convert_state_dict_to_peft if text else convert_unet_state_dict_to_peft)(own)
+            own = convert_state_dict_to_peft(convert_state_dict_to_diffusers(own)) if text else of_network(own)
         found |= {f"{part}.{key.replace('.processor.', '.')}": value for key, value in own.items()}
     return {key: value for key, value in found.items() if ".lora_A." in key or ".lora_B." in key}
 
