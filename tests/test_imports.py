@@ -194,7 +194,7 @@ def test_what_is_imported_is_what_is_declared() -> None:
             for name in found - sys.stdlib_module_names - {"vidswap"}}  # fmt: skip
     assert [name for name, owners in used.items() if not owners & set(declared)] == []
     unused = [package for package in declared if not any(package in owners for owners in used.values())]
-    assert set(unused) == {"accelerate", "peft"}, "which diffusers uses, and does not bring"
+    assert set(unused) == {"accelerate"}, "which diffusers uses, and does not bring"
 
 
 def test_messages_of_the_library_do_not_speak_in_flags() -> None:

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
-from dataclasses import replace
 from importlib import import_module
 from inspect import signature
-from math import isfinite
 from types import MappingProxyType
 
+from vidswap.cli import lora
 from vidswap.cli.console import bars, say
+from vidswap.cli.schedules import changed, schedule_words
 from vidswap.cli.words import Parser, place
-from vidswap.errors import UsageError, quoted
+from vidswap.errors import UsageError
 from vidswap.libraries import loading
 from vidswap.models import ROOT
-from vidswap.settings import whole
 
-ABOUT = "make a model anew from labelled face pictures"
+ABOUT = "make a model anew: one that ships, from labelled face pictures, or a LoRA of a person, from photos"
 # What can be trained, and what its folder of data must hold.
 TRAINED = MappingProxyType({
     "shape": "labels.npz", "detector": "labels.npz", "mesh": "labels.npz", "features": "labels.npz",
@@ -27,18 +25,23 @@ TRAINED = MappingProxyType({
 
 
 def words(words: Parser) -> None:
-    words.add_argument("model", choices=tuple(TRAINED))
-    words.add_argument("--data", type=place, required=True, metavar="DIR", help="pictures, labels.npz, topology.npz")
-    words.add_argument("--out", type=place, default=ROOT / "embedded", metavar="DIR",
-                       help="where the model goes (default: in place)")  # fmt: skip
-    words.add_argument("--scenes", type=place, metavar="DIR", help="pictures without a face (default: none)")
-    words.add_argument("--seed", type=_seed, default=0, metavar="N",
-                       help="equal seeds give equal models: 0 to 4294967295 (default: 0)")  # fmt: skip
-    words.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE",
-                       help="a longer or shorter plan: steps=... (default: the trainer's own)")  # fmt: skip
+    models = words.add_subparsers(dest="model", required=True, metavar="MODEL", parser_class=Parser)
+    for name in TRAINED:
+        own = models.add_parser(name)
+        own.add_argument("--data", type=place, required=True, metavar="DIR",
+                         help="pictures, labels.npz, topology.npz")  # fmt: skip
+        own.add_argument("--out", type=place, default=ROOT / "embedded", metavar="DIR",
+                         help="where the model goes (default: in place)")  # fmt: skip
+        own.add_argument("--scenes", type=place, metavar="DIR", help="pictures without a face (default: none)")
+        schedule_words(own)
+    person = models.add_parser("lora", help=lora.__doc__)
+    lora.words(person)
+    schedule_words(person)
 
 
 def run(options: argparse.Namespace) -> None:
+    if options.model == "lora":
+        return lora.run(options)
     if not (options.data / (needed := TRAINED[options.model])).exists():
         faces = "--data is a folder of faces with labels.npz beside them"
         raise UsageError(f"{options.data} has no {needed}", faces if needed == "labels.npz" else "see the model card")
@@ -51,7 +54,7 @@ def run(options: argparse.Namespace) -> None:
     offered: dict[str, object] = {"scenes": options.scenes, "say": say}
     if "schedule" in accepted:  # how long and how hard: each trainer's own dataclass
         usual = trainer.Schedule(seed=options.seed)
-        offered["schedule"] = replace(usual, **_changes(usual, options.set))
+        offered["schedule"] = changed(usual, options.set)
     with bars() as offered["report"]:
         made = trainer.train(options.data, options.out, **{name: offered[name] for name in accepted if name in offered})
     if options.out.resolve() == (ROOT / "embedded").resolve():
@@ -59,25 +62,3 @@ def run(options: argparse.Namespace) -> None:
 
         record_checksums({"face" if options.model == "shape" else options.model})
     say(f"{made}: trained")
-
-
-def _changes(schedule: object, words: Sequence[str]) -> dict[str, object]:
-    """key=value words as values of the types that the schedule's own have. Raises UsageError."""
-    changes: dict[str, object] = {}
-    for word in words:
-        key, _, value = word.partition("=")
-        try:
-            kind = type(vars(schedule)[key])
-            changes[key] = kept = bool(int(value)) if kind is bool else kind(value)
-            if isinstance(kept, float) and not isfinite(kept):
-                raise ValueError
-        except (KeyError, ValueError) as error:
-            raise UsageError(f"--set {quoted(word)} cannot be", f"the schedule is {schedule}") from error
-    return changes
-
-
-def _seed(words: str) -> int:
-    try:
-        return whole(0, 2**32 - 1).read(words)
-    except ValueError as error:
-        raise UsageError(f"--seed is {quoted(words)}", "allowed: 0 to 4294967295") from error

@@ -52,7 +52,7 @@ def load_identity(photos: Place, consent: Consent, reader: FaceReader) -> Identi
     several persons. In a folder, pictures that will not do are left out as long as one will, and `notes` say why."""
     check_kind("consent", consent, Consent)  # a name, or the path of a record, was not looked into
     place = path_of("photos", photos)
-    files = _files(place)
+    files = photos_in(place)
     taken, notes = ([_take(place, reader)], []) if files is None else _take_all(files, place, reader)
     _check_same(taken)
     best = sorted(taken, key=lambda photo: -photo.quality)[:MOST_PHOTOS]
@@ -64,8 +64,8 @@ def load_identity(photos: Place, consent: Consent, reader: FaceReader) -> Identi
     return Identity(tuple(p.rgb for p in best), tuple(p.mesh for p in best), embedding, consent, tuple(notes))
 
 
-def _files(photos: Path) -> list[Path] | None:
-    """The photos of a folder; None where `photos` is none. Raises IdentityError."""
+def photos_in(photos: Path) -> list[Path] | None:
+    """The photos of a folder, by name; None where `photos` is none. Raises IdentityError."""
     try:
         if not photos.is_dir():
             return None

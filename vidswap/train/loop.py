@@ -73,6 +73,7 @@ class Lesson:
     shrink: float = 0.02  # AdamW's weight decay
     quick: str = ""
     source: str = ""  # the digest of what the batches are made from
+    in_place: bool = False  # the net is parts of a larger one, which `loss` asks: learn in them, and not in a copy
 
 
 class Kept(Generic[Item]):
@@ -134,7 +135,8 @@ class State:
 
     def __init__(self, lesson: Lesson, rate: float) -> None:
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        self.net = deepcopy(lesson.net).to(self.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        net = lesson.net if lesson.in_place else deepcopy(lesson.net)
+        self.net = net.to(self.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.mean = deepcopy(self.net).eval()
         named = list(self.net.named_parameters())
         quick = [one for name, one in named if lesson.quick and name.startswith(lesson.quick)]

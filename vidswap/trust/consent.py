@@ -1,7 +1,8 @@
 """Who agreed to what, until when: the record of it, and whether it covers what a command is about to do.
 
 `self` is the person at the keyboard swapping themselves: what they then ask for, a remote engine too, is theirs to ask
-for. Anyone else's record names purposes ("our short film") or the words that commands check: `swap`, `bench`, `remote`.
+for. Anyone else's record names purposes ("our short film") or the words that commands check: `swap`, `bench`, `train`,
+`remote`.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from vidswap.errors import ConsentError, quoted
 from vidswap.types import Consent
 
 SELF = Consent("self")
-SWAP, BENCH, EVALUATE, REMOTE = "swap", "bench", "evaluate", "remote"
+SWAP, BENCH, EVALUATE, TRAIN, REMOTE = "swap", "bench", "evaluate", "train", "remote"
 MAX_RECORD = 64 << 10
 HINT = "consent is the word self, or the path of a TOML record with subject, uses and until"
 _KEYS = ("subject", "uses", "until")
@@ -42,8 +43,8 @@ def load_consent(word: str | os.PathLike[str]) -> Consent:
 
 
 def permit(consent: Consent, use: str, today: date | None = None) -> None:
-    """Raise ConsentError unless the consent holds today and covers a use: SWAP, BENCH, or a purpose that it names; or
-    REMOTE, pictures of the person leaving this machine.
+    """Raise ConsentError unless the consent holds today and covers a use: SWAP, BENCH, TRAIN, or a purpose that it
+    names; or REMOTE, pictures of the person leaving this machine.
 
     A record without purposes covers any use on this machine, one with purposes these alone; to swap is to follow any
     of them. REMOTE is covered where it is named."""
@@ -57,7 +58,8 @@ def permit(consent: Consent, use: str, today: date | None = None) -> None:
     if use == REMOTE:
         covered = REMOTE in words
     else:
-        covered = not purposes or use.casefold() in purposes or (use == SWAP and not purposes <= {BENCH, EVALUATE})
+        followed = use == SWAP and not purposes <= {BENCH, EVALUATE, TRAIN}
+        covered = not purposes or use.casefold() in purposes or followed
     if not covered:
         agreed = ", ".join(consent.uses) or "any use on this machine"
         raise ConsentError(f"{consent.subject} agreed to: {agreed}; that does not cover {_said(use)}",
@@ -65,7 +67,8 @@ def permit(consent: Consent, use: str, today: date | None = None) -> None:
 
 
 def _said(use: str) -> str:
-    said = {SWAP: "a swap", BENCH: "a swap for measuring (bench)", REMOTE: "sending their face to another machine"}
+    said = {SWAP: "a swap", BENCH: "a swap for measuring (bench)", REMOTE: "sending their face to another machine",
+            TRAIN: "a model that is trained on their face"}  # fmt: skip
     return said.get(use, use)
 
 
