@@ -36,9 +36,9 @@ from vidswap.read.analysis import analyse
 from vidswap.read.clip import frames, open_clip, span_of
 from vidswap.read.faces import open_faces
 from vidswap.settings import Place, Settings, WriteSettings, check_kind, path_of
-from vidswap.swap.choice import refuse_uncommercial
+from vidswap.swap.choice import openings
 from vidswap.swap.clipengine import price_of
-from vidswap.swap.engine import Load, load_engine, opened
+from vidswap.swap.engine import Load, load_engine
 from vidswap.swap.fit import swap_shots
 from vidswap.swap.windows import Casting, amid, first_needed, swap_windows
 from vidswap.threads import prefetch
@@ -111,8 +111,7 @@ def swap_clip(
     progress, notes = begun(settings, report), list[str]()
     source, out, roles = path_of("source", source), path_of("out", out), checked_cast(cast)
     chosen = {role.engine or settings.swap.choice: None for role in everybody(roles)}
-    refuse_uncommercial(chosen, settings)
-    opening = {choice: opened(load, choice, settings.read.cache) for choice in chosen}  # an unknown one fails
+    opening = openings(chosen, settings, load)  # an unknown one fails
     faces = cache(lambda: open_faces(settings.read.face_pack))  # not needed where identities and a plan are there
     with ExitStack() as life:
         enter = life.enter_context  # closed whatever is raised

@@ -28,7 +28,8 @@ from vidswap.read.analysis import analyse
 from vidswap.read.clip import frames, open_clip, span_of
 from vidswap.read.faces import open_faces
 from vidswap.settings import Place, ReadSettings, Settings, path_of
-from vidswap.swap.engine import Load, load_engine, opened
+from vidswap.swap.choice import openings
+from vidswap.swap.engine import Load, load_engine
 from vidswap.swap.windows import Casting, swap_windows
 from vidswap.trust.consent import SWAP
 from vidswap.types import Clip, Crops, Shot, Swapped, Track
@@ -70,7 +71,7 @@ def preview_clip(
     source, out, roles = path_of("source", source), path_of("out", out), checked_cast(cast)
     picture, settings = path_of("picture", picture), replace(settings, write=replace(settings.write, sheet=picture))
     chosen = {role.engine or settings.swap.choice: None for role in everybody(roles)}
-    opening = {choice: opened(load, choice, settings.read.cache) for choice in chosen}
+    opening = openings(chosen, settings, load)
     faces = cache(lambda: open_faces(settings.read.face_pack))
     with ExitStack() as life:
         clip = open_clip(source, settings.read.rate)

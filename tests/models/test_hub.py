@@ -12,6 +12,7 @@ from safetensors.numpy import save_file
 from vidswap.errors import ModelError
 from vidswap.models import hub
 from vidswap.models.sound import PICKLES, check_sound
+from vidswap.swap.engines import ENGINES
 
 
 @pytest.fixture
@@ -162,6 +163,46 @@ def test_a_folder_of_something_else_is_refused(home, tmp_path, name, files, said
         hub.place_of(name, filled(tmp_path / "own", *files))
     with pytest.raises(ModelError, match="is not there"):
         hub.place_of(name, tmp_path / "nowhere")
+
+
+def test_links_as_the_hubs_cache_has_them_are_followed_and_those_to_nothing_told(home, tmp_path):
+    real = filled(tmp_path / "real", "model_index.json", "unet/diffusion_pytorch_model.safetensors")
+    own = tmp_path / "snapshot"
+    own.mkdir()
+    (own / "model_index.json").symlink_to(real / "model_index.json")
+    (own / "unet").symlink_to(real / "unet")
+    (real / "unet" / "round").symlink_to(own)
+    assert hub.place_of("sdxl", own) == own
+    assert {"model_index.json", "unet/diffusion_pytorch_model.safetensors"} < hub.digests_in(own).keys()
+    (real / "unet" / "diffusion_pytorch_model.safetensors").unlink()
+    (own / "model.safetensors").symlink_to("nowhere")
+    with pytest.raises(ModelError, match=r"model\.safetensors is a link to nothing"):
+        hub.place_of("sdxl", own)
+
+
+def test_a_file_that_may_not_be_read_is_one_line(home, tmp_path, monkeypatch):
+    own = filled(tmp_path / "own", "model_index.json", "unet/diffusion_pytorch_model.safetensors")
+    real = Path.open
+
+    def refuse(path, *words, **more):
+        if path.suffix == ".safetensors":
+            raise PermissionError(13, "Permission denied")
+        return real(path, *words, **more)
+
+    monkeypatch.setattr(Path, "open", refuse)
+    with pytest.raises(ModelError, match=r"model\.safetensors cannot be read \(Permission denied\)"):
+        hub.place_of("sdxl", own)
+
+
+def test_what_the_pages_tell_to_pull_is_listed_and_every_engine_has_its_line():
+    root = Path(hub.__file__).parents[2]
+    pages = (root / "README.md").read_text() + (root / "docs" / "engines.md").read_text()
+    named = {word for words in re.findall(r"vidswap models pull ([a-z0-9_ -]+)", pages) for word in words.split()}
+    assert named
+    assert named <= hub.entries().keys()
+    for name in ENGINES:
+        assert f"`{name}`" in (root / "README.md").read_text()
+        assert f"\n| `{name}` |" in (root / "docs" / "engines.md").read_text()
 
 
 def test_a_file_where_a_folder_is_meant_is_refused(home, tmp_path):

@@ -88,8 +88,9 @@ def test_a_face_pack_that_is_not_for_money_is_refused():
         refuse_uncommercial([EngineChoice("embedded")], strict)
 
 
-def test_the_command_refuses_before_it_reads_anything(capsys):
-    words = ["swap", "none.mp4", "--face", "a.jpg", "--consent", "self", "-o", "out.mp4", "--commercial"]
+@pytest.mark.parametrize("more", [[], ["--preview"]])
+def test_the_command_refuses_before_it_reads_anything(capsys, more):
+    words = ["swap", "none.mp4", "--face", "a.jpg", "--consent", "self", "-o", "out.mp4", "--commercial", *more]
     assert cli.main([*words, "--engine", "inswapper"]) == UsageError.code
     assert "--commercial is wanted, and the engine inswapper opens 'inswapper_128'" in capsys.readouterr().err
 

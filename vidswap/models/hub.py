@@ -28,6 +28,7 @@ from vidswap.models.sound import check_sound
 from vidswap.records import Damaged, from_json, from_toml
 
 LOCK = "vidswap.json"
+DEEP = 4  # folders in one another, of which a model is made; links may go round
 WEIGHTS = (".safetensors", ".onnx")  # files that hold numbers alone
 
 
@@ -252,18 +253,21 @@ def _refuse_others(found: Entry, place: Path, digests: Mapping[str, str]) -> Non
             raise ModelError(f"{place / path} is not the file of that name in '{found.name}'", how_to_get(found))
 
 
-def _files_of(place: Path) -> Iterator[Path]:
-    """The files that hold numbers or words, in order; a file alone is itself. Raises ModelError."""
+def _files_of(place: Path, depth: int = DEEP) -> Iterator[Path]:
+    """The files that hold numbers or words, in order, through links too; a file alone is itself. Raises ModelError."""
     if place.is_file():
         yield place
         return
     try:
-        for path in sorted(place.rglob("*")):
-            hidden = any(part.startswith(".") for part in path.relative_to(place).parts)
-            if not hidden and path.is_symlink() and not path.exists():
+        for path in sorted(place.iterdir()):
+            if path.name.startswith("."):
+                continue
+            if path.is_symlink() and not path.exists():
                 raise ModelError(f"{path} is a link to nothing", "load the model again, or name another folder")
-            if not hidden and path.is_file():
+            if path.is_file():
                 yield path
+            elif depth:
+                yield from _files_of(path, depth - 1)
     except OSError as error:
         raise unreadable(place, error) from error
 

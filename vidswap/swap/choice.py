@@ -12,7 +12,7 @@ from vidswap.errors import InstallError, UsageError
 from vidswap.models.packs import licence_of
 from vidswap.models.terms import Terms, licences, terms_of
 from vidswap.settings import Setting, Settings
-from vidswap.swap.engine import module_of, settings_of
+from vidswap.swap.engine import Load, module_of, opened, settings_of
 from vidswap.swap.engines import ENGINES
 from vidswap.types import EngineChoice
 
@@ -104,6 +104,14 @@ def refuse_uncommercial(choices: Iterable[EngineChoice], settings: Settings) -> 
             opens = f"the engine {choice.name} opens '{refused.name}': {refused.licence}"
             allowed = f"allowed, with their settings as they are: {', '.join(_allowed())}"
             raise UsageError(f"`swap.commercial` is wanted, and {opens}", allowed)
+
+
+def openings(choices: Iterable[EngineChoice], settings: Settings, load: Load) -> dict[EngineChoice, Any]:
+    """The engines of a render, each a context that opens it when it is entered. Raises UsageError at once for one that
+    there is not, or that may not be used for what is wanted."""
+    chosen = list(choices)
+    refuse_uncommercial(chosen, settings)
+    return {choice: opened(load, choice, settings.read.cache) for choice in chosen}
 
 
 def _allowed() -> list[str]:
