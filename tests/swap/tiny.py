@@ -50,8 +50,10 @@ def base(folder: Path, name: str, channels: int = 4, seed: int = 0) -> Path:
         if name == "sdxl":
             _text(folder, "_2", projected=True)
     kind = SCHEDULERS[name]["_class_name"]
-    index = INDEX[name] | {"unet": ["diffusers", "UNet2DConditionModel"], "vae": ["diffusers", "AutoencoderKL"],
-                           "scheduler": ["diffusers", kind]}  # fmt: skip
+    index = INDEX[name] | {
+        "_diffusers_version": "0.19.0", "unet": ["diffusers", "UNet2DConditionModel"],
+        "vae": ["diffusers", "AutoencoderKL"], "scheduler": ["diffusers", kind],
+    }  # fmt: skip
     _json(folder / "model_index.json", index)
     _json(folder / "scheduler" / "scheduler_config.json", SCHEDULERS[name])
     return folder

@@ -13,6 +13,7 @@ from vidswap.errors import ModelError
 from vidswap.swap.placement import DTYPES
 
 CHANNELS = (4, 9)  # of a UNet that takes latents alone, and of one for inpainting
+LONGEST = 240  # letters of what a library says
 AGAIN = "pull it again, or name another folder as the engine's weights"
 
 
@@ -56,6 +57,7 @@ def loaded(kind: Kind, folder: Path, dtype: str) -> Any:
 def network(cls: Any, folder: Path, dtype: str) -> Any:
     """A network of diffusers or Transformers of a folder, all of whose weights are there. Raises OSError, ValueError
     and what else they do."""
+    _config(folder)
     found, told = cls.from_pretrained(
         folder, dtype=DTYPES[dtype], local_files_only=True, use_safetensors=True, variant=_variant(folder),
         output_loading_info=True,
@@ -91,6 +93,7 @@ def reading(folder: Path, title: str) -> Iterator[None]:
         yield
     except (OSError, ValueError, RuntimeError, KeyError, TypeError, AttributeError, SafetensorError) as error:
         said = next(iter(str(error).strip().splitlines()), type(error).__name__)
+        said = said if len(said) <= LONGEST else f"{said[:LONGEST]} ..."
         raise ModelError(f"{folder} cannot be loaded as {title}: {said}", AGAIN) from error
 
 

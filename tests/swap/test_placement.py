@@ -1,0 +1,124 @@
+"""How a model is placed in so much memory, and what becomes of its numbers there."""
+
+import pytest
+import tiny
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from vidswap.errors import UsageError
+from vidswap.swap import placement as place
+from vidswap.swap.engines import sd15, sdxl
+from vidswap.swap.placement import BATCHES, DEVICE, Footprint, Placement, needed, placed, placement
+
+BIG = Footprint(network=5.0, rest=0.2, work=1.0, decode=3.0)
+
+
+@pytest.mark.parametrize(("vram", "found"), [
+    (None, Placement("cuda", "float16", 8)), (80, Placement("cuda", "float16", 8)),
+    (9, Placement("cuda", "float16", 1)), (8, Placement("cuda", "float16", 2, tiled=True)),
+    (6.1, Placement("cuda", "float16", 1, "model", tiled=True)),
+    (4, Placement("cuda", "float16", 1, "model", fp8=True, tiled=True)),
+    (2, Placement("cuda", "float16", 1, "groups", tiled=True)),
+    (0.5, Placement("cuda", "float16", 1, "groups", fp8=True, tiled=True)),
+])  # fmt: skip
+def test_the_quickest_way_that_fits_is_taken(vram, found):
+    assert placement("cuda", "float16", BIG, vram) == found
+
+
+GB = st.floats(0.1, 40)
+
+
+@given(st.builds(Footprint, GB, GB, GB, GB), st.floats(0.5, 100), st.sampled_from(["float16", "float32"]))
+def test_what_is_chosen_fits_if_anything_does(what, vram, dtype):
+    found = placement("cuda", dtype, what, vram)
+    smallest = placement("cuda", dtype, what, 0)
+    assert needed(found, what) <= vram or found == smallest
+    assert dtype == "float16" or not found.fp8, "8 bits are for who computes in 16"
+    more = placement("cuda", dtype, what, 2 * vram)
+    rank, rank_of_more = (place.WAYS.index((each.offload, each.fp8, each.tiled)) for each in (found, more))
+    assert rank_of_more <= rank
+
+
+@pytest.mark.parametrize(("base", "vram", "offload"), [(sd15.BASE, 4, "none"), (sdxl.BASE, 12, "none"),
+                                                      (sdxl.BASE, 6.2, "model"), (sdxl.BASE, 3, "groups")])  # fmt: skip
+def test_usual_cards(base, vram, offload):
+    assert placement("cuda", "float16", base.at(base.size), vram).offload == offload
+
+
+def test_of_a_processors_memory_nothing_is_offloaded():
+    assert placement("cpu", "float32", BIG, 0.5) == Placement("cpu", "float32", 1, tiled=True)
+    assert placement("cpu", "float32", BIG, None).batch == BATCHES[0]
+
+
+def test_larger_pictures_take_more():
+    assert sd15.BASE.at(1024).work == pytest.approx(4 * sd15.BASE.footprint.work)
+    assert sd15.BASE.at(1024).network == sd15.BASE.footprint.network
+
+
+@pytest.mark.parametrize(("device", "features", "dtype"), [
+    ("cuda", (), "float16"), ("mps", (), "float16"), ("cpu", ("avx2",), "float32"),
+    ("cpu", ("avx512_bf16", "avx2"), "bfloat16"), ("cpu", ("amx_bf16",), "bfloat16"), ("cpu", (), "float32"),
+])  # fmt: skip
+def test_numbers_follow_the_device(monkeypatch, device, features, dtype):
+    monkeypatch.setattr(place, "processor", lambda: type("", (), {"features": features}))
+    assert place.dtype_of("auto", device) == dtype
+    assert place.dtype_of("float32", device) == "float32"
+
+
+def test_a_device_is_one_that_is_there(monkeypatch):
+    assert place.device_of("cpu") == "cpu"
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    assert place.device_of("auto") == "cuda"
+    assert place.device_of("cuda:1") == "cuda:1"
+    with pytest.raises(UsageError, match="has no cuda:2 that torch can use"):
+        place.device_of("cuda:2")
+    with pytest.raises(ValueError, match=r"^$"):
+        DEVICE.read("tpu")
+
+
+# -- numbers ----------------------------------------------------------------------------------------------------------
+
+
+def asked(unet) -> torch.Tensor:
+    seen, told = (torch.ones(shape, dtype=unet.dtype) for shape in ((1, 4, 8, 8), (1, 3, 32)))
+    with torch.inference_mode():
+        return unet(seen, 500, told).sample.float()
+
+
+@pytest.mark.parametrize(("found", "far"), [
+    (Placement("cpu", "float32", tiled=True), 1e-5), (Placement("cpu", "float32", offload="groups"), 1e-5),
+    (Placement("cpu", "float32", offload="model"), 1e-5), (Placement("cpu", "bfloat16", fp8=True), 0.2),
+    (Placement("cpu", "bfloat16", offload="groups", fp8=True), 0.2),
+])  # fmt: skip
+def test_a_network_answers_alike_however_it_is_placed(found, far):
+    torch.manual_seed(0)
+    unet, vae = tiny.unet("sd15"), tiny.vae()
+    plain = asked(unet.eval())
+    unet = unet.to(place.DTYPES[found.dtype])
+    held = placed(found, unet, vae)
+    apart = (asked(held.bring(unet)) - plain).abs().mean() / plain.abs().mean()
+    assert apart <= far
+    if found.fp8:
+        assert apart > 0
+        weight = unet.get_parameter("mid_block.attentions.0.transformer_blocks.0.attn1.to_q.weight")
+        assert weight.dtype == torch.float8_e4m3fn
+    place.let_go(vae, found)
+
+
+def test_those_that_take_turns_leave_the_card(monkeypatch):
+    class Part:
+        def __init__(self):
+            self.device = torch.device("cpu")
+
+        def to(self, device):
+            self.device = torch.device(device)
+
+    monkeypatch.setattr(torch.cuda, "empty_cache", lambda: None)
+    network, vae = Part(), Part()
+    held = place.Placed(Placement("cuda", "float16", offload="model"), (network, vae))
+    assert held.bring(vae) is vae
+    assert (network.device.type, vae.device.type) == ("cpu", "cuda")
+    held.bring(network)
+    assert (network.device.type, vae.device.type) == ("cuda", "cpu")
