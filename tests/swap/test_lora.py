@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 from vidswap.errors import ModelError
 from vidswap.settings import Setting
 from vidswap.swap.folders import loaded
-from vidswap.swap.lora import LORAS, Lora, bake, digests_of
+from vidswap.swap.lora import LORAS, Lora, bake, called, digests_of
 
 TITLES = {"sd15": "Stable Diffusion 1.5", "sdxl": "Stable Diffusion XL"}
 
@@ -207,6 +207,15 @@ def test_files_and_weights_are_read(given, kept):
 def test_what_is_no_file_or_no_weight_is_refused(given):
     with pytest.raises(ValueError, match=r"^$"):
         LORAS.read(given)
+
+
+def test_the_words_that_call_a_person_go_before_the_caption(tmp_path):
+    files = [Lora(tmp_path / name) for name in ("anna.safetensors", "style.safetensors", "gone.safetensors")]
+    save_file({"a": torch.ones(1)}, files[0].path, {"modelspec.trigger_phrase": "ohwx\n person"})
+    save_file({"a": torch.ones(1)}, files[1].path)
+    assert called("a film still", files) == "ohwx person, a film still"
+    assert called("Ohwx person smiles", files) == "Ohwx person smiles"
+    assert called("a film still", ()) == "a film still"
 
 
 def test_a_key_depends_on_content_and_weight_and_not_on_names(tmp_path, monkeypatch):

@@ -22,6 +22,7 @@ from vidswap.models.sound import check_sound
 from vidswap.settings import Kind
 
 MOST_WEIGHT = 4.0  # beyond which no picture comes out
+MOST_WORDS = 80  # letters of words that call somebody
 PARTS = ("unet", "transformer", "text_encoder", "text_encoder_2")
 PLAIN = "base_model.model."  # before the keys of what peft itself saves
 BAKED = "baked"
@@ -85,6 +86,26 @@ def bake(pipeline: Any, loras: Sequence[Lora], base: str) -> None:
         parts = [part for part in PARTS if getattr(getattr(pipeline, part, None), "peft_config", None)]
         pipeline.fuse_lora(components=parts, adapter_names=[BAKED])
         pipeline.unload_lora_weights()
+
+
+def called(prompt: str, loras: Sequence[Lora]) -> str:
+    """A prompt with the words before it that LoRAs were trained on, where it has not got them: without these, a person
+    is hardly called."""
+    for words in filter(None, (trigger_of(lora.path) for lora in loras)):
+        prompt = prompt if words.casefold() in prompt.casefold() else f"{words}, {prompt}"
+    return prompt
+
+
+def trigger_of(path: Path) -> str:
+    """The words that call what a LoRA was trained on, as its file says (modelspec); "" where it does not."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, "pt") as file:
+            words = (file.metadata() or {}).get("modelspec.trigger_phrase", "")
+    except (OSError, SafetensorError):
+        return ""  # what is wrong with it is said where it is added
+    return " ".join(words.split())[:MOST_WORDS]
 
 
 def read(path: Path) -> dict[str, Tensor]:

@@ -21,7 +21,7 @@ from vidswap.swap.engines import warp
 from vidswap.swap.folders import in_motion, loaded, tiny_vae
 from vidswap.swap.guides import guide_models, guides_of
 from vidswap.swap.latent import Painter, at_size
-from vidswap.swap.lora import LORAS, Lora, bake, digests_of
+from vidswap.swap.lora import LORAS, Lora, bake, called, digests_of
 from vidswap.swap.sampler import levels_of
 from vidswap.swap.unet import Prompt, StableDiffusion
 
@@ -190,7 +190,7 @@ def told(pipeline: Any, settings: Any) -> Prompt:
     """What the base makes of the caption, once for all; its text encoders go, and never see a card."""
     with torch.inference_mode():
         told, nobody, *pooled = pipeline.encode_prompt(
-            prompt=settings.prompt, negative_prompt=settings.against, device=torch.device("cpu"),
+            prompt=called(settings.prompt, settings.lora), negative_prompt=settings.against, device=torch.device("cpu"),
             num_images_per_prompt=1, do_classifier_free_guidance=True,
         )  # fmt: skip
     names = [name for name in pipeline.components if name.startswith(("text_encoder", "tokenizer"))]
