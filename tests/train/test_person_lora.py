@@ -20,13 +20,14 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from safetensors import safe_open
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from sitting import Reader, person, photo
 
 from vidswap import files
 from vidswap.cli import main as cli
 from vidswap.errors import ConsentError, EngineError, ModelError, OutputError, UsageError
 from vidswap.models.hub import entry
+from vidswap.swap.lora import Lora, bake, called
 from vidswap.train import album, families, lora, lora_files, lora_lesson
 from vidswap.train.foundation import base_in, levels_of, network_of
 from vidswap.train.lora import Order, Schedule
@@ -141,6 +142,53 @@ def test_both_layouts_do_what_the_adapter_does_whatever_its_alpha(
         pipe = stock(family, where.folder, plain)
         pipe.load_lora_weights(str(file))
         torch.testing.assert_close(asked("sd15", plain, batch, where.folder), wanted, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["sd15", "sdxl", "flux2"])
+def test_the_engines_take_it_and_call_the_person(name: str, bases: Any, photos: Path, tmp_path: Path) -> None:
+    made = lora.train(order(photos, bases(name), name), tmp_path, schedule=SHORT)
+    _, family = base_in(NAMED.get(name, name), bases(name))
+    pipe = stock(family, bases(name), network_of(family, bases(name), torch.float32))
+    part = getattr(pipe, family.part)
+    before = {key: value.clone() for key, value in part.state_dict().items()}
+    bake(pipe, [Lora(made.file)], name)
+    changed = [key for key, value in part.state_dict().items() if not torch.equal(value, before[key])]
+    assert changed
+    assert all("attn" in key for key in changed)
+    assert called("a film still", [Lora(made.file)]) == "ohwx person, a film still"
+
+
+@pytest.mark.parametrize("name", ["sd15", "sdxl", "flux1", "flux2"])
+def test_in_half_numbers_what_learns_is_whole_ones(name: str, bases: Any, photos: Path) -> None:
+    """As on a graphics card: the base in bfloat16, its changes and their gradients in float32."""
+    _, family = base_in(NAMED.get(name, name), bases(name))
+    where = lora_lesson.Ground(family, bases(name), torch.device("cpu"), torch.bfloat16)
+    network, parts = lora_lesson.with_adapter(where, 2, 2.0, thrifty=True)
+    lesson = lora_lesson.lesson_of(where, network, parts, None, "")  # type: ignore[arg-type]
+    loss = lesson.loss(parts, first_batch(where, photos), 0.0)
+    loss.backward()
+    assert bool(loss.isfinite())
+    assert {weights.dtype for weights in parts.parameters()} == {torch.float32}
+    assert {weights.dtype for key, weights in network.named_parameters() if "lora_" not in key} == {torch.bfloat16}
+    assert any(bool(weights.grad.any()) for weights in parts.parameters())  # type: ignore[union-attr]
+
+
+def test_a_base_in_half_numbers_alone_will_do_and_one_that_lacks_some_will_not(
+    bases: Any, photos: Path, tmp_path: Path
+) -> None:
+    half = shutil.copytree(bases("sd15"), tmp_path / "half")
+    for file in [*half.rglob("*.safetensors")]:
+        save_file({key: value.half() for key, value in load_file(file).items()},
+                  file.with_suffix(".fp16.safetensors"), {"format": "pt"})  # fmt: skip
+        file.unlink()
+    made = lora.train(order(photos, half, "sd15"), tmp_path / "out", schedule=replace(SHORT, steps=1, samples=1))
+    assert made.file.is_file()
+    weights = half / "unet" / "diffusion_pytorch_model.fp16.safetensors"
+    some = load_file(weights)
+    del some["conv_in.weight"]
+    save_file(some, weights, {"format": "pt"})
+    with pytest.raises(ModelError, match="lacks 1 of its weights"):
+        lora.train(order(photos, half, "sd15"), tmp_path / "out", schedule=SHORT)
 
 
 def about() -> About:
@@ -329,7 +377,7 @@ def test_what_is_no_base_or_another_or_broken_is_refused(bases: Any, photos: Pat
     assert "is no safetensors" in refused(broken)
     weights.write_bytes(whole)
     shutil.rmtree(broken / "vae")
-    assert f"the base in {broken} cannot be loaded" in refused(broken)
+    assert f"{broken} cannot be loaded as StableDiffusionPipeline" in refused(broken)
     assert not [*tmp_path.glob("out/*.safetensors")]
 
 

@@ -6,20 +6,18 @@ Nothing is pulled here, and nothing that a folder holds is executed: safetensors
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 import torch
 from diffusers.utils import logging as of_diffusers
-from safetensors import SafetensorError
 from transformers.utils import logging as of_transformers
 
 from vidswap.errors import ModelError
 from vidswap.models.hub import entry, place_of
-from vidswap.swap.placement import is_short_of_memory
+from vidswap.swap.folders import network, reading
 from vidswap.train.families import Family, Flux, Flux2, StableDiffusion, StableDiffusionXL
 
 FAMILIES: Mapping[str, tuple[Family, ...]] = MappingProxyType(
@@ -32,7 +30,6 @@ KIN = MappingProxyType({  # pipelines that are made of the same parts
     "Flux2KleinInpaintPipeline": "Flux2KleinPipeline",
 })  # fmt: skip
 NOT_NEEDED = ("safety_checker", "feature_extractor", "image_encoder")  # parts that neither learn nor draw
-BROKEN = (OSError, ValueError, RuntimeError, KeyError, TypeError, AttributeError, SafetensorError)
 
 
 def base_in(base: str, folder: Path | None) -> tuple[Path, Family]:
@@ -68,32 +65,30 @@ def opened(family: Family, folder: Path, dtype: torch.dtype, **parts: Any) -> An
     _quiet()
     import diffusers
 
-    with as_model_error(folder):
-        index = _index(folder)
-        given = {name: None for name in NOT_NEEDED if name in index} | parts
+    with reading(folder, family.pipeline):
+        given = {name: None for name in NOT_NEEDED if name in _index(folder)} | parts
         if family.pipeline == "StableDiffusionPipeline":
             given["requires_safety_checker"] = False
-        pipe = _loaded(getattr(diffusers, family.pipeline), folder, dtype=dtype, **given)
+        pipe = _pipeline(getattr(diffusers, family.pipeline), folder, dtype=dtype, **given)
     pipe.set_progress_bar_config(disable=True)
     return pipe
 
 
 def autoencoder_of(family: Family, folder: Path) -> Any:
-    """What makes latents of pictures. Raises ModelError."""
+    """What makes latents of pictures, in float32. Raises ModelError."""
     import diffusers
 
-    with as_model_error(folder):
-        kind = getattr(diffusers, family.autoencoder)
-        return _loaded(kind, folder, subfolder="vae", dtype=torch.float32).eval()
+    with reading(folder, family.pipeline):
+        return network(getattr(diffusers, family.autoencoder), folder / "vae", "float32")
 
 
 def network_of(family: Family, folder: Path, dtype: torch.dtype) -> Any:
     """The network that is to learn, as it is. Raises ModelError."""
     import diffusers
 
-    with as_model_error(folder):
+    with reading(folder, family.pipeline):
         kind = getattr(diffusers, _index(folder)[family.part][1])
-        return _loaded(kind, folder, subfolder=family.part, dtype=dtype).requires_grad_(False)
+        return network(kind, folder / family.part, str(dtype).removeprefix("torch.")).requires_grad_(False)
 
 
 def levels_of(family: Family, folder: Path) -> Any:
@@ -102,21 +97,8 @@ def levels_of(family: Family, folder: Path) -> Any:
         return None
     from diffusers import DDPMScheduler
 
-    with as_model_error(folder):
+    with reading(folder, family.pipeline):
         return DDPMScheduler.from_pretrained(folder, subfolder="scheduler", local_files_only=True)
-
-
-@contextmanager
-def as_model_error(folder: Path) -> Iterator[None]:
-    """What diffusers raises over files that it cannot load becomes a ModelError about a folder."""
-    try:
-        yield
-    except BROKEN as error:
-        if isinstance(error, RuntimeError) and is_short_of_memory(error):
-            raise
-        reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
-        hint = "load the base again, or name another folder of it"
-        raise ModelError(f"the base in {folder} cannot be loaded: {reason}", hint) from error
 
 
 def _index(folder: Path) -> Any:
@@ -130,7 +112,7 @@ def _quiet() -> None:
         each.disable_progress_bar()
 
 
-def _loaded(kind: Any, folder: Path, **more: Any) -> Any:
+def _pipeline(kind: Any, folder: Path, **more: Any) -> Any:
     """In full or in half numbers, whichever there are; nothing is asked of the network."""
     usual = {"local_files_only": True, "use_safetensors": True, **more}
     try:

@@ -197,7 +197,7 @@ def drawn(where: Ground, network: Any, schedule: Schedule, side: int, report: Re
     made, said = list[Array](), captions(schedule.call)
     if not schedule.samples:
         return made
-    with where.pipeline(**{where.family.part: network}) as pipe, torch.no_grad():
+    with where.whole(network) as pipe, torch.no_grad():
         for seed in range(schedule.samples):
             found = where.family.drawn(pipe, said[seed % len(said)], seed, side, schedule.drawn)
             made.append(as_picture(found))

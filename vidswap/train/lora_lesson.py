@@ -44,11 +44,22 @@ class Ground:
     dtype: torch.dtype
 
     @contextmanager
-    def pipeline(self, **parts: Any) -> Iterator[Any]:
-        """The base's pipeline but for `parts`, as long as it is needed. Raises ModelError."""
-        pipe = opened(self.family, self.folder, self.dtype, **parts).to(self.device)
+    def words(self) -> Iterator[Any]:
+        """What of the base's pipeline reads words, as long as it is needed. Raises ModelError."""
+        yield from self._held(opened(self.family, self.folder, self.dtype, **{self.family.part: None, "vae": None}))
+
+    @contextmanager
+    def whole(self, network: Any = None) -> Iterator[Any]:
+        """The base's pipeline, to draw with: its own network or another, and on a card no two parts at once. Raises
+        ModelError."""
+        given = {self.family.part: network} if network is not None else {}
+        yield from self._held(opened(self.family, self.folder, self.dtype, **given), self.device.type == "cuda")
+
+    def _held(self, pipe: Any, by_parts: bool = False) -> Iterator[Any]:
         try:
-            yield pipe
+            if by_parts:
+                pipe.enable_model_cpu_offload(device=self.device)
+            yield pipe if by_parts else pipe.to(self.device)
         finally:
             del pipe
             gc.collect()
@@ -113,7 +124,7 @@ def decks(where: Ground, pages: Sequence[Page], call: str, anybody: tuple[str, S
           report: Report = quiet) -> tuple[Deck, Deck | None]:  # fmt: skip
     """The person of `call`, and `anybody`: what they are called, and pictures. Raises ModelError."""
     name, pictures = anybody
-    with where.pipeline(**{where.family.part: None, "vae": None}) as pipe:
+    with where.words() as pipe:
         own, others = ([each.float().cpu() for each in where.family.words(pipe, captions(who))] for who in (call, name))
     autoencoder = autoencoder_of(where.family, where.folder).to(where.device)
     shown = [(page.rgb, page.mask) for page in pages] + [(rgb, np.ones((8, 8), np.float32)) for rgb in pictures]
@@ -148,7 +159,7 @@ def anybodies(where: Ground, folder: Path, noun: str, count: int, how: tuple[int
     if missing := [number for number, place in enumerate(places) if not place.is_file()]:
         with as_output_error(folder):
             folder.mkdir(parents=True, exist_ok=True)
-        with where.pipeline() as pipe:
+        with where.whole() as pipe:
             said = captions(noun)
             for number in missing:
                 drawn = where.family.drawn(pipe, said[number % len(said)], number, *how)
