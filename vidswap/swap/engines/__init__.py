@@ -4,6 +4,6 @@ from types import MappingProxyType
 
 ENGINES = MappingProxyType({
     "embedded": "diffusion, ships with vidswap", "warp": "geometry alone, ships with vidswap",
-    "inswapper": "insightface's network of 128 pixels, where you have the file; non-commercial research only",
+    "inswapper": "insightface's network of 128 pixels, the yardstick, for who has the file",
     "sd15": "Stable Diffusion 1.5, pulled", "sdxl": "Stable Diffusion XL, pulled",
 })  # fmt: skip
