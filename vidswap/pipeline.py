@@ -36,7 +36,7 @@ from vidswap.read.analysis import analyse
 from vidswap.read.clip import frames, open_clip, span_of
 from vidswap.read.faces import open_faces
 from vidswap.settings import Place, Settings, WriteSettings, check_kind, path_of
-from vidswap.swap.choice import openings
+from vidswap.swap.choice import openings, uncommercial
 from vidswap.swap.clipengine import price_of
 from vidswap.swap.engine import Load, load_engine
 from vidswap.swap.fit import swap_shots
@@ -112,6 +112,7 @@ def swap_clip(
     source, out, roles = path_of("source", source), path_of("out", out), checked_cast(cast)
     chosen = {role.engine or settings.swap.choice: None for role in everybody(roles)}
     opening = openings(chosen, settings, load)  # an unknown one fails
+    notes += uncommercial(chosen)
     faces = cache(lambda: open_faces(settings.read.face_pack))  # not needed where identities and a plan are there
     with ExitStack() as life:
         enter = life.enter_context  # closed whatever is raised

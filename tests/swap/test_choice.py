@@ -77,7 +77,8 @@ def test_an_adapter_that_is_not_for_money_is_refused_with_what_is_allowed(sd15):
     with pytest.raises(UsageError) as caught:
         refuse_uncommercial([EngineChoice("embedded"), faceid], strict)
     assert in_flags(str(caught.value)) == (
-        "--commercial is wanted, and the engine sd15 opens 'faceid-sd15': research only, as its makers say "
+        "--commercial is wanted, and the engine sd15 opens 'faceid-sd15' and 'buffalo_l': "
+        "research only, as its makers say; non-commercial research only, as insightface says "
         "(allowed, with their settings as they are: embedded, sd15)"
     )
 

@@ -63,7 +63,8 @@ def test_the_command_renders_the_sample(film, chosen):
 
 def test_stopped_between_windows_it_goes_on_to_the_same_bytes(render, tmp_path, monkeypatch):
     whole, out, plain = tmp_path / "whole.mp4", tmp_path / "out.mp4", engines.Fenced.swap
-    render(whole)
+    (note,) = [each for each in render(whole).notes if "opens" in each]
+    assert "non-commercial research only" in note, "what may not be used for money is told"
 
     def stopped(self, crops, *of):
         if crops.start:

@@ -97,13 +97,21 @@ def refuse_uncommercial(choices: Iterable[EngineChoice], settings: Settings) -> 
     pack = settings.read.face_pack
     if pack != "embedded":
         raise UsageError(f"`swap.commercial` is wanted, and {licence_of(pack)}", "allowed: the face pack embedded")
+    for opens in uncommercial(choices):
+        allowed = f"allowed, with their settings as they are: {', '.join(_allowed())}"
+        raise UsageError(f"`swap.commercial` is wanted, and {opens}", allowed)
+
+
+def uncommercial(choices: Iterable[EngineChoice]) -> list[str]:
+    """What a person should know of the engines that they chose: a line for each that opens what may not be used for
+    money, with its licence. Raises UsageError, InstallError."""
+    found = []
     for choice in choices:
-        if choice.name not in ENGINES:
-            continue
-        if refused := next((each for each in models_of(choice) if not each.commercial), None):
-            opens = f"the engine {choice.name} opens '{refused.name}': {refused.licence}"
-            allowed = f"allowed, with their settings as they are: {', '.join(_allowed())}"
-            raise UsageError(f"`swap.commercial` is wanted, and {opens}", allowed)
+        refused = [each for each in models_of(choice) if not each.commercial] if choice.name in ENGINES else []
+        if refused:
+            names = " and ".join(f"'{each.name}'" for each in refused)
+            found.append(f"the engine {choice.name} opens {names}: {'; '.join(licences(refused))}")
+    return found
 
 
 def openings(choices: Iterable[EngineChoice], settings: Settings, load: Load) -> dict[EngineChoice, Any]:
