@@ -12,7 +12,7 @@ from vidswap.errors import ModelError
 from vidswap.models.hub import WEIGHTS, Entry
 from vidswap.models.sound import PICKLES
 
-KINDS = (*WEIGHTS, ".json", ".txt", ".model", ".jinja")  # what a model may be made of: numbers and words
+KINDS = (".safetensors", ".json", ".txt", ".model", ".jinja")  # what a folder of a model is taken of: numbers, words
 IDLE = 10.0  # seconds in which a server may say nothing
 
 
@@ -65,12 +65,17 @@ def chosen(found: Entry, paths: Sequence[str]) -> list[str]:
     in two precisions the 16-bit one. Raises ModelError where a pattern finds none."""
     kept = list[str]()
     for pattern in found.files:
-        fits = [path for path in paths if _fits(path, pattern) and (path.endswith(KINDS) or path in found.pickles)]
-        if not fits:
+        every = [path for path in paths if _fits(path, pattern)]
+        fits = [path for path in every if path.endswith(KINDS) or path == pattern]
+        if not fits or (_has_weights(every) and not _has_weights(fits)):
             raise ModelError(f"{found.repo} has no {pattern} that is safetensors (any more)",
                              "name a folder that holds the model, as the engine's setting `weights`")  # fmt: skip
         kept += fits
     return [path for path in dict.fromkeys(kept) if not _has_twin(path, paths) and not _is_outside(path)]
+
+
+def _has_weights(paths: Sequence[str]) -> bool:
+    return any(path.endswith((*WEIGHTS, *PICKLES)) for path in paths)
 
 
 def _fits(path: str, pattern: str) -> bool:
