@@ -68,7 +68,8 @@ def chosen(found: Entry, paths: Sequence[str]) -> list[str]:
         every = [path for path in paths if _fits(path, pattern)]
         fits = [path for path in every if path.endswith(KINDS) or path == pattern]
         if not fits or (_has_weights(every) and not _has_weights(fits)):
-            raise ModelError(f"{found.repo} has no {pattern} that is safetensors (any more)",
+            kind = "as safetensors " if _has_weights(every) else ""
+            raise ModelError(f"{found.repo} has no {pattern} {kind}(any more)",
                              "name a folder that holds the model, as the engine's setting `weights`")  # fmt: skip
         kept += fits
     return [path for path in dict.fromkeys(kept) if not _has_twin(path, paths) and not _is_outside(path)]
