@@ -49,7 +49,7 @@ def allowed(room: str) -> set[str]:
 TORCH = {"swap", "train"}
 FENCES = {
     "av": {"media", "read.clip", "read.stills", "write.film", "write.target"},
-    "PIL": {"media", "read.photo", "read.stills", "write.pictures"},
+    "PIL": {"media", "read.photo", "read.stills", "write.lettering", "write.pictures"},
     "pillow_heif": {"read.photo"},
     "onnxruntime": {"models.sessions", "read.faces", "train.export"},
     "insightface": {"face.template", "read.faces", "swap.vectors"},
@@ -194,7 +194,7 @@ def test_what_is_imported_is_what_is_declared() -> None:
             for name in found - sys.stdlib_module_names - {"vidswap"}}  # fmt: skip
     assert [name for name, owners in used.items() if not owners & set(declared)] == []
     unused = [package for package in declared if not any(package in owners for owners in used.values())]
-    assert set(unused) == {"accelerate"}, "which diffusers uses, and does not bring"
+    assert set(unused) == {"accelerate", "font-source-sans-pro"}, "which diffusers uses and does not bring; no code"
 
 
 def test_messages_of_the_library_do_not_speak_in_flags() -> None:
@@ -210,7 +210,7 @@ def test_messages_of_the_library_do_not_speak_in_flags() -> None:
 
 
 def test_settings_that_messages_name_are_settings() -> None:
-    naming = re.compile(r"`((?:read|swap|write)\.\w+)(?:=False)?`")
+    naming = re.compile(r"`((?:read|swap|write|title)\.\w+)(?:=False)?`")
     named = {name for path in MODULES.values() for name in naming.findall(path.read_text())}
     assert named
     for name in named:

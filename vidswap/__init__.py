@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from vidswap.progress import Report
     from vidswap.read.faces import open_faces
     from vidswap.read.identity import load_identity
-    from vidswap.settings import ReadSettings, Settings, SwapSettings, WriteSettings
+    from vidswap.settings import ReadSettings, Settings, SwapSettings, TitleSettings, WriteSettings
     from vidswap.swap.engine import Engine, load_engine
     from vidswap.timepoint import TimePoint
     from vidswap.trust.consent import load_consent
@@ -71,6 +71,7 @@ __all__ = [
     "Settings",
     "SwapSettings",
     "TimePoint",
+    "TitleSettings",
     "UsageError",
     "VidswapError",
     "WriteSettings",
@@ -107,7 +108,7 @@ _HOMES = MappingProxyType({
     "vidswap.bars": ("Bars",),
     "vidswap.read.faces": ("open_faces",),
     "vidswap.read.identity": ("load_identity",),
-    "vidswap.settings": ("Settings", "ReadSettings", "SwapSettings", "WriteSettings"),
+    "vidswap.settings": ("Settings", "ReadSettings", "SwapSettings", "WriteSettings", "TitleSettings"),
     "vidswap.swap.engine": ("Engine", "load_engine"),
     "vidswap.trust.consent": ("load_consent",),
     "vidswap.types": ("Consent", "EngineChoice"),

@@ -6,7 +6,7 @@ kept is the first pass's facts and the frames of one window, so memory does not 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -25,7 +25,7 @@ from vidswap.face.landmarks import mean_face
 from vidswap.files import Named, as_output_error, check_new, check_place, noted_as, refuse_clash
 from vidswap.keys import code_of, key_of, packages
 from vidswap.media.containers import named
-from vidswap.media.view import to_rgb, view_of
+from vidswap.media.view import to_rgb
 from vidswap.models import ROOT
 from vidswap.models.packs import find_pack, licence_of
 from vidswap.models.registry import registry
@@ -45,16 +45,14 @@ from vidswap.threads import prefetch
 from vidswap.timepoint import TimePoint
 from vidswap.trust.consent import SELF, SWAP
 from vidswap.trust.disclosure import labels
-from vidswap.types import Array, Clip, Consent, Frame, Identity, Shot, Track
-from vidswap.write.camera import camera_path, subjects_of
+from vidswap.types import Array, Clip, Consent, Identity, Shot, Track
 from vidswap.write.composite import composite
-from vidswap.write.reframe import reframe
+from vidswap.write.framing import Framing, framing
 from vidswap.write.sheets import CastSheet, Row, cast_sheet, portrait, sheet, timecode, write_picture
 from vidswap.write.target import Target, check_picture, plan_target
 from vidswap.write.work import WorkFolder, Written, folder_of, open_work
 from vidswap.write.writer import open_writer
 
-Framing = Callable[[Frame], Frame]  # a frame as one of the target's shape
 SHEET_ROWS, PORTRAITS = 6, 6
 DECODED = 2  # pictures that wait to be swapped
 # What decides a result: our code, and what that stands on.
@@ -120,7 +118,7 @@ def swap_clip(
             clip = open_clip(source, settings.read.rate)  # all facts, no pixels
             span, out = span_of(clip, settings.read.start, settings.read.end), ended_as(out, clip, notes)
             refuse_clash(written_by(out, settings), read_by(settings, clip=source, roles=roles))
-            target = plan_target(clip, span, out, settings.write)  # codec, shape, sound: refused now or never
+            target = plan_target(clip, span, out, settings.write, titles=settings.title)
             players = players_of(roles, faces, settings.swap.choice, use)
         with progress.stage("engine"):
             engines = Engines({choice: enter(engine) for choice, engine in opening.items()})
@@ -143,7 +141,7 @@ def swap_clip(
             "rendering", progress.each(None, decoded), len(target.span), first - target.span.start
         )
         writer = enter(open_writer(clip, target, work, tags, progress))
-        shown = framing(target, clip, plan, casting)
+        shown = framing(target, clip, plan.shots, [each.track for each in casting])
         swapped = swap_windows(footage, engines.windowed(casting), engines.of_windows, work.memory, progress,
                                start=work.reached)  # fmt: skip
         for frame, layers in enter(closing(swapped)):
@@ -191,22 +189,6 @@ def ended_as(out: Path, clip: Clip, notes: list[str]) -> Path:
     if ended != out:
         notes.append(f"{out} has no ending; the result is {ended}, as the clip is")
     return ended
-
-
-def framing(target: Target, clip: Clip, plan: Plan, casting: Sequence[Casting]) -> Framing:
-    """What makes a frame one of the target's shape, the camera following who is played."""
-    if not target.is_reshaped:
-        return lambda frame: frame
-    shape, span, size = target.shape, target.span, view_of(clip).size
-    seconds = np.array([clip.seconds(index) for index in range(span.start, span.stop)])
-    shots = [Shot(each.start - span.start, each.stop - span.start) for each in plan.shots]
-    camera = camera_path(shape, size, seconds, shots, subjects_of([each.track for each in casting], span))
-
-    def framed(frame: Frame) -> Frame:
-        row = frame.index - span.start
-        return frame if row < 0 else replace(frame, native=reframe(frame.native, camera[row], shape, frame.to_stored))
-
-    return framed
 
 
 def begun_work(

@@ -20,7 +20,7 @@ from vidswap.casting import Cast, Engines, Role, assign, checked_cast, everybody
 from vidswap.errors import NoFaceError, UsageError
 from vidswap.files import refuse_clash
 from vidswap.media.view import to_rgb
-from vidswap.pipeline import SHEET_ROWS, begun, ended_as, framing, lasting, read_by, written_by
+from vidswap.pipeline import SHEET_ROWS, begun, ended_as, lasting, read_by, written_by
 from vidswap.plan.file import Plan, persons_on, subsample
 from vidswap.plan.store import find_plan, is_kept
 from vidswap.progress import Progress, Report, quiet
@@ -35,6 +35,7 @@ from vidswap.trust.consent import SWAP
 from vidswap.types import Clip, Crops, Shot, Swapped, Track
 from vidswap.write.camera import subjects_of
 from vidswap.write.composite import composite
+from vidswap.write.framing import framing
 from vidswap.write.sheets import SheetRow, sheet, timecode, write_picture
 from vidswap.write.target import Target, plan_target
 
@@ -77,7 +78,7 @@ def preview_clip(
         clip = open_clip(source, settings.read.rate)
         span, out = span_of(clip, settings.read.start, settings.read.end), ended_as(out, clip, notes)
         refuse_clash(written_by(out, settings), read_by(settings, clip=source, roles=roles))
-        target = plan_target(clip, span, out, settings.write)
+        target = plan_target(clip, span, out, settings.write, titles=settings.title)
         players = players_of(roles, faces, settings.swap.choice, use)
         engines = Engines({choice: life.enter_context(engine) for choice, engine in opening.items()})
         engines.permit(players)
@@ -161,7 +162,7 @@ def moment(piece: Piece, index: int, progress: Progress) -> Moment:
     start = min(max(index - PIECE // 2, plan.span.start), max(plan.span.stop - PIECE, plan.span.start))
     near = plan.within(Shot(start, min(start + PIECE, plan.span.stop)))
     casting = [part for each in piece.casting for part in within(each, near.span)]
-    shown = framing(replace(piece.target, span=plan.span), clip, plan, piece.casting)
+    shown = framing(replace(piece.target, span=plan.span), clip, plan.shots, [each.track for each in piece.casting])
     seen, began = to_rgb(piece.target.seen(clip)), perf_counter()
     before = next(frames(clip, index, index + 1))
     footage = frames(clip, near.span.start, near.span.stop)

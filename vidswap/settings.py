@@ -25,6 +25,7 @@ if TYPE_CHECKING:  # numpy comes with it, and --help need not wait for that
 
 CODECS = ("h264", "hevc", "av1", "vp9", "prores", "ffv1", "mpeg4")
 PRESETS = ("ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow", "placebo")
+CORNERS = ("top-left", "top-right", "bottom-left", "bottom-right")
 FITS = ("crop", "whole")  # follow faces; all of each picture, before a blurred one
 Place = str | os.PathLike[str]
 Pairs = tuple[tuple[str, Any], ...]
@@ -165,6 +166,11 @@ def _shape(value: Any) -> tuple[int, int]:
     return width, height
 
 
+def _safe(value: Any) -> tuple[float, ...]:
+    top, right, bottom, left = (number(0, 0.4).read(share) for share in value)
+    return top, right, bottom, left
+
+
 def _price(value: Any) -> str:
     """An amount and a currency: "5 USD"."""
     if not isinstance(value, str) or not _PRICE.fullmatch(value.strip()):
@@ -188,6 +194,7 @@ RATE = Kind(_rate, "0.01 to 1000, or as 24000/1001")
 WORD = Kind(_word, "a word", "NAME")
 SHAPE = Kind(_shape, "even sides of 16 to 8192 pixels, such as 1080x1920", "WxH")
 PRICE = Kind(_price, "an amount and its currency, such as 5 USD", "PRICE")
+SAFE = Kind(_safe, "four shares of 0 to 0.4: top, right, bottom, left")
 SWITCH = Kind(_switch, "True or False")
 OPTIONS = Kind(_options, "names of settings, and values")
 PATHS = (FILE, PICTURE, PACK)  # kinds that a shell can complete
@@ -286,17 +293,42 @@ class WriteSettings:
 
 
 @dataclass(frozen=True)
+class TitleSettings:
+    """What is written on the pictures. `safe`: the shares of height and width at top, right, bottom and left that stay
+    free, since apps lay their buttons there."""
+
+    captions: Setting[Place | None, Path | None] = Setting(
+        FILE, None, "burnt in: an .srt or .vtt file, timed as the clip is; or own, its first track of subtitles", "none"
+    )
+    title: Setting[str, str] = Setting(WORD, "", "words at the head of the first four seconds", "none")
+    label: Setting[str, str] = Setting(WORD, "", "small words that stay in a corner, such as AI-generated", "none")
+    corner: Setting[str, str] = Setting(one_of(CORNERS), "top-left", "where the label stands")
+    font: Setting[Place | None, Path | None] = Setting(
+        FILE, None, "a .ttf or .otf file", "Source Sans: Latin, Greek, Cyrillic"
+    )
+    safe: Setting[Sequence[float], tuple[float, ...]] = Setting(SAFE, (0.05, 0.05, 0.05, 0.05))
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing is written."""
+        return not (self.captions or self.title or self.label)
+
+
+@dataclass(frozen=True)
 class Settings:
     read: ReadSettings = field(default_factory=ReadSettings)
     swap: SwapSettings = field(default_factory=SwapSettings)
     write: WriteSettings = field(default_factory=WriteSettings)
+    title: TitleSettings = field(default_factory=TitleSettings)
 
     def __post_init__(self) -> None:
         for name, kind in SECTIONS.items():
             check_kind(f"`settings.{name}`", getattr(self, name), kind)
 
 
-SECTIONS = MappingProxyType({"read": ReadSettings, "swap": SwapSettings, "write": WriteSettings})
+SECTIONS = MappingProxyType(
+    {"read": ReadSettings, "swap": SwapSettings, "write": WriteSettings, "title": TitleSettings}
+)
 
 
 def setting(name: str) -> Setting[Any, Any]:

@@ -25,6 +25,7 @@ def words(words: Parser) -> None:
     engine_words(words)
     settings_words(words, "swap")
     settings_words(words, "write")
+    settings_words(words, "title")
 
 
 def run(options: argparse.Namespace) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,17 +23,19 @@ FORMATS = (
     "avs2", "avs3", "apv", "mjpeg", "mjpeg_2000", "mpjpeg", "smjpeg", "ingenient", "yuv4mpegpipe",
     "wav", "w64", "aiff", "caf", "mp3", "aac", "ac3", "eac3", "flac", "amr",
 )  # fmt: skip
-_DOOR = {"format_whitelist": ",".join(FORMATS), "protocol_whitelist": "file", "max_pixels": str(MOST_PIXELS)}
+TEXTS = ("srt", "webvtt", "ass")  # files of captions, which are no clips
+_DOOR = {"protocol_whitelist": "file", "max_pixels": str(MOST_PIXELS)}
 _PLAYLISTS = (b"ffconcat", b"#extm3u", b"<?xml", b"<mpd", b"<smil", b"[playlist]", b"v=0")
 _PCM = re.compile(r"pcm_(?:[suf](8|16|24|32|64)(?:le|be)?|alaw|mulaw)")
 _BARE, _CHECKED = 7, 9  # bytes of an ADTS header without and with a checksum
 _THUMBNAIL = Disposition.attached_pic | Disposition.timed_thumbnails | Disposition.still_image
 
 
-def opened(path: Path) -> Any:
-    """The container of a file, open, of one of FORMATS; nothing but this file is ever read. Raises av.FFmpegError and
-    OSError, as av.open does."""
-    return av.open(f"file:{path}", metadata_errors="ignore", options=_DOOR)
+def opened(path: Path, formats: Sequence[str] = FORMATS) -> Any:
+    """The container of a file, open, of one of the formats; nothing but this file is ever read. Raises av.FFmpegError
+    and OSError, as av.open does."""
+    options = {"format_whitelist": ",".join(formats), **_DOOR}
+    return av.open(f"file:{path}", metadata_errors="ignore", options=options)
 
 
 def file_of(container: Any) -> Path:

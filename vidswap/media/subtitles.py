@@ -19,12 +19,14 @@ from typing import Any
 import av
 from av.subtitles.subtitle import SubtitleSet
 
+from vidswap.errors import InputError
 from vidswap.facts import Stretch
 from vidswap.media.clocks import on_one_clock
 from vidswap.media.metadata import Trim
 from vidswap.media.packets import packets
-from vidswap.media.source import film_of, opened
+from vidswap.media.source import FORMATS, TEXTS, film_of, opened
 
+TEXT_CODECS = frozenset({"subrip", "webvtt", "mov_text", "ass", "ssa", "text"})
 _FILLER = 2  # bytes: mov_text's samples between subtitles, which the muxer makes itself
 _FIELDS = 9  # of an ASS event: order, layer, style, name, three margins, effect, text
 _OVERRIDES = re.compile(r"\{([^}]*)\}")
@@ -47,12 +49,14 @@ def is_filler(packet: Any) -> bool:
     return bool(packet.size <= _FILLER and packet.stream.codec_context.name == "mov_text")
 
 
-def read_cues(path: Path, index: int, stretches: Sequence[Stretch] = ()) -> tuple[list[Cue], bool]:
+def read_cues(
+    path: Path, index: int, stretches: Sequence[Stretch] = (), formats: Sequence[str] = FORMATS
+) -> tuple[list[Cue], bool]:  # fmt: skip
     """All cues of the text stream `index` of a file, by their start, and whether they are plain: of one style, and
     saying nothing (a place, a colour, a typeface) that the other formats could not. `stretches` are those of its clip.
     Reads the file to its end."""
     cues, styles, plain = [], set(), True
-    with opened(path) as source:
+    with opened(path, formats) as source:
         stream = source.streams[index]
         stream.codec_context.open(strict=False)
         for packet in _packets(source, stream, stretches):
@@ -62,6 +66,18 @@ def read_cues(path: Path, index: int, stretches: Sequence[Stretch] = ()) -> tupl
             styles |= {style for event in events for style in event.split(",")[2:3]}
             plain = plain and all(map(_is_plain, events))
     return sorted(cues, key=lambda cue: cue.start), plain and len(styles) <= 1
+
+
+def cues_in(path: Path) -> list[Cue]:
+    """The cues of a file of captions (SubRip, WebVTT, ASS). Raises InputError."""
+    try:
+        cues, _ = read_cues(path, 0, formats=TEXTS)
+    except (av.FFmpegError, OSError, ValueError, IndexError) as error:
+        raise InputError(f"{path} is no file of captions ({getattr(error, 'strerror', None) or error})",
+                         "give an .srt or .vtt file") from error  # fmt: skip
+    if not cues:
+        raise InputError(f"{path} has no captions", "give an .srt or .vtt file with some")
+    return cues
 
 
 def clipped(cues: Iterable[Cue], trim: Trim) -> list[Cue]:

@@ -59,7 +59,7 @@ def _lay(layers: Sequence[Layer], stored: list[Array], frame: Frame) -> bool:
     for plane, to_channel in zip(stored, yuv_matrix(native), strict=False):
         colour = sum(alpha * cv2.transform(rgb, to_channel[None]) for alpha, rgb in warped)
         across, down = (-(-full // part) for full, part in zip((width, height), plane.shape[::-1], strict=True))
-        added, taken = (_sampled(np.asarray(each), across, down) for each in (colour, cover))
+        added, taken = (sampled(np.asarray(each), across, down) for each in (colour, cover))
         there = plane[y0 // down :, x0 // across :][: added.shape[0], : added.shape[1]]
         mixed = np.rint(there + (added - taken * there))
         there[:] = np.clip(mixed, 0, (1 << native.format.components[0].bits) - 1).astype(plane.dtype)
@@ -93,7 +93,7 @@ def _blended(sheets: Sequence[_Sheet]) -> _Sheet:
     return one
 
 
-def _sampled(full: Array, across: int, down: int) -> Array:
+def sampled(full: Array, across: int, down: int) -> Array:
     """A full-size picture at the chroma planes' sampling, by areas."""
     if across == down == 1:
         return full

@@ -22,8 +22,10 @@ from vidswap.media.encoder import Encoding, encoding_of
 from vidswap.media.images import endings_of, kind_called
 from vidswap.media.metadata import Trim
 from vidswap.media.streams import is_carried, is_lost, is_other_film, stream_name
-from vidswap.settings import FITS, WriteSettings
+from vidswap.media.view import view_of
+from vidswap.settings import FITS, TitleSettings, WriteSettings
 from vidswap.types import UPRIGHT, Clip, Shot
+from vidswap.write.inscription import Inscription, inscriber, inscription_of
 
 _SLIP = Fraction(1, 2000)  # seconds that sound and pictures may slip
 MOST_MOVING = 1 << 28  # pixels of an animation, all frames together, which Pillow holds at once
@@ -57,18 +59,29 @@ class Target:
     left_out: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     is_reshaped: bool = False
+    inscription: Inscription | None = None
 
     def seen(self, clip: Clip) -> Clip:
         """The clip whose pictures are written: itself, or one of the target's shape."""
         return reshaped(clip, self.shape) if self.is_reshaped else clip
 
 
-def plan_target(clip: Clip, span: Shot, out: Path, settings: WriteSettings, shape: Shape | None = None) -> Target:
+def plan_target(
+    clip: Clip, span: Shot, out: Path, settings: WriteSettings, shape: Shape | None = None, *,
+    titles: TitleSettings | None = None,
+) -> Target:  # fmt: skip
     """What is to be made of a clip, in a `shape` or its own, refused now or never; nothing is left behind. Raises
-    OutputError where it cannot be made, UsageError where pictures are asked for as films are."""
+    OutputError where it cannot be made, UsageError where pictures are asked for as films are, InputError for captions
+    that cannot be read."""
     if shape is None and settings.shape:
         shape = Shape(*settings.shape, settings.fit)
+    inscription = inscription_of(clip, span, titles) if titles else None
+    if inscription and shape is None and not is_plain(clip):
+        width, height = view_of(clip).size
+        shape = Shape(width + width % 2, height + height % 2, "whole")
     clip, encoding = reshaped(clip, shape) if shape else clip, None
+    if inscription:
+        inscriber(inscription, (clip.width, clip.height))  # what it would refuse it refuses now
     if not is_for_pictures(clip, out):
         check_film(clip, out, settings.codec, span.start > 0)
         encoding = encoding_of(clip, out, settings)
@@ -84,7 +97,12 @@ def plan_target(clip: Clip, span: Shot, out: Path, settings: WriteSettings, shap
         check_picture(settings.sheet)
     notes = encoding.notes if encoding else ()
     return Target(out, span, shape or Shape(clip.width, clip.height), encoding, left_out(clip), notes,
-                  is_reshaped=shape is not None)  # fmt: skip
+                  shape is not None, inscription)  # fmt: skip
+
+
+def is_plain(clip: Clip) -> bool:
+    """Whether pictures are stored as they are seen."""
+    return clip.turn == UPRIGHT and clip.pixel == 1 and not clip.interlaced and not clip.rotation
 
 
 def reshaped(clip: Clip, shape: Shape) -> Clip:
