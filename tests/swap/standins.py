@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import tiny
+import tiny_flux
 import tinyadapters
 import tinyonnx
 
@@ -39,10 +40,29 @@ def diffusion(base: str) -> Standin:
     return made
 
 
+def flux(variant: str) -> Standin:
+    """Of FLUX: pictures that are smaller still, told a photo as well."""
+
+    def made(folder: Path, seed: int) -> dict[str, Any]:
+        weights, lora = folder / "base", folder / "person.safetensors"
+        if not weights.exists():
+            tiny_flux.BUILDERS[variant](weights, seed=seed)
+            tiny_flux.lora(lora, weights)
+        small = {"variant": variant, "weights": str(weights), "size": 128, "steps": 5, "device": "cpu",
+                 "dtype": "float32"}  # fmt: skip
+        return small | ({"lora": str(lora)} if seed else {})
+
+    return made
+
+
+# By the engine's name, and what else it can be: "flux fill" is its variant.
 STANDINS: Mapping[str, Standin] = {
-    "inswapper": inswapper, "sd15": diffusion("sd15"), "sdxl": diffusion("sdxl"),
+    "inswapper": inswapper, "sd15": diffusion("sd15"), "sdxl": diffusion("sdxl"), "flux": flux("klein"),
+    "flux fill": flux("fill"), "flux kontext": flux("kontext"),
 }  # fmt: skip
-PULLED = ("taesd", "lcm-sd15", "animatediff-sd15", "taesdxl", "lcm-sdxl")  # what their settings ask for besides
+OTHERS = tuple(name for name in STANDINS if " " in name)
+# What their settings ask for besides.
+PULLED = ("taesd", "lcm-sd15", "animatediff-sd15", "taesdxl", "lcm-sdxl", "taef2")
 GUIDES = ("faceid-sd15", "faceid-plus-sd15", "faceid-sdxl", "faceid-plus-sdxl", "instantid", "instantid-controlnet",
           "controlnet-face-sd15", "clip-vit-h", "buffalo_l", "antelopev2")  # fmt: skip
 

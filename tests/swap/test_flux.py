@@ -1,31 +1,40 @@
 """FLUX in latents: on tiny weights in the hub's own layout, held against diffusers' own pipelines."""
 
+import shutil
+from contextlib import ExitStack
 from dataclasses import replace
+from pathlib import Path
 
-import diffusers
+import cv2
 import numpy as np
 import pytest
+import tiny_flux
 import torch
+from diffusers import FlowMatchEulerDiscreteScheduler
 from safetensors.torch import save_file
 from tiny_flux import BUILDERS, klein, tiny_taef2
 
-from vidswap.errors import ModelError
-from vidswap.face import geometry
+from vidswap.errors import ModelError, UsageError
+from vidswap.face import geometry, landmarks
 from vidswap.face.landmarks import mean_face
+from vidswap.models import hub
 from vidswap.progress import quiet
-from vidswap.swap.engine import Needs
-from vidswap.swap.flux import VARIANTS, Flux, Normed, Shifted, Tiny, Words, flux_levels
+from vidswap.swap.engines import flux as engine_flux
+from vidswap.swap.engines import warp
+from vidswap.swap.engines.flux import Settings, check_folder, load, models
+from vidswap.swap.flux import VARIANTS, Tiny, flux_levels
 from vidswap.swap.latent import Painter, Start
-from vidswap.swap.placement import Batches
+from vidswap.swap.placement import Placed, Placement
 from vidswap.swap.portraits import portrait, portraits
 from vidswap.swap.sampler import noise
 from vidswap.swap.taef2 import load_taef2
 from vidswap.swap.tokens import from_tokens, places, tokens, word_places
 
 SIZE = 64  # of a picture in the tests: 8 x 8 latents, 16 tokens
+PLAIN = {"device": "cpu", "dtype": "float32"}
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def folders(tmp_path_factory):
     root = tmp_path_factory.mktemp("flux")
     return {name: build(root / name) for name, build in BUILDERS.items()} | {
@@ -62,27 +71,17 @@ def test_places_are_those_of_both_families():
 # -- our loop is diffusers' own ----------------------------------------------------------------------------------------
 
 
-CODECS = {"klein": Normed, "base": Normed, "fill": Shifted, "kontext": Shifted}
-
-
 @pytest.fixture
-def painter_of(engine, folders):
-    """painter_of(variant, steps=3, prompt="a face") -> a Painter over components of diffusers' own pipeline."""
+def opened(folders):
+    """opened(variant or "base", **settings) -> the engine, all of the way from noise in three steps."""
+    with ExitStack() as life:
 
-    def painter_of(name: str, steps: int = 3) -> Painter:
-        variant = VARIANTS["klein" if name == "base" else name]
-        pipeline = getattr(diffusers, variant.pipeline).from_pretrained(folders[name], local_files_only=True)
-        with torch.inference_mode():
-            told = pipeline.encode_prompt("a face") if variant.is_second else pipeline.encode_prompt("a face", None)
-            nothing = pipeline.encode_prompt("")[0] if name == "base" else None
-        model = Flux(
-            variant, pipeline.transformer, CODECS[name](pipeline.vae),
-            flux_levels(variant, pipeline.scheduler, SIZE, steps), Words(told[0], told[1] if len(told) > 2 else None,
-            nothing), Batches(4), variant.guidance,
-        )  # fmt: skip
-        return Painter(replace(engine, needs=Needs(SIZE, "aligned", 8, 2)), model, "key", smooth=0.0)
+        def opened(name: str, **options) -> Painter:
+            usual = {"size": SIZE, "complexion": "actor", "smooth": 0.0, "strength": 1.0, "steps": 3, **PLAIN}
+            variant = "klein" if name == "base" else name
+            return life.enter_context(load(Settings(variant=variant, weights=folders[name], **usual | options)))
 
-    return painter_of
+        yield opened
 
 
 def a_start(model, identity, count=2):
@@ -138,12 +137,12 @@ def modal(monkeypatch):
 
 
 @pytest.mark.parametrize(("name", "count"), [("klein", 1), ("klein", 3), ("base", 1)])
-def test_klein_paints_as_diffusers_does(painter_of, folders, identity, name, count):
+def test_klein_paints_as_diffusers_does(opened, folders, identity, name, count):
     """With one photo and several, and guided by a prompt of nothing where it is not distilled."""
     from diffusers import Flux2KleinInpaintPipeline
 
     identity = replace(identity, photos=identity.photos * count, meshes=identity.meshes * count)
-    painter = painter_of(name)
+    painter = opened(name, guidance=4.0, photos=8)
     start = a_start(painter.model, identity)
     words = painter.model.words
     shown = torch.from_numpy(np.stack(portraits(identity, SIZE)).transpose(0, 3, 1, 2) / 255)
@@ -162,10 +161,10 @@ def alike(ours, stock):
     assert (ours.clamp(-1, 1) - stock).abs().max() < 1e-4
 
 
-def test_fill_paints_as_diffusers_does(painter_of, folders, identity, modal):
+def test_fill_paints_as_diffusers_does(opened, folders, identity, modal):
     from diffusers import FluxFillPipeline
 
-    painter = painter_of("fill")
+    painter = opened("fill")
     start = a_start(painter.model, identity)
     ragged = torch.from_numpy(np.random.default_rng(2).integers(0, 2, start.masks.shape, np.uint8)).float()
     start = replace(start, masks=ragged, free=torch.ones_like(start.free))  # what is no hole is left to it as well
@@ -177,10 +176,10 @@ def test_fill_paints_as_diffusers_does(painter_of, folders, identity, modal):
     alike(painted(painter, start), stock)
 
 
-def test_kontext_paints_as_diffusers_does(painter_of, folders, identity, modal):
+def test_kontext_paints_as_diffusers_does(opened, folders, identity, modal):
     from diffusers import FluxKontextInpaintPipeline
 
-    painter = painter_of("kontext")
+    painter = opened("kontext")
     start = a_start(painter.model, identity)
     words = painter.model.words
     shown = torch.from_numpy(np.stack(portraits(identity, SIZE)).transpose(0, 3, 1, 2) / 255)
@@ -190,6 +189,20 @@ def test_kontext_paints_as_diffusers_does(painter_of, folders, identity, modal):
         pooled_prompt_embeds=many(words.pooled), max_area=SIZE * SIZE, _auto_resize=False,
     )  # fmt: skip
     alike(painted(painter, start), stock)
+
+
+@pytest.mark.parametrize("name", ["klein", "fill"])
+@pytest.mark.parametrize("shifted", [True, False])
+def test_strength_is_the_noise_that_it_starts_from(name, shifted):
+    scheduler = FlowMatchEulerDiscreteScheduler(shift=3.0, use_dynamic_shifting=shifted)
+    for strength, steps, size in ((1.0, 4, 512), (0.5, 4, 512), (0.5, 12, 1024), (0.05, 1, 512)):
+        levels = flux_levels(VARIANTS[name], scheduler, size, steps, strength)
+        assert abs(levels.sigmas[0] - strength) < 1e-3
+        assert len(levels.times) == steps
+        assert np.allclose(np.array(levels.times) / 1000, levels.sigmas[:-1])
+        gaps = -np.diff(levels.sigmas)
+        assert (gaps > 0).all()
+        assert gaps[-1] == max(gaps), "it is shifted to noise: the last step is the longest"
 
 
 # -- what it is told of people -----------------------------------------------------------------------------------------
@@ -211,12 +224,196 @@ def test_photos_are_shown_upright_before_grey(identity, paint, engine):
     assert 0.05 < edge.mean() < 0.45, "some of what is around a head is left, most is not"
 
 
-def test_photos_beyond_the_wanted_are_not_shown(painter_of, identity):
+def test_photos_beyond_the_wanted_are_not_shown(opened, identity):
     many = replace(identity, photos=identity.photos * 6, meshes=identity.meshes * 6)
-    model = painter_of("klein").model
+    model = opened("klein").model
     start = a_start(model, many)
-    assert len(model._photos(start)) == 4
-    assert len(replace(model, photos=9)._photos(start)) == 6
+    assert [len(replace(model, photos=most)._photos(start)) for most in (1, 2, 8)] == [1, 2, 6]
+
+
+@pytest.mark.parametrize("name", ["klein", "fill", "kontext"])
+def test_the_actors_face_is_told_to_nobody(name, opened, identity, window, monkeypatch):
+    """With the warp's light held fixed another face in its place gives the same answer, to the bit; another scene does
+    not. It is changed where the selfie lies over all of it: not at its rim, and the mouth is the actor's."""
+    engine, crops = opened(name, size=128, strength=0.7), window(1, size=128)
+    lips = np.zeros((128, 128), np.uint8)
+    cv2.fillPoly(lips, [np.rint(crops.mesh[0][landmarks.INNER_LIPS, :2]).astype(np.int32)], 1)
+    over = (engine.base.frames(crops, identity)[0].alpha > 0.9999).astype(np.uint8)
+    face = (cv2.erode(over, np.ones((9, 9))) > cv2.dilate(lips, np.ones((13, 13)))) & (crops.mask[0] == 1)
+    assert face.mean() > 0.07, "eyes, nose, cheeks"
+    other, elsewhere = (replace(crops, rgb=crops.rgb.copy()) for _ in range(2))
+    other.rgb[0][face] = np.random.default_rng(0).integers(0, 256, (int(face.sum()), 3), np.uint8)
+    elsewhere.rgb[:, :8] = 255
+
+    def answers():
+        return [engine.swap(each, identity, None, quiet) for each in (crops, other, elsewhere)]
+
+    one, another, _ = answers()
+    assert not np.array_equal(one.rgb, another.rgb), "the scene's light is told from it"
+    monkeypatch.setattr(warp.match, "relight", lambda face, *_: face.astype(np.float32))
+    monkeypatch.setattr(warp.Warp, "tone", lambda *_: warp.match.Tone())
+    one, same, another = answers()
+    assert np.array_equal(one.rgb, same.rgb)
+    assert np.array_equal(one.latents, same.latents)
+    assert not np.array_equal(one.latents, another.latents)
+
+
+@pytest.mark.parametrize("name", ["klein", "fill", "kontext"])
+def test_of_the_crops_nothing_is_seen_but_through_the_warp(name, opened, identity, window, monkeypatch):
+    """All of the actor's face, its mouth and rim too: what the warp has drawn is all that the models are told."""
+    engine, crops = opened(name, size=128, complexion="own"), window(1, size=128, margin=32)
+    other = replace(crops, rgb=crops.rgb.copy())
+    other.rgb[crops.mask > 0] = 255 - other.rgb[crops.mask > 0]
+    drawn = engine.base.frames(crops, identity)
+    monkeypatch.setattr(warp.Warp, "frames", lambda *_: drawn)
+    one, same = (engine.swap(each, identity, None, quiet) for each in (crops, other))
+    inside = crops.mask > 0.99
+    assert np.array_equal(one.rgb[inside], same.rgb[inside])
+    assert np.array_equal(one.latents, same.latents)
+
+
+# -- folders, LoRAs ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("name", "held", "hint"), [
+    ("klein", "kontext", "choose `flux.variant` kontext, or name a folder of flux2-klein"),
+    ("fill", "klein", "choose `flux.variant` klein, or name a folder of flux1-fill"),
+    ("kontext", "fill", "choose `flux.variant` fill, or name a folder of flux1-kontext"),
+])  # fmt: skip
+def test_a_folder_of_another_model_is_named(name, held, hint, folders):
+    with (
+        pytest.raises(ModelError, match=r"holds a Flux.*Pipeline, not FLUX") as caught,
+        load(Settings(variant=name, weights=folders[held], **PLAIN)),
+    ):
+        pass
+    assert caught.value.hint == hint
+
+
+def test_the_large_klein_is_not_taken_for_the_small_one(folders, tmp_path):
+    """Its licence is another."""
+    large = shutil.copytree(folders["klein"], tmp_path / "large")
+    config = large / "transformer" / "config.json"
+    config.write_text(config.read_text().replace('"joint_attention_dim": 48', '"joint_attention_dim": 12288'))
+    with pytest.raises(ModelError, match="klein of 9 billion weights, not of 4") as caught:
+        check_folder(large, VARIANTS["klein"])
+    assert "non" not in caught.value.message
+    assert "klein9, whose licence forbids commercial use" in caught.value.hint
+    check_folder(large, VARIANTS["klein9"])
+
+
+def cut(file):
+    file.write_bytes(file.read_bytes()[:-50])
+
+
+def emptied(file):
+    from safetensors.torch import load_file, save_file
+
+    weights = load_file(file)
+    weights.pop(next(name for name in weights if "transformer_blocks" in name))
+    save_file(weights, file)
+
+
+@pytest.mark.parametrize(("path", "harm", "said"), [
+    ("transformer/diffusion_pytorch_model.safetensors", cut, "header tells of"),
+    ("transformer/diffusion_pytorch_model.safetensors", emptied, "lacks 1 of its weights"),
+    ("transformer/diffusion_pytorch_model.safetensors", Path.unlink, "diffusion_pytorch_model"),
+    ("transformer/config.json", cut, "a table of FLUX: Unterminated"),
+    ("text_encoder/model.safetensors", Path.unlink, "model.safetensors"),
+    ("tokenizer/tokenizer.json", Path.unlink, "tokenizer has no words"),
+    ("vae/config.json", Path.unlink, "config.json"),
+    ("scheduler/scheduler_config.json", Path.unlink, "scheduler"),
+])  # fmt: skip
+def test_what_is_missing_or_damaged_is_one_line(path, harm, said, folders, tmp_path):
+    folder = shutil.copytree(folders["klein"], tmp_path / "klein")
+    harm(folder / path)
+    with pytest.raises(ModelError, match=said) as caught, load(Settings(weights=folder, **PLAIN)):
+        pass
+    assert "\n" not in str(caught.value)
+    assert str(folder) in caught.value.message
+
+
+def test_two_loras_are_both_there_in_either_layout(opened, folders, identity, window, tmp_path):
+    crops, home = window(1, size=64), folders["klein"]
+    files = [tiny_flux.lora(tmp_path / f"{seed}.safetensors", home, seed=seed) for seed in (0, 1)]
+    kohya = tiny_flux.lora(tmp_path / "kohya.safetensors", home, "kohya")
+
+    def answer(*loras):
+        return opened("klein", steps=1, lora=loras).swap(crops, identity, None, quiet).latents
+
+    none, one, other, both, as_kohya = (
+        answer(*loras) for loras in ((), files[:1], files[1:], files, (kohya, files[1]))
+    )
+    half = answer(f"{files[0]}:0.5", f"{files[1]}:1.0")
+    for seen in (one, other, both):
+        assert np.abs(seen - none).mean() > 0.003
+    assert np.abs(both - one).mean() > 0.003
+    assert np.abs(both - other).mean() > 0.003
+    assert np.abs(half - both).mean() > 0.001
+    assert np.abs(as_kohya - both).max() < 1e-4
+
+
+@pytest.mark.parametrize(("name", "held"), [("klein", "kontext"), ("kontext", "klein")])
+def test_a_lora_of_another_base_is_refused(name, held, opened, folders, tmp_path):
+    file = tiny_flux.lora(tmp_path / "other.safetensors", folders[held])
+    with pytest.raises(ModelError, match="is no LoRA of FLUX"):
+        opened(name, lora=file)
+
+
+# -- settings ----------------------------------------------------------------------------------------------------------
+
+
+def test_models_are_those_that_it_opens():
+    assert models(Settings()) == ("flux2-klein",)
+    assert models(Settings(vae="tiny")) == ("flux2-klein", "taef2")
+    assert [models(Settings(variant=name)) for name in ("klein9", "fill", "kontext")] == [
+        ("flux2-klein-9b",), ("flux1-fill",), ("flux1-kontext",)
+    ]  # fmt: skip
+    allowed = [name for name, variant in VARIANTS.items() if hub.entry(variant.base).commercial]
+    assert allowed == ["klein"]
+
+
+def test_only_klein_has_a_tiny_autoencoder():
+    with pytest.raises(UsageError, match=r"`flux\.vae` is tiny, which FLUX\.1 fill has none of"):
+        Settings(variant="fill", vae="tiny")
+
+
+def test_the_prompt_is_heeded_and_guides(opened, identity, window):
+    """In klein of few steps guidance is nothing; in its base it is the difference to a prompt of nothing."""
+    crops = window(1, size=64)
+
+    def answer(name, **options):
+        return opened(name, **options).swap(crops, identity, None, quiet).latents
+
+    for name in ("klein", "fill", "kontext"):
+        assert not np.array_equal(answer(name), answer(name, prompt="a horse"))
+    for name, heeded in (("klein", False), ("base", True), ("fill", True), ("kontext", True)):
+        assert np.array_equal(answer(name, guidance=2.0), answer(name, guidance=7.0)) != heeded
+
+
+def test_what_has_read_the_prompt_is_gone_before_the_transformer_comes(opened, monkeypatch):
+    known, read = [], engine_flux.network
+
+    def network(kind, folder, dtype):
+        known.append(read(kind, folder, dtype))
+        if folder.name == "transformer":
+            assert all(weights.is_meta for weights in known[0].parameters())
+        return known[-1]
+
+    monkeypatch.setattr(engine_flux, "network", network)
+    for name in ("klein", "kontext"):
+        known.clear()
+        opened(name)
+        assert len(known) > 2
+
+
+@pytest.mark.parametrize(("vram", "where"), [(None, "cuda"), (24.0, "cuda"), (8.0, "cpu")])
+def test_the_prompt_is_read_on_the_card_where_there_is_room(vram, where):
+    assert engine_flux.reader_of(VARIANTS["klein"], "cuda", "bfloat16", vram).device == where
+
+
+def test_flux_never_computes_in_float16_unless_told():
+    assert engine_flux.numbers("auto", "cuda") == "bfloat16"
+    assert engine_flux.numbers("float16", "cuda") == "float16"
 
 
 # -- the tiny autoencoder ----------------------------------------------------------------------------------------------
@@ -224,7 +421,7 @@ def test_photos_beyond_the_wanted_are_not_shown(painter_of, identity):
 
 def test_the_tiny_autoencoder_is_read_as_its_maker_publishes_it(tmp_path):
     tiny = load_taef2(tiny_taef2(tmp_path / "taef2.safetensors"), torch.float32)
-    codec, pictures = Tiny(tiny), torch.rand(2, 3, 32, 48) * 2 - 1
+    codec, pictures = Tiny(tiny, Placed(Placement("cpu", "float32"), ())), torch.rand(2, 3, 32, 48) * 2 - 1
     with torch.inference_mode():
         latents = codec.encode(pictures)
         assert latents.shape == (2, 32, 4, 6)

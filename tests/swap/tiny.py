@@ -9,6 +9,7 @@ is made for one does not fit the other. `lora(file, "sd15", layout)` writes a Lo
 import json
 from pathlib import Path
 
+import tiny_flux
 import torch
 from safetensors.torch import load_file, save_file
 
@@ -177,6 +178,8 @@ def pulled(home: Path, *names: str) -> Path:
             base(place, name[:4], 9 if name.endswith("inpainting") else 4)
         elif name.startswith("taesd"):
             tiny_vae(place)
+        elif name == "taef2":
+            tiny_flux.tiny_taef2(place / "taef2.safetensors")
         elif name.startswith("animatediff"):
             motion(place)
         else:

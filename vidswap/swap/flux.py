@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from types import MappingProxyType
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -19,25 +19,41 @@ from torch import Tensor
 from torch.nn.functional import pixel_shuffle, pixel_unshuffle
 
 from vidswap.swap.latent import Network, Start
-from vidswap.swap.placement import Batches
+from vidswap.swap.placement import Batches, Footprint, Placed
 from vidswap.swap.portraits import portraits
 from vidswap.swap.sampler import Levels, levels_of
 from vidswap.swap.tokens import SQUARE, from_tokens, mask_tokens, places, tokens, word_places
 
+FINE = 1000  # times of which their noise is looked up
 SHIFTS = (256, 4096, 0.5, 1.15)  # of FLUX.1: tokens, few and many, and how far levels are shifted for so many
+
+
+class Encoder(NamedTuple):
+    """What reads prompts: its folder and class, and those of its tokenizer."""
+
+    encoder: str
+    kind: str
+    tokenizer: str
+    tokens: str
 
 
 @dataclass(frozen=True)
 class Variant:
-    """What is known of a variant without its weights. `title` is its name, `base` its entry among the models,
-    `pipeline` diffusers' class of it, `saved` the classes that its folder may name; `places` the numbers of a token's
-    place, 4 in FLUX.2; `steps` of the whole way and `guidance` as its makers recommend them, more or less."""
+    """What is known of a variant without its weights. `title` is its name, `base` its entry in the registry; `pipeline`
+    its class in diffusers, `saved` those that its folder may name, `network` and `autoencoder` of its parts; `encoder`
+    its large text encoder, of `reader` GB. `places`: numbers of a token's place, 4 in FLUX.2. `footprint` is that of
+    512 pixels. `steps` from half of noise, and `guidance` as its makers recommend it."""
 
     title: str
     base: str
     pipeline: str
     saved: tuple[str, ...]
+    network: str
+    autoencoder: str
+    encoder: Encoder
+    reader: float
     places: int
+    footprint: Footprint
     steps: int
     guidance: float
     prompt: str
@@ -50,23 +66,37 @@ class Variant:
         """Whether it is of FLUX.2."""
         return self.places == 4
 
+    def at(self, size: int) -> Footprint:
+        """What pictures of a size take."""
+        more, known = (size / 512) ** 2, self.footprint
+        return replace(known, work=known.work * more, decode=known.decode * more)
+
 
 KLEIN = Variant(
-    "FLUX.2 klein", "flux2-klein", "Flux2KleinPipeline", ("Flux2KleinPipeline", "Flux2KleinInpaintPipeline"), 4, 8, 4.0,
+    "FLUX.2 klein", "flux2-klein", "Flux2KleinPipeline", ("Flux2KleinPipeline", "Flux2KleinInpaintPipeline"),
+    "Flux2Transformer2DModel", "AutoencoderKLFlux2",
+    Encoder("text_encoder", "Qwen3ForCausalLM", "tokenizer", "Qwen2TokenizerFast"), 8.1, 4,
+    Footprint(network=7.8, rest=0.2, work=0.6, decode=0.8), 4, 4.0,
     "The person of the other pictures in the scene of the first one, with its pose, expression and light; "
     "a sharp film still of a face", sees_target=True,
 )  # fmt: skip
+FILL = Variant(
+    "FLUX.1 Fill", "flux1-fill", "FluxFillPipeline", ("FluxFillPipeline",), "FluxTransformer2DModel", "AutoencoderKL",
+    Encoder("text_encoder_2", "T5EncoderModel", "tokenizer_2", "T5TokenizerFast"), 9.6, 3,
+    Footprint(network=23.8, rest=0.2, work=0.4, decode=0.8), 12, 30.0,
+    "a sharp film still of a face, natural skin", sees_hole=True, sees_photos=False,
+)  # fmt: skip
 VARIANTS = MappingProxyType({
     "klein": KLEIN,
-    "klein9": replace(KLEIN, title="FLUX.2 klein of 9 billion weights", base="flux2-klein-9b"),
-    "fill": Variant(
-        "FLUX.1 Fill", "flux1-fill", "FluxFillPipeline", ("FluxFillPipeline",), 3, 28, 30.0,
-        "a sharp film still of a face, natural skin", sees_hole=True, sees_photos=False,
+    "klein9": replace(
+        KLEIN, title="FLUX.2 klein of 9 billion weights", base="flux2-klein-9b", reader=16.4,
+        footprint=Footprint(network=18.2, rest=0.2, work=0.8, decode=0.8),
     ),
-    "kontext": Variant(
-        "FLUX.1 Kontext", "flux1-kontext", "FluxKontextPipeline",
-        ("FluxKontextPipeline", "FluxKontextInpaintPipeline"), 3, 28, 2.5,
-        "The same person in a film still, with natural skin and light",
+    "fill": FILL,
+    "kontext": replace(
+        FILL, title="FLUX.1 Kontext", base="flux1-kontext", pipeline="FluxKontextPipeline",
+        saved=("FluxKontextPipeline", "FluxKontextInpaintPipeline"), guidance=2.5, sees_hole=False, sees_photos=True,
+        prompt="The same person in a film still, with natural skin and light",
     ),
 })  # fmt: skip
 
@@ -93,14 +123,15 @@ class Shifted:
     """FLUX.1's: its latents less their mean, over their deviation."""
 
     vae: Any
+    placed: Placed
 
     def encode(self, pictures: Tensor) -> Tensor:
         mean, scale = float(self.vae.config.shift_factor), float(self.vae.config.scaling_factor)
-        return (_likeliest(self.vae, pictures) - mean) * scale
+        return (_encoded(self, pictures) - mean) * scale
 
     def decode(self, latents: Tensor) -> Tensor:
         mean, scale = float(self.vae.config.shift_factor), float(self.vae.config.scaling_factor)
-        return _decoded(self.vae, latents / scale + mean)
+        return _decoded(self, latents / scale + mean)
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,19 +140,21 @@ class Normed:
     autoencoder has in its batch norm."""
 
     vae: Any
+    placed: Placed
 
     def encode(self, pictures: Tensor) -> Tensor:
         mean, deviation = self._norm()
-        return pixel_shuffle((pixel_unshuffle(_likeliest(self.vae, pictures), SQUARE) - mean) / deviation, SQUARE)
+        return pixel_shuffle((pixel_unshuffle(_encoded(self, pictures), SQUARE) - mean) / deviation, SQUARE)
 
     def decode(self, latents: Tensor) -> Tensor:
         mean, deviation = self._norm()
-        return _decoded(self.vae, pixel_shuffle(pixel_unshuffle(latents, SQUARE) * deviation + mean, SQUARE))
+        return _decoded(self, pixel_shuffle(pixel_unshuffle(latents, SQUARE) * deviation + mean, SQUARE))
 
     def _norm(self) -> tuple[Tensor, Tensor]:
         norm = self.vae.bn
         deviation = (norm.running_var.float() + self.vae.config.batch_norm_eps).sqrt()
-        return norm.running_mean.float().view(1, -1, 1, 1), deviation.view(1, -1, 1, 1)
+        mean, deviation = (each.view(1, -1, 1, 1).to(self.placed.device) for each in (norm.running_mean, deviation))
+        return mean.float(), deviation
 
 
 @dataclass(frozen=True, eq=False)
@@ -129,22 +162,26 @@ class Tiny:
     """A tiny one, whose latents are those that the transformer sees."""
 
     vae: Any
+    placed: Placed
 
     def encode(self, pictures: Tensor) -> Tensor:
-        found: Tensor = self.vae.encode(pictures.to(self.vae.device, self.vae.dtype)).latents
-        return found.float()
+        return _encoded(self, pictures)
 
     def decode(self, latents: Tensor) -> Tensor:
-        return _decoded(self.vae, latents)
+        return _decoded(self, latents)
 
 
-def _likeliest(vae: Any, pictures: Tensor) -> Tensor:
-    found: Tensor = vae.encode(pictures.to(vae.device, vae.dtype)).latent_dist.mode()
-    return found.float()
+def _encoded(codec: Shifted | Normed | Tiny, pictures: Tensor) -> Tensor:
+    """What an autoencoder gives; of what it spreads, the middle."""
+    vae = codec.placed.bring(codec.vae)
+    found = vae.encode(pictures.to(codec.placed.device, vae.dtype))
+    latents: Tensor = found.latents if hasattr(found, "latents") else found.latent_dist.mode()
+    return latents.float()
 
 
-def _decoded(vae: Any, latents: Tensor) -> Tensor:
-    found: Tensor = vae.decode(latents.to(vae.dtype), return_dict=False)[0]
+def _decoded(codec: Shifted | Normed | Tiny, latents: Tensor) -> Tensor:
+    vae = codec.placed.bring(codec.vae)
+    found: Tensor = vae.decode(latents.to(codec.placed.device, vae.dtype), return_dict=False)[0]
     return found.float()
 
 
@@ -159,8 +196,9 @@ class Flux:
     levels: Levels
     words: Words
     batches: Batches
+    placed: Placed
     guidance: float
-    photos: int = 4
+    photos: int = 2
     renoised: bool = False
     shared: int = 0
 
@@ -177,6 +215,7 @@ class Flux:
         seen = len(photos) + self.variant.sees_target
         where = places(height, width, seen, self.variant.places).to(start.latents.device)
         target = tokens(start.latents) if self.variant.sees_target else None
+        self.placed.bring(self.network)
 
         def predict(x: Tensor, time: float, rows: slice) -> Tensor:
             row = tokens(x)
@@ -199,16 +238,18 @@ class Flux:
         return without + self.guidance * (found - without)
 
     def _told(self, words: Tensor, row: Tensor, where: Tensor, time: float) -> Tensor:
-        kind, count = words.dtype, len(row)
+        count, like = len(row), {"device": row.device, "dtype": self.network.dtype}
         more: dict[str, Any] = {}
         if self.words.pooled is not None:
-            more["pooled_projections"] = self.words.pooled.expand(count, -1)
-        strength = row.new_full((count,), self.guidance) if self.network.config.guidance_embeds else None
-        return self.network(  # type: ignore[no-any-return]
-            hidden_states=row.to(kind), timestep=row.new_full((count,), time / 1000).to(kind), guidance=strength,
-            encoder_hidden_states=words.expand(count, -1, -1), img_ids=where,
+            more["pooled_projections"] = self.words.pooled.to(**like).expand(count, -1)
+        if self.network.config.guidance_embeds:
+            more["guidance"] = row.new_full((count,), self.guidance)
+        found: Tensor = self.network(
+            hidden_states=row.to(**like), timestep=row.new_full((count,), time / 1000).to(**like), img_ids=where,
+            encoder_hidden_states=words.to(**like).expand(count, -1, -1),
             txt_ids=word_places(words.shape[1], self.variant.places).to(where), return_dict=False, **more,
-        )[0].float()  # fmt: skip
+        )[0]  # fmt: skip
+        return found.float()
 
     def _photos(self, start: Start) -> list[Tensor]:
         """The tokens (1, N, 4 C) of each of the person's photos that it sees."""
@@ -242,7 +283,10 @@ def shift_of(variant: Variant, count: int, steps: int, config: Any) -> float:
     return float(calculate_shift(count, *(config.get(name, usual) for name, usual in zip(names, SHIFTS))))
 
 
-def flux_levels(variant: Variant, scheduler: Any, size: int, steps: int) -> Levels:
-    """The way of a picture `size` pixels wide, all of it: evenly spaced times, shifted by its number of tokens."""
+def flux_levels(variant: Variant, scheduler: Any, size: int, steps: int, strength: float = 1.0) -> Levels:
+    """`steps` from a picture of which `strength` is noise, `size` pixels wide, to a clean one: evenly spaced times,
+    shifted to noise by its number of tokens. The same strength is the same noise, however far they are shifted."""
     shift = shift_of(variant, (size // 16) ** 2, steps, scheduler.config)
-    return levels_of(scheduler, steps, sigmas=np.linspace(1.0, 1 / steps, steps), mu=shift)
+    times = np.linspace(1.0, 1 / FINE, FINE)
+    start = float(np.interp(strength, levels_of(scheduler, FINE, sigmas=times, mu=shift).sigmas[-2::-1], times[::-1]))
+    return levels_of(scheduler, steps, sigmas=np.linspace(start, start / steps, steps), mu=shift)

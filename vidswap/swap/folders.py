@@ -14,6 +14,7 @@ from vidswap.swap.placement import DTYPES
 
 CHANNELS = (4, 9)  # of a UNet that takes latents alone, and of one for inpainting
 LONGEST = 240  # letters of what a library says
+VOCABULARIES = ("tokenizer.json", "vocab.json", "spiece.model")
 AGAIN = "pull it again, or name another folder as the engine's weights"
 
 
@@ -44,9 +45,7 @@ def loaded(kind: Kind, folder: Path, dtype: str) -> Any:
         for name, which in zip(kind.encoders, ("", "_2")):
             encoder = getattr(transformers, name)
             parts[f"text_encoder{which}"] = network(encoder, folder / f"text_encoder{which}", "float32")
-            parts[f"tokenizer{which}"] = transformers.CLIPTokenizer.from_pretrained(
-                folder / f"tokenizer{which}", local_files_only=True
-            )
+            parts[f"tokenizer{which}"] = tokenizer(transformers.CLIPTokenizer, folder / f"tokenizer{which}")
         parts["scheduler"] = diffusers.DDIMScheduler.from_pretrained(folder / "scheduler", local_files_only=True)
         guard = {} if len(kind.encoders) > 1 else {
             "safety_checker": None, "feature_extractor": None, "requires_safety_checker": False
@@ -65,6 +64,14 @@ def network(cls: Any, folder: Path, dtype: str) -> Any:
     if told["missing_keys"]:
         raise ValueError(f"{folder.name} lacks {len(told['missing_keys'])} of its weights")
     return found.eval()
+
+
+def tokenizer(cls: Any, folder: Path) -> Any:
+    """A tokenizer of Transformers, which without a list of words would make one that knows none. Raises OSError,
+    ValueError and what else it does."""
+    if not any((folder / name).is_file() for name in VOCABULARIES):
+        raise ValueError(f"its {folder.name} has no words: none of {', '.join(VOCABULARIES)}")
+    return cls.from_pretrained(folder, local_files_only=True)
 
 
 def tiny_vae(folder: Path, dtype: Any) -> Any:
