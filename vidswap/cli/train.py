@@ -18,9 +18,9 @@ from vidswap.models import ROOT
 ABOUT = "make a model anew: one that ships, from labelled face pictures, or a LoRA of a person, from photos"
 # What can be trained, and what its folder of data must hold.
 TRAINED = MappingProxyType({
-    "shape": "labels.npz", "detector": "labels.npz", "mesh": "labels.npz", "features": "labels.npz",
-    "recognizer": "labels.npz", "swapper": "labels.npz", "light_samples": "heads", "light": "light_samples.npz",
-    "parts_samples": "heads", "parts": "parts_samples.npz",
+    "shape": "labels.npz", "expressions": "ict.npz", "detector": "labels.npz", "mesh": "labels.npz",
+    "features": "labels.npz", "recognizer": "labels.npz", "swapper": "labels.npz", "light_samples": "heads",
+    "light": "light_samples.npz", "parts_samples": "heads", "parts": "parts_samples.npz",
 })  # fmt: skip
 
 

@@ -18,15 +18,15 @@ from vidswap.types import Array
 MOUTH = np.array([61, 291, 0, 17, 39, 269, 181, 405, 13, 14, 78, 308])
 CALMEST = 0.25  # part of a track's frames that its neutral shape is taken from
 CLOSED = 0.012  # gap between resting lips, in distances of the eye corners: the median of synthetic portraits
+PARTED, DRAWN_IN = 0.012, 0.4  # gap of lips that are parted, and share of their breadth that is not shown then
 HARDLY = 0.015  # deviation of that gap that is noise as likely as speech
-SMILING = 0.6  # share of the mouth's own shape that a laughing selfie loses
 
 
 @dataclass(frozen=True)
 class Blend:
     """How much of the selfie's shape to keep, 0 to 1, at the mouth, eyes, brows, outline and everywhere else."""
 
-    mouth: float = 0.65
+    mouth: float = 0.75
     eyes: float = 1.0
     brows: float = 1.0
     outline: float = 0.55
@@ -35,20 +35,16 @@ class Blend:
 
 @dataclass(frozen=True, eq=False)
 class Likeness:
-    """A selfie's resting shape meets an actor's: `own` (478, 1) share of the selfie's shape at each point, `mouth`
-    (478, 1) how near each is to the mouth, `spread` (478, 18) how far the inner lips (upper, then lower) draw their
-    neighbours along."""
+    """A selfie's resting shape meets an actor's: `own` (478, 1) share of the selfie's shape at each point, `spread`
+    (478, 18) how far the inner lips (upper, then lower) draw their neighbours along."""
 
     own: Array
-    mouth: Array
     spread: Array
 
 
 def likeness(mean: Array, blend: Blend) -> Likeness:
     """Weights fall off smoothly from the features named in `blend` over the mean face (478, 3)."""
-    away = np.linalg.norm(mean[:, None, :2] - mean[None, MOUTH, :2], axis=-1).min(1)
-    mouth = np.exp(-((away / 0.2) ** 2))[:, None].astype(np.float32)
-    return Likeness(_own_shape(mean, blend), mouth, _lip_spread(mean))
+    return Likeness(_own_shape(mean, blend), _lip_spread(mean))
 
 
 def _own_shape(mean: Array, blend: Blend) -> Array:
@@ -88,19 +84,13 @@ def _lip_spread(mean: Array) -> Array:
 
 
 def perform(person: Likeness, selfie: Array, neutral: Array, actor: Array) -> Array:
-    """The selfie (478, 3) with the expression that takes the actor from `neutral` to `actor`: (478, 3) float32."""
-    own = person.own * (1 - SMILING * _smile(selfie) * person.mouth)
-    shape = own * selfie + (1 - own) * neutral
+    """The `selfie` (478, 3) with the expression that takes the actor from `neutral` to `actor`: (478, 3) float32. The
+    two are to be at rest (face.blendshapes): what they have of an expression is taken for their shape."""
+    shape = person.own * selfie + (1 - person.own) * neutral
     face = shape + (actor - neutral)
     face = _open_lids(face, shape, neutral, actor)
     face = _part_lips(face, person.spread, actor)
     return _look(face, shape, actor).astype(np.float32)
-
-
-def _smile(selfie: Array) -> float:
-    """0 for closed lips to 1 for a laugh: how little of a selfie's mouth is its resting shape."""
-    gap = np.linalg.norm(selfie[LIPS[0], :2] - selfie[LIPS[1], :2], axis=1).mean()
-    return float(np.clip((gap - 0.02) / 0.12, 0, 1))
 
 
 def _open_lids(face: Array, shape: Array, neutral: Array, actor: Array) -> Array:
@@ -125,14 +115,34 @@ def _part_lips(face: Array, spread: Array, actor: Array) -> Array:
 
 
 def _look(face: Array, shape: Array, actor: Array) -> Array:
-    """Irises where the actor looks: the same offset, in eye widths, from the middle of the eye's corners."""
+    """Irises where the actor looks: the same offset, in eye widths, from between the eye's corners, and up and down
+    from between its lids, whose own shape differs."""
     face = face.copy()
-    for iris, corners in zip(landmarks.IRISES, landmarks.EYE_CORNERS, strict=True):
-        middle, actors = face[list(corners)].mean(0), actor[list(corners)].mean(0)
+    for iris, corners, lids in zip(landmarks.IRISES, landmarks.EYE_CORNERS, landmarks.LIDS, strict=True):
+        middle, actors = _middle(face, corners, lids), _middle(actor, corners, lids)
         zoom = np.linalg.norm(np.ptp(face[list(corners)], 0)) / np.linalg.norm(np.ptp(actor[list(corners)], 0))
         centre = middle + (actor[iris[0]] - actors) * zoom
         face[iris] = centre + (shape[iris] - shape[iris[0]])
     return face
+
+
+def _middle(face: Array, corners: tuple[int, int], lids: tuple[Array, Array]) -> Array:
+    """(3,): between the corners of an eye, as high as between its lids."""
+    middle = face[[*corners]].mean(0)
+    middle[1] = face[np.concatenate(lids), 1].mean()
+    return np.asarray(middle)
+
+
+def closable(mesh: Array) -> Array:
+    """A photo's mesh (478, 3) with the edges of parted lips drawn into the lips: where lips are to close, neither teeth
+    nor the dark between them may come along, and a mesh errs by as much."""
+    inner, outer = mesh[landmarks.INNER_LIPS], mesh[landmarks.OUTER_LIPS]
+    upper, lower = (mesh[lip, :2] for lip in LIPS)
+    unit = float(np.linalg.norm(np.subtract(*mesh[[*landmarks.OUTER_CORNERS], :2])))
+    parted = float(np.linalg.norm(upper - lower, axis=1).mean()) / max(unit, 1e-6)
+    mesh = mesh.copy()
+    mesh[landmarks.INNER_LIPS] = inner + DRAWN_IN * min(parted / PARTED, 1.0) * (outer - inner)
+    return mesh
 
 
 def neutral_shape(meshes: Array, seen: Array, mean: Array) -> Array:

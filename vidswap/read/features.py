@@ -15,6 +15,7 @@ import numpy as np
 
 from vidswap.face import geometry, landmarks
 from vidswap.face.sampling import sample_patch
+from vidswap.read.gaze import irises_seen
 from vidswap.types import Array, Face
 
 Net = Callable[[Array], Array]  # (B, 3, S, S) float32 in [0, 1] -> (B, K, 2) pixels of the patch
@@ -52,7 +53,9 @@ class Refiner:
         for (part, to_patch), points in zip(places, [*self.eye(eyes), *self.mouth(mouth)], strict=True):
             trust = np.clip((seen[part].mean() - COVERED) / (SEEN - COVERED), 0, 1)
             goal[part, :2] += trust * (geometry.apply(geometry.invert(to_patch), points) - mesh[part, :2])
-        return drawn_along(mesh, goal, self.spread)
+        moved = drawn_along(mesh, goal, self.spread)
+        least = min(float(seen[part].mean()) for part in EYE_POINTS)
+        return irises_seen(rgb, moved, self.mean) if least > COVERED else moved
 
 
 def refiner(eye: Net, mouth: Net, mean: Array) -> Refiner:

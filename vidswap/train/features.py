@@ -113,6 +113,8 @@ class Samples:
             to_patch = erred(plain, wide, rng)
             points = geometry.apply(to_patch, target)
             rgb = patch(self.faces, index, points, to_patch, rng)
+            if flip is not None:
+                rgb, points = gazing(rgb, points, int(flip), rng)
             if opened and flip is None:
                 rgb = (dim_mouth if rng.random() < 0.5 else augment.mouth)(rgb, points[landmarks.INNER_LIPS, :2], rng)
             rgb, points = shown(rgb, points, self.faces, rng), points[:, :2]
@@ -170,6 +172,30 @@ def squinted(mesh: Array, mean: Array, rng: np.random.Generator) -> Array:
         below = np.where(mean[:, 1] > mean[[*corners], 1].mean(), near(mean, mean[lower].mean(0), 0.1)[:, 0], 0)
         face[:, 1] -= lift * below
     return geometry.posed(face, pose)
+
+
+def gazing(rgb: Array, points: Array, eye: int, rng: np.random.Generator) -> tuple[Array, Array]:
+    """A patch (S, S, 3) whose left (0) or right (1) eye looks elsewhere, in most draws, and its points (478, 3): the
+    iris goes as a disc under the lids, the white of the eye is drawn along. Of looking aside, labelled portraits, whose
+    people look at the camera, teach nothing."""
+    if rng.random() < 0.25:
+        return rgb, points
+    iris, (left, right) = landmarks.IRISES[eye], points[[*landmarks.EYE_CORNERS[eye]], :2]
+    along, radius = right - left, float(np.linalg.norm(points[iris[1:], :2] - points[iris[0], :2], axis=1).mean())
+    across = np.array([-along[1], along[0]]) * (1 if along[0] > 0 else -1)
+    now = float((points[iris[0], :2] - left) @ along / (along @ along))
+    to = float(np.clip(rng.uniform(0.18, 0.82), 0.1, 0.9)) - now
+    shift = to * along + rng.normal(0, 0.05) * across
+    y, x = np.mgrid[: len(rgb), : len(rgb)].astype(np.float32)
+    away = np.hypot(x - points[iris[0], 0] - shift[0], y - points[iris[0], 1] - shift[1]) / max(radius, 1.0)
+    share = np.clip((2.4 - away) / 1.2, 0, 1)
+    share = share * share * (3 - 2 * share)
+    where = np.stack([x - share * shift[0], y - share * shift[1]], -1).astype(np.float32)
+    moved = cv2.remap(rgb, where, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    white = cv2.GaussianBlur(augment.polygon(points[landmarks.EYES[eye], :2], len(rgb)), (0, 0), 0.6)
+    points = points.copy()
+    points[iris, :2] += shift
+    return augment.blend(rgb, moved, white), points
 
 
 def patch(faces: Faces, index: int, points: Array, to_patch: Array, rng: np.random.Generator) -> Array:

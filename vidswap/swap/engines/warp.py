@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,7 +18,10 @@ import numpy as np
 
 from vidswap.face import geometry, landmarks
 from vidswap.face import relight as match
-from vidswap.face.expression import Blend, Likeness, likeness, perform
+from vidswap.face.blendshapes import BlendShapes, blend_shapes
+from vidswap.face.creases import softened
+from vidswap.face.expression import Blend, Likeness, closable, likeness, perform
+from vidswap.face.eyes import Eyeballs, eyeballs, look
 from vidswap.face.raster import Drawing, Surface, draw, fields, surface, texture, with_ring
 from vidswap.keys import key_of, packages
 from vidswap.models.registry import digests
@@ -34,6 +37,7 @@ LIGHT = match.LightSettings()
 NEEDS = Needs(size=512, framing="aligned", window=16, overlap=4)
 OWN = replace(NEEDS, margin=128)  # of a neck that takes the person's complexion, more must be seen
 SPEED = "quick"
+SMILING = 0.6  # strength of a smile that is a whole one
 COMPLEXIONS = ("own", "actor")
 COMPLEXION = "the person's own, which the actor's other skin follows, or the actor's"
 
@@ -51,8 +55,9 @@ def models(settings: Settings) -> tuple[str, ...]:
 @dataclass(frozen=True, eq=False)
 class Scene:
     """One frame to be drawn: `photo` (see with_skin) with its mesh `selfie`, `crop` with its mesh `actor`, `mesh`
-    (478, 3) where the photo's face goes in the crop, `zoom` crop pixels a frame pixel; `scenery` where the person's own
-    complexion is wanted: `photo` is without its light then, but for its `level` (3,)."""
+    (478, 3) where the photo's face goes in the crop, `zoom` crop pixels a frame pixel, `eyes` the photo's;
+    `scenery` where the person's own complexion is wanted: `photo` is without its light then, but for its `level`
+    (3,)."""
 
     photo: Array
     selfie: Array
@@ -60,8 +65,18 @@ class Scene:
     actor: Array
     mesh: Array
     zoom: float
+    eyes: Eyeballs | None = None
     scenery: Scenery | None = None
     level: Array | None = None
+
+
+class Rest(NamedTuple):
+    """Resting faces in their own frame, `own` (478, 3) the person's and `neutral` (478, 3) the actor's; and how much of
+    a `smile` the photo loses by it on this actor, 0 to 1."""
+
+    own: Array
+    neutral: Array
+    smile: float
 
 
 class Drawn(NamedTuple):
@@ -101,11 +116,12 @@ class Warp:
     needs: Needs = NEEDS
     model: LightModel | None = None
     exact: bool = True
+    shapes: BlendShapes = field(default_factory=blend_shapes)
 
     @property
     def key(self) -> str:
         """The mean face that it draws on, how it sets light, and the libraries that draw."""
-        models = digests("face") if self.model is None else digests("face", "light")
+        models = digests("face", "expressions", *(() if self.model is None else ("light",)))
         return key_of((models, self.light, packages("numpy", "opencv-python", "opencv-python-headless")))
 
     def swap(self, crops: Crops, identity: Identity, before: Swapped | None, progress: Advance) -> Swapped:
@@ -135,11 +151,12 @@ class Warp:
             photo, level = bare.photo, bare.level
             told = complexion.scenery(crops, wide, bare.tone, self.model)
         photo = restored(photo, selfie, self.form.mean, self.form.triangles[self.form.part == 0])
+        rest, eyes = self.at_rest(crops, selfie), eyeballs(photo, selfie, self.form.mean)
+        photo = softened(photo, selfie, self.form.mean, rest.smile)
         photo = with_skin(photo, match.skin_alike(photo, selfie))
-        own = geometry.normalised(selfie, geometry.face_pose(selfie, self.form.mean))
         scenes = [
-            Scene(photo, selfie, crops.rgb[row], crops.mesh[row], self.mesh(crops, row, own), zoom_of(crops, row),
-                  told[row], level)
+            Scene(photo, selfie, crops.rgb[row], crops.mesh[row], self.mesh(crops.mesh[row], rest),
+                  zoom_of(crops, row), eyes, told[row], level)
             for row in range(len(crops))
         ]  # fmt: skip
         some = {row: self.draw(scenes[row]) for row in range(0, len(scenes), max(1, len(scenes) // 4))}
@@ -149,22 +166,34 @@ class Warp:
             for row, scene in enumerate(scenes)
         ]
 
-    def mesh(self, crops: Crops, row: int, own: Array) -> Array:
-        """(478, 3): where in row `row` of a window the selfie's face goes, whose shape in its own frame is `own`."""
-        actor = crops.mesh[row]
+    def at_rest(self, crops: Crops, selfie: Array) -> Rest:
+        """The photo's face, whose mesh is `selfie` (478, 3), and the actor's, without their expressions."""
+        own = self._normalised(selfie)
+        taken, shown = self.shapes.of(own), self.shapes.of(np.median([self._normalised(m) for m in crops.mesh], 0))
+        smile = (self.shapes.strength("mouthSmile", taken) - self.shapes.strength("mouthSmile", shown)) / SMILING
+        return Rest(own - self.shapes.moved(taken), self.shapes.without(crops.neutral), min(max(smile, 0.0), 1.0))
+
+    def mesh(self, actor: Array, rest: Rest) -> Array:
+        """(478, 3): where the photo's face goes in a crop whose mesh is `actor` (478, 3)."""
         pose = geometry.face_pose(actor, self.form.mean)
-        return geometry.posed(perform(self.person, own, crops.neutral, geometry.normalised(actor, pose)), pose)
+        return geometry.posed(perform(self.person, rest.own, rest.neutral, geometry.normalised(actor, pose)), pose)
+
+    def _normalised(self, mesh: Array) -> Array:
+        return geometry.normalised(mesh, geometry.face_pose(mesh, self.form.mean))
 
     def draw(self, scene: Scene) -> Drawn:
         """A scene's geometry."""
         drawing = draw(self.form, with_ring(scene.mesh, scene.actor), len(scene.crop))
-        face = texture(self.form, drawing, scene.photo, with_ring(scene.selfie, scene.selfie))
+        face = texture(self.form, drawing, scene.photo, with_ring(closable(scene.selfie), scene.selfie))
         around = texture(self.form, drawing, scene.crop, with_ring(scene.actor, scene.actor))
         beyond = cv2.resize(cv2.dilate((drawing.part < 0).astype(np.uint8), np.ones((3, 3))), around.shape[:2])
         around = cv2.copyTo(scene.crop, beyond, around)
         # the actor's mouth in the photo's face too: its own teeth would show between lips that close
         mouth = cv2.resize((drawing.part == 2).astype(np.uint8), around.shape[:2], interpolation=cv2.INTER_NEAREST)
         own = cv2.copyTo(around, mouth, cv2.cvtColor(face, cv2.COLOR_RGBA2RGB))
+        if scene.eyes is not None:
+            eyes = cv2.resize((drawing.part == 1).astype(np.uint8), own.shape[:2], interpolation=cv2.INTER_NEAREST)
+            own = look(own, eyes, scene.eyes, scene.mesh, geometry.face_pose(scene.mesh, self.form.mean))
         drawn = Drawn(drawing, own, cv2.extractChannel(face, 3), around)
         return drawn if scene.scenery is None else self._in_own_colours(scene, drawn, mouth)
 

@@ -1,0 +1,77 @@
+"""Which expression a face has, and the same face without it: meshes in the face's own frame, (478, 3).
+
+A face is a resting one, plus what this person differs by, plus expressions of some strength, none of them negative
+(blend shapes: Lewis et al., "Practice and theory of blendshape facial models", Eurographics 2014). One mesh cannot
+tell a wide mouth from a smile, but a smile lifts cheeks and corners as well: the likeliest strengths are those of a
+ridge regression in which people differ as a parametric head's do (train.expressions).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from vidswap.models.registry import path_to
+from vidswap.types import Array
+
+SKIN = np.arange(468)  # the points that expressions move; irises look
+ROUNDS, NEAR = 60, 1e-4
+RARE, USUAL = 10.0, 1.0  # what an expression costs, however weak: brows and noses differ more between people
+ONE_OF_A_KIND = ("brow", "nose")
+
+
+@dataclass(frozen=True, eq=False)
+class BlendShapes:
+    """`shapes` (K, 478, 3) displacements of as many expressions, `names` theirs; `resting` (478, 3) the face that has
+    none; `pull` (K, 1404), `stiff` (K, K) and `cost` (K,) of the regression."""
+
+    names: tuple[str, ...]
+    shapes: Array
+    resting: Array
+    pull: Array
+    stiff: Array
+    cost: Array
+
+    def of(self, face: Array) -> Array:
+        """(K,) the strengths, 0 and more, of the expressions that a face (478, 3) has."""
+        wanted = self.pull @ (face - self.resting)[SKIN].ravel() - self.cost
+        return nonnegative(self.stiff, wanted)
+
+    def moved(self, strengths: Array) -> Array:
+        """(478, 3): the displacement by expressions of these strengths (K,)."""
+        return np.asarray(np.tensordot(strengths, self.shapes, 1), np.float32)
+
+    def strength(self, name: str, strengths: Array) -> float:
+        """The mean of strengths (K,) over what begins with a name: both sides of a smile."""
+        return float(np.mean([each for known, each in zip(self.names, strengths) if known.startswith(name)]))
+
+    def without(self, face: Array) -> Array:
+        """(478, 3) float32: a face without its expression."""
+        return np.asarray(face - self.moved(self.of(face)), np.float32)
+
+
+def nonnegative(stiff: Array, wanted: Array) -> Array:
+    """(K,) x >= 0 that makes x @ stiff @ x / 2 - wanted @ x least; `stiff` (K, K) is positive definite. By coordinate
+    descent (Franc et al., "Sequential coordinate-wise algorithm for non-negative least squares", CAIP 2005)."""
+    x, slope = np.zeros(len(wanted)), -np.asarray(wanted, np.float64)
+    for _ in range(ROUNDS):
+        most = 0.0
+        for k in range(len(x)):
+            new = max(0.0, x[k] - slope[k] / stiff[k, k])
+            if new != x[k]:
+                most = max(most, abs(new - x[k]))
+                slope += stiff[:, k] * (new - x[k])
+                x[k] = new
+        if most < NEAR:
+            break
+    return x
+
+
+def blend_shapes() -> BlendShapes:
+    """Those that ship. Raises ModelError."""
+    kept = np.load(path_to("expressions"))
+    names = tuple(str(name) for name in kept["names"])
+    cost = np.array([RARE if name.startswith(ONE_OF_A_KIND) else USUAL for name in names])
+    shapes, stiff = kept["shapes"].astype(np.float32), kept["stiff"].astype(np.float64)
+    return BlendShapes(names, shapes, kept["resting"], kept["pull"], stiff, cost)
