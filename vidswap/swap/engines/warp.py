@@ -49,7 +49,7 @@ class Settings:
 
 def models(settings: Settings) -> tuple[str, ...]:
     """The models that it opens, by their names in the registry."""
-    return ("face", "light") if settings.complexion == "own" else ("face",)
+    return ("face", "expressions", "light") if settings.complexion == "own" else ("face", "expressions")
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,7 +121,7 @@ class Warp:
     @property
     def key(self) -> str:
         """The mean face that it draws on, how it sets light, and the libraries that draw."""
-        models = digests("face", "expressions", *(() if self.model is None else ("light",)))
+        models = digests("face", "expressions", *(("light",) if self.model else ()))
         return key_of((models, self.light, packages("numpy", "opencv-python", "opencv-python-headless")))
 
     def swap(self, crops: Crops, identity: Identity, before: Swapped | None, progress: Advance) -> Swapped:
