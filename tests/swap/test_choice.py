@@ -1,6 +1,7 @@
 """What an engine opens, what that may be used for, and which engine is taken where the choice is left to us."""
 
 import sys
+from contextlib import nullcontext
 from dataclasses import dataclass
 from types import MappingProxyType, ModuleType
 
@@ -9,11 +10,12 @@ import pytest
 from vidswap.cli import engines as listed
 from vidswap.cli import main as cli
 from vidswap.cli.words import in_flags
-from vidswap.errors import InstallError, UsageError
+from vidswap.errors import InstallError, ModelError, UsageError
 from vidswap.models import hub
 from vidswap.settings import ReadSettings, Setting, Settings, SwapSettings, number, one_of
 from vidswap.swap import choice, engine
-from vidswap.swap.choice import Accelerator, best, models_of, offer, refuse_uncommercial
+from vidswap.swap.choice import Accelerator, best, models_of, offer, openings, refuse_missing, refuse_uncommercial
+from vidswap.swap.engine import load_engine
 from vidswap.swap.engines import ENGINES
 from vidswap.types import EngineChoice
 
@@ -104,6 +106,21 @@ def test_what_lacks_is_told_with_the_command_and_what_a_setting_opens(sd15):
     assert [each.name for each in found.variants["adapter=faceid"]] == ["faceid-sd15", "buffalo_l"]
     pulled("sd15-inpainting")
     assert (offer("sd15").lacks, offer("sd15").bytes) == ("", 2)
+
+
+def test_several_models_that_are_missing_are_one_command(sd15):
+    faceid = EngineChoice("sd15", (("adapter", "faceid"),))
+    with pytest.raises(ModelError) as caught:
+        openings([EngineChoice("embedded"), faceid], Settings(), load_engine)
+    assert str(caught.value) == (
+        "the engine sd15, as it is chosen, lacks sd15-inpainting and faceid-sd15 and buffalo_l "
+        "(`vidswap models pull sd15-inpainting faceid-sd15 buffalo_l` gets them; sd15-inpainting: about 2.1 GB; "
+        "CreativeML OpenRAIL-M, which forbids some uses; faceid-sd15: about 148 MB; research only, as its makers say; "
+        "no commercial use; buffalo_l: about 288 MB; non-commercial research only, as insightface says; "
+        "no commercial use)"
+    )
+    openings([faceid], Settings(), lambda *_: nullcontext())
+    refuse_missing([EngineChoice("sd15"), EngineChoice("sd15", (*faceid.options, ("weights", "mine")))])
 
 
 def test_libraries_that_are_missing_are_told(sd15, monkeypatch):

@@ -22,6 +22,16 @@ class Terms:
     here: bool
     get: str = ""
 
+    def __str__(self) -> str:
+        """Its name, size and licence, in a few words."""
+        use = "" if self.commercial else "; no commercial use"
+        return f"{self.name}: about {hub.size_of(self.bytes)}; {self.licence}{use}"
+
+    @property
+    def is_pulled(self) -> bool:
+        """Whether one command gets it."""
+        return self.get.startswith("`vidswap models pull")
+
 
 def terms_of(name: str) -> Terms:
     """Of a model of either list. Raises ModelError."""

@@ -8,16 +8,18 @@ from dataclasses import dataclass, fields
 from functools import partial
 from typing import Any
 
-from vidswap.errors import InstallError, UsageError
+from vidswap.errors import InstallError, ModelError, UsageError
 from vidswap.models.packs import licence_of
 from vidswap.models.terms import Terms, licences, terms_of
 from vidswap.settings import Setting, Settings
-from vidswap.swap.engine import Load, module_of, opened, settings_of
+from vidswap.swap.engine import Load, load_engine, module_of, opened, settings_of
 from vidswap.swap.engines import ENGINES
 from vidswap.types import EngineChoice
 
 AUTO = "auto"
 PREFERRED = ("flux", "sdxl", "sd15")  # the larger first: where its models are here, somebody has wanted it
+SHIPS = ("embedded", "warp")  # lack nothing, and need not be looked at before they are opened
+STAND_INS = frozenset({"weights", "pack"})  # settings that name a person's own folder in place of what would be pulled
 PLAIN = "embedded"  # what always can be taken
 QUICK, SLOW, GPU = "quick", "slow", "GPU"  # frames a second on a processor; seconds a frame there; wants a GPU
 GB = 1e9
@@ -114,11 +116,26 @@ def uncommercial(choices: Iterable[EngineChoice]) -> list[str]:
     return found
 
 
+def refuse_missing(choices: Iterable[EngineChoice]) -> None:
+    """Raise ModelError where an engine, as it is chosen, lacks several models: one command gets them all. Of one alone,
+    or where the person names some of their own, the engine itself says what is missing as it opens them."""
+    for choice in choices:
+        if choice.name not in ENGINES or choice.name in SHIPS or STAND_INS & dict(choice.options).keys():
+            continue
+        lacking = [each for each in models_of(choice) if each.is_pulled]
+        if len(lacking) > 1:
+            names = [each.name for each in lacking]
+            hint = f"`vidswap models pull {' '.join(names)}` gets them; {'; '.join(map(str, lacking))}"
+            raise ModelError(f"the engine {choice.name}, as it is chosen, lacks {' and '.join(names)}", hint)
+
+
 def openings(choices: Iterable[EngineChoice], settings: Settings, load: Load) -> dict[EngineChoice, Any]:
     """The engines of a render, each a context that opens it when it is entered. Raises UsageError at once for one that
-    there is not, or that may not be used for what is wanted."""
+    there is not, or that may not be used for what is wanted, ModelError for one that lacks several models."""
     chosen = list(choices)
     refuse_uncommercial(chosen, settings)
+    if load is load_engine:
+        refuse_missing(chosen)
     return {choice: opened(load, choice, settings.read.cache) for choice in chosen}
 
 
