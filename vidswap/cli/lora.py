@@ -12,6 +12,7 @@ from vidswap.cli.words import Parser, json_word, place, warn
 from vidswap.errors import ConsentError
 from vidswap.libraries import loading
 
+ABOUT = "a LoRA of a person's face for the big diffusion engines, from photos"
 BASES = ("sd15", "sdxl", "flux")
 
 
@@ -38,8 +39,7 @@ def run(options: argparse.Namespace) -> None:
     out = options.out or Path(options.name)
     with bars() as report:
         made = lora.train(order, out, schedule=schedule, say=(lambda _line: None) if options.json else say,
-                          report=report)  # fmt: skip
-    warn(made.notes)
+                          warn=lambda note: warn([note]), report=report)  # fmt: skip
     if options.json:
         return say_json({**asdict(made), "base": options.base})
     alike = "" if made.likeness is None else f", likeness of the samples {made.likeness:.2f}"

@@ -26,15 +26,15 @@ TRAINED = MappingProxyType({
 
 def words(words: Parser) -> None:
     models = words.add_subparsers(dest="model", required=True, metavar="MODEL", parser_class=Parser)
-    for name in TRAINED:
-        own = models.add_parser(name)
+    for name, needed in TRAINED.items():
+        own = models.add_parser(name, help=f"from a folder with {needed}")
         own.add_argument("--data", type=place, required=True, metavar="DIR",
                          help="pictures, labels.npz, topology.npz")  # fmt: skip
         own.add_argument("--out", type=place, default=ROOT / "embedded", metavar="DIR",
                          help="where the model goes (default: in place)")  # fmt: skip
         own.add_argument("--scenes", type=place, metavar="DIR", help="pictures without a face (default: none)")
         schedule_words(own)
-    person = models.add_parser("lora", help=lora.__doc__)
+    person = models.add_parser("lora", help=lora.ABOUT)
     lora.words(person)
     schedule_words(person)
 

@@ -63,7 +63,11 @@ def open_album(photos: Path, reader: FaceReader, side: int, alike: float = ALIKE
     """The person of a photo, or of a folder of photos, in crops of `side` pixels; whose face is less `alike` the others
     than that, a cosine, is somebody else. Raises IdentityError: nothing there,
     nothing that will do, or no one person whom most photos show."""
-    found, notes = _distinct(photos_in(photos) or [photos])
+    files = photos_in(photos)
+    if files is None:
+        page = page_of(photos, reader, side)
+        return Album((page,), (*page.notes, _few(1)), key_of([digest_of(photos)]))
+    found, notes = _distinct(files)
     pages, taken = list[Page](), list[str]()
     for number, (digest, file) in enumerate(found.items(), 1):
         try:
@@ -78,9 +82,7 @@ def open_album(photos: Path, reader: FaceReader, side: int, alike: float = ALIKE
     own, others = of_one_person(pages, photos, alike)
     notes += others
     notes += [note for page in own for note in page.notes]
-    if len(own) < FEW:
-        count = "one photo" if len(own) == 1 else f"{len(own)} photos"
-        notes.append(f"only {count} to learn from: their light and looks will stick to the likeness; {WANTED}")
+    notes += [_few(len(own))] * (len(own) < FEW)
     return Album(tuple(own), tuple(notes), key_of(sorted(d for d, page in zip(taken, pages) if page in own)))
 
 
@@ -139,6 +141,11 @@ def of_one_person(pages: Sequence[Page], photos: Path, alike: float) -> tuple[li
     notes += [f"{page.name} may show someone else ({likeness:.2f} alike): look at it"
               for page, likeness in zip(pages, found) if alike <= likeness < DOUBTED]  # fmt: skip
     return own, notes
+
+
+def _few(count: int) -> str:
+    said = "one photo" if count == 1 else f"{count} photos"
+    return f"only {said} to learn from: the light and looks there will stick to the likeness; {WANTED}"
 
 
 def _distinct(files: Sequence[Path]) -> tuple[dict[str, Path], list[str]]:

@@ -120,10 +120,11 @@ class Trained:
 
 
 def train(order: Order, out: Path, *, schedule: Schedule = Schedule(), say: loop.Say = loop.mute,
-          report: Report = quiet) -> Trained:  # fmt: skip
+          warn: loop.Say = loop.mute, report: Report = quiet) -> Trained:  # fmt: skip
     """Learn a person, and write what there is of it to the folder `out`. Whoever is stopped goes on from the last
-    checkpoint, to the same bytes. Raises ConsentError, UsageError, ModelError, IdentityError, OutputError, EngineError;
-    all that can be refused is refused before anything is learnt."""
+    checkpoint, to the same bytes. `warn` hears at once what a person should know, as which photos are left out. Raises
+    ConsentError, UsageError, ModelError, IdentityError, OutputError, EngineError; all that can be refused is refused
+    before anything is learnt."""
     permit(order.consent, TRAIN)
     check_order(order, out)
     folder, family = base_in(order.base, order.weights)
@@ -132,7 +133,10 @@ def train(order: Order, out: Path, *, schedule: Schedule = Schedule(), say: loop
     where, side = ground(family, folder), side_of(schedule, family.side, family.grain)
     reader = open_faces("embedded")
     album = open_album(order.photos, reader, side, schedule.alike, report)
-    say(f"{len(album.pages)} photos, {len(captions(''))} captions, on {where.device} in {where.dtype}")
+    for note in album.notes:
+        warn(note)
+    numbers = str(where.dtype).removeprefix("torch.")
+    say(f"{len(album.pages)} photos at {side} pixels, on {where.device} in {numbers}")
     with as_output_error(out):
         out.mkdir(parents=True, exist_ok=True)
     about = about_of(order, schedule, album, family.architecture, side)
