@@ -14,10 +14,11 @@ import cv2
 import numpy as np
 
 from vidswap.face import geometry, landmarks
-from vidswap.face.raster import draw_triangles, sampling_map
+from vidswap.face.raster import Surface, draw_triangles, sampling_map
 from vidswap.face.sampling import sample
 from vidswap.swap.complexion import PLAIN, groups, guided
 from vidswap.swap.light import DARKEST, GAMMA
+from vidswap.swap.parts import BEARD, BROW, ELSE, EYE, FRONT, HAIR, LENS, MOUTH, RIM, SKIN, PartsModel
 from vidswap.types import Array
 
 SIDE, MOST_SIDE = 256, 448  # at which it is told what hides skin; at which skin is made, at most
@@ -26,7 +27,9 @@ LEAST, MOST = np.array([0.07, 0.07, 0.3]), np.array([0.16, 0.16, 0.6])  # spread
 OTHERS, TONES = 8, 5  # groups of colours around a face, and of its skin
 NARROW = 0.1  # of a face's height, the rim where hair mostly is
 STRAND = 0.45  # logarithm of light by which hair on a forehead is darker
-BEARDED = 0.3  # share of chin and upper lip that is unlike skin where a beard grows
+BEARDED = 0.12  # share of chin and upper lip that is unlike skin where a beard grows
+SEAM = 0.05  # of a face's height, around it
+UNSURE, SURE = 0.5, 0.8  # shares of a part: from which one begins to count, and wholly does
 BARE = 4.5  # spreads by which skin is off the middle of the cheeks', at most
 UNLIKE, RATHER = 2.2, 1.3  # spreads beyond which a colour is not the skin's; how much farther than from something else
 BROAD = 0.012  # of a photo's face: what is thinner is a crease, or the edge of something
@@ -47,21 +50,46 @@ class _Place:
     beards: Array
 
 
-def restored(photo: Array, mesh: Array, mean: Array, triangles: Array) -> Array:
-    """A photo (h, w, 3) uint8 with its mesh (478, 3), and skin where something hides it; `mean` is the mean face and
-    `triangles` (K, 3) are those of its skin."""
+def restored(photo: Array, mesh: Array, form: Surface, parts: PartsModel | None = None) -> Array:
+    """A photo (h, w, 3) uint8 with its mesh (478, 3), and skin where something hides it, as its colours say, and its
+    `parts`; `form` is what faces are drawn on."""
+    mean, triangles = form.mean, form.triangles[form.part == 0]
     scale = geometry.face_pose(mesh, mean).scale
     side = int(np.clip(scale / geometry.FACE_IN_CROP, SIDE, MOST_SIDE))
     to_crop = geometry.crop_transform(mesh, mean, side)
     crop, placed = sample(photo, to_crop, side), geometry.apply(to_crop, mesh)
-    gone = cv2.resize(hidden(crop, placed), (side, side), interpolation=cv2.INTER_LINEAR)
-    if gone.max() < 0.1:
-        return photo
+    gone = hidden(crop, placed)
+    if parts is not None:
+        told, to_parts = parts.parts(crop, placed)
+        back = geometry.compose(geometry.enlarge(SIDE / side), geometry.invert(to_parts))
+        shares = np.stack([cv2.warpAffine(share, back, (SIDE, SIDE), flags=cv2.INTER_LINEAR) for share in told])
+        gone = agreed(gone, shares, geometry.apply(geometry.enlarge(SIDE / side), placed))
+    gone = np.maximum(gone, beyond(geometry.apply(geometry.enlarge(SIDE / side), placed)))
+    gone = cv2.resize(gone, (side, side), interpolation=cv2.INTER_LINEAR)
     found = refilled(crop, placed, gone, triangles)
     back, size = geometry.invert(to_crop), photo.shape[1::-1]
     new = cv2.warpAffine(found, back, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     share = cv2.warpAffine(np.clip(gone * 1.5, 0, 1), back, size, flags=cv2.INTER_LINEAR)
     return np.asarray(cv2.blendLinear(new, photo, share, 1 - share))
+
+
+def beyond(mesh: Array) -> Array:
+    """(SIDE, SIDE) float32: the seam around a face: of one that is turned, its points lie there at times, and a line of
+    it becomes a broad strip on one that is not."""
+    face, wide = _placed(mesh).face, round(SEAM * float(np.ptp(mesh[:468, 1])))
+    outer = cv2.dilate(face, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * wide + 1,) * 2))
+    inner = cv2.erode(face, np.ones((5, 5), np.uint8))
+    return np.asarray(cv2.GaussianBlur((outer - inner).astype(np.float32), (0, 0), 0.8))
+
+
+def agreed(gone: Array, shares: Array, mesh: Array) -> Array:
+    """(SIDE, SIDE) float32: what hides skin by colours, `gone` (SIDE, SIDE), unless the parts (PARTS, SIDE, SIDE) say
+    for sure that it is skin; and what is none for sure."""
+    place = _placed(mesh)
+    own = shares[[SKIN, BROW, EYE, MOUTH, BEARD, RIM, LENS]].sum(0)
+    other = shares[[HAIR, ELSE, FRONT]].sum(0) * place.face * (place.features == 0)
+    told = np.clip((other - UNSURE) / (SURE - UNSURE), 0, 1)
+    return np.asarray(np.maximum(gone * np.clip((1 - own) / (1 - SURE), 0, 1), told), np.float32)
 
 
 def hidden(crop: Array, mesh: Array) -> Array:
@@ -85,6 +113,7 @@ def hidden(crop: Array, mesh: Array) -> Array:
     rim = place.depth < NARROW
     odd = (away > np.where(rim, 0.8, 1.0) * UNLIKE) & (nearest * np.where(rim, 1.0, RATHER) < away)
     odd |= (place.forehead > 0) & (_strands(look[..., 2]) > STRAND)
+    odd |= (place.depth < NARROW / 2) & (look[..., 2] < centre[2] - STRAND) & (nearest < away)
     odd &= ~((place.beards > 0) & _bearded(away > UNLIKE, place))
     found = (odd & (place.face > 0) & (place.open > 0) & (place.features == 0)) | (odd & (place.face == 0))
     found = cv2.morphologyEx(found.astype(np.uint8), cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
@@ -120,7 +149,7 @@ def _nearest(look: Array, centres: Array, spread: Array) -> Array:
 
 def _placed(mesh: Array) -> _Place:
     face = np.zeros((SIDE, SIDE), np.uint8)
-    cv2.fillPoly(face, [np.rint(mesh[landmarks.OVAL, :2]).astype(np.int32)], 1)
+    cv2.fillConvexPoly(face, cv2.convexHull(np.rint(mesh[:468, :2]).astype(np.int32)), 1)  # of a turned face as well
     features = np.max([_hull(mesh[part], grow) for part, grow in (
         (landmarks.LEFT_EYE, 1.5), (landmarks.RIGHT_EYE, 1.5), (landmarks.OUTER_LIPS, 1.25),
         (landmarks.BROWS[0], 1.15), (landmarks.BROWS[1], 1.15),

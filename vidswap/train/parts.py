@@ -2,8 +2,9 @@
 
 Faces and rendered heads, whose parts are known or mostly so, are dressed anew each time: glasses, beards, hair, scarves
 are put on, hands, letters and things before them, and the picture is lit and spoilt as footage is. The net is a small
-U-Net (Ronneberger et al. 2015) on squares of four by four pixels. Where a face that nobody labelled wears glasses, or
-holds something before itself, the net's own word counts (bootstrapping, Reed et al. 2014).
+U-Net (Ronneberger et al. 2015) whose first half starts as the mesh net's, which sees faces at the same scale. Where a
+face that nobody labelled wears glasses, or holds something before itself, the net's own word counts (bootstrapping,
+Reed et al. 2014).
 """
 
 from __future__ import annotations
@@ -14,12 +15,14 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import onnx
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from vidswap.face import landmarks
 from vidswap.keys import digest_of
+from vidswap.models.registry import path_to
 from vidswap.progress import Report, quiet
 from vidswap.swap.parts import BROW, EYE, FRONT, HAIR, LENS, PARTS, RIM, SIDE, SKIN
 from vidswap.train import augment, before, loop, parts_samples, worn
@@ -29,7 +32,7 @@ from vidswap.train.parts_labels import UNSURE
 from vidswap.train.worn import Random, Scene
 from vidswap.types import Array
 
-WIDTHS = (40, 64, 96)
+KNOWN = (64, 96, 160)  # widths of the mesh net
 SQUARE = 4  # pixels of a side that the net sees as channels
 WEIGHTS = (0.6, 1.0, 1.2, 1.0, 1.2, 1.0, 3.0, 1.5, 1.2, 1.5, 1.0)  # of the parts, small ones more
 RARE = {"glasses": 0.3, "beard": 0.12, "strands": 0.22, "cloth": 0.13, "hand": 0.25, "mask": 0.06, "drink": 0.08,
@@ -45,31 +48,77 @@ class Schedule(loop.Schedule):
     batch: int = 24
     fresh: int = 8
     kept: int = 3000
-    rate: float = 2.5e-3
+    rate: float = 5e-4  # four times as much where the net is new
+
+
+class Block(nn.Module):
+    """Two 3x3 convolutions beside a shortcut, without norms: as the mesh net has them once they are folded."""
+
+    def __init__(self, wide_in: int, wide: int, stride: int = 1) -> None:
+        super().__init__()
+        self.a, self.b = nn.Conv2d(wide_in, wide, 3, stride, 1), nn.Conv2d(wide, wide, 3, 1, 1)
+        alike = stride == 1 and wide_in == wide
+        self.short: nn.Module = nn.Identity() if alike else nn.Conv2d(wide_in, wide, 1, stride)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.relu(self.b(F.relu(self.a(x))) + self.short(x))
+
+
+class Seen(nn.Module):
+    """The mesh net's lower half, which knows faces: (B, 3, S, S) in -1 to 1 -> a fourth of the side, an eighth, a
+    sixteenth."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(3, KNOWN[0], 8, 4, 2)
+        self.fine = nn.Sequential(Block(KNOWN[0], KNOWN[1], 2), Block(KNOWN[1], KNOWN[1]))
+        self.coarse = Block(KNOWN[1], KNOWN[2], 2)
+
+    def forward(self, rgb: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        near = F.relu(self.stem(rgb))
+        fine = self.fine(near)
+        return near, fine, self.coarse(fine)
+
+    def take(self, source: Path) -> None:
+        """Take over the weights of a mesh net's file."""
+        graph = onnx.load(str(source)).graph
+        known = {one.name: onnx.numpy_helper.to_array(one) for one in graph.initializer}
+        told = [node.input for node in graph.node if node.op_type == "Conv"]
+        own = [module for module in self.modules() if isinstance(module, nn.Conv2d)]
+        for conv, (_, weight, bias) in zip(own, told, strict=False):
+            conv.weight.data.copy_(torch.from_numpy(known[weight].copy()))
+            conv.bias.data.copy_(torch.from_numpy(known[bias].copy()))  # type: ignore[union-attr]
+
+
+class Told(nn.Module):
+    """What is told from what was seen, and from the picture itself in squares: logits of its full size."""
+
+    def __init__(self, fine: int, wide: int) -> None:
+        super().__init__()
+        self.low, self.whole = nn.Conv2d(KNOWN[2], wide, 1), nn.Linear(KNOWN[2], wide)
+        self.middle, self.r1 = nn.Conv2d(KNOWN[1], wide, 1), Residual(wide)
+        self.high, self.up = nn.Conv2d(KNOWN[0], fine, 1), nn.Conv2d(wide, fine, 1)
+        self.squares, self.r2, self.r3 = nn.Conv2d(3 * SQUARE**2, fine, 3, 1, 1), Residual(fine), Residual(fine)
+        self.out = nn.Conv2d(fine, len(PARTS) * SQUARE**2, 1)
+
+    def forward(self, rgb: Tensor, near: Tensor, fine: Tensor, coarse: Tensor) -> Tensor:
+        low = self.low(coarse) + self.whole(coarse.mean((2, 3)))[..., None, None]
+        y = self.r1(_twice(low) + self.middle(fine))
+        y = self.r2(_twice(self.up(F.silu(y))) + self.high(near) + self.squares(F.pixel_unshuffle(rgb, SQUARE)))
+        return F.pixel_shuffle(self.out(F.silu(self.r3(y))), SQUARE)
 
 
 class PartsNet(nn.Module):
     """(B, 3, SIDE, SIDE) in 0 to 1 -> logits (B, PARTS, SIDE, SIDE)."""
 
-    def __init__(self, widths: tuple[int, int, int] = WIDTHS) -> None:
+    def __init__(self, fine: int = 32, wide: int = 64) -> None:
         super().__init__()
-        fine, middle, wide = widths
-        self.inp, self.r0 = nn.Conv2d(3 * SQUARE**2, fine, 3, 1, 1), Residual(fine)
-        self.d1, self.r1 = nn.Conv2d(fine, middle, 3, 2, 1), Residual(middle)
-        self.d2, self.r2 = nn.Conv2d(middle, wide, 3, 2, 1), nn.Sequential(Residual(wide), Residual(wide))
-        self.whole, self.r3 = nn.Linear(wide, wide), Residual(wide)
-        self.up, self.r4 = nn.Conv2d(wide + middle, middle, 1), Residual(middle)
-        self.up2, self.r5 = nn.Conv2d(middle + fine, fine, 1), Residual(fine)
-        self.out = nn.Conv2d(fine, len(PARTS) * SQUARE**2, 1)
+        self.seen, self.told = Seen(), Told(fine, wide)
 
     def forward(self, rgb: Tensor) -> Tensor:
-        x0 = self.r0(self.inp(F.pixel_unshuffle(rgb * 2 - 1, SQUARE)))
-        x1 = self.r1(self.d1(x0))
-        x2 = self.r2(self.d2(x1))
-        x2 = self.r3(x2 + F.silu(self.whole(x2.mean((2, 3))))[..., None, None])
-        y = self.r4(self.up(torch.cat([_twice(x2), x1], 1)))
-        y = self.r5(self.up2(torch.cat([_twice(y), x0], 1)))
-        return F.pixel_shuffle(self.out(F.silu(y)), SQUARE)
+        rgb = rgb * 2 - 1
+        logits: Tensor = self.told(rgb, *self.seen(rgb))
+        return logits
 
 
 def _twice(x: Tensor) -> Tensor:
@@ -190,10 +239,11 @@ def train(
 ) -> Path:
     """Learn from `data`/parts_samples.npz and write `out`/parts/parts.onnx."""
     torch.manual_seed(schedule.seed)
-    source = data / "parts_samples.npz"
+    net, source = PartsNet(), data / "parts_samples.npz"
+    net.seen.take(path_to("mesh"))
     samples = Samples(parts_samples.load(source), schedule.seed)
     batches = loop.Echoed(samples, schedule.batch, schedule.fresh, schedule.kept, schedule.seed)
-    lesson = loop.Lesson(PartsNet(), batches, loss_of, loop.cosine, 0.998, clip=1.0, shrink=0.01,
+    lesson = loop.Lesson(net, batches, loss_of, loop.cosine, 0.998, clip=1.0, shrink=0.01, quick="told.",
                          source=digest_of(source))  # fmt: skip
     with loop.checkpoints(out, "parts") as (place,):
         return export(loop.learn(lesson, schedule, place, say, report), out / "parts" / "parts.onnx")

@@ -150,7 +150,7 @@ class Warp:
             bare = complexion.bare(photo, selfie, self.model)
             photo, level = bare.photo, bare.level
             told = complexion.scenery(crops, wide, bare.tone, self.model)
-        photo = restored(photo, selfie, self.form.mean, self.form.triangles[self.form.part == 0])
+        photo = restored(photo, selfie, self.form)
         rest, eyes = self.at_rest(crops, selfie), eyeballs(photo, selfie, self.form.mean)
         photo = softened(photo, selfie, self.form.mean, rest.smile)
         photo = with_skin(photo, match.skin_alike(photo, selfie))
