@@ -68,8 +68,14 @@ def test_what_ships_opens_only_what_ships_and_may_be_used_for_money():
     assert [each.name for each in models_of(EngineChoice("embedded"))] == ["face", "expressions", "light", "swapper"]
     actors = EngineChoice("warp", (("complexion", "actor"),))
     assert [each.name for each in models_of(actors)] == ["face", "expressions"]
-    for name in ("embedded", "warp"):
+    for name in choice.SHIPS:
         assert (offer(name).commercial, offer(name).lacks) == (True, "")
+
+
+def test_what_ships_is_opened_without_waiting_to_hear_what_it_is(monkeypatch):
+    monkeypatch.setattr(choice, "models_of", lambda _choice: pytest.fail("its libraries were loaded"))
+    assert choice.uncommercial([EngineChoice(name) for name in choice.SHIPS]) == []
+    openings([EngineChoice("embedded")], Settings(swap=SwapSettings(commercial=True)), load_engine)
 
 
 def test_an_adapter_that_is_not_for_money_is_refused_with_what_is_allowed(sd15):

@@ -89,12 +89,11 @@ def _torch() -> str:
 
 
 def _gpu() -> str:
-    torch: Any = import_module("torch")
-    if torch.cuda.is_available():
-        return f"{torch.cuda.get_device_name(0)}, not used: the engines that ship run on the processor"
-    if torch.backends.mps.is_available():
-        return "Apple's, not used: the engines that ship run on the processor"
-    return "none, and none is needed"
+    choice: Any = import_module("vidswap.swap.choice")
+    found = choice.accelerator()
+    if found is None:
+        return "none, and the engines that ship need none"
+    return f"{found.name}, {found.memory:.0f} GB, for the engines that are pulled; those that ship use the processor"
 
 
 def _onnxruntime() -> str:

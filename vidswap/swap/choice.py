@@ -18,7 +18,7 @@ from vidswap.types import EngineChoice
 
 AUTO = "auto"
 PREFERRED = ("flux", "sdxl", "sd15")  # the larger first: where its models are here, somebody has wanted it
-SHIPS = ("embedded", "warp")  # lack nothing, and need not be looked at before they are opened
+SHIPS = ("embedded", "warp")  # lack nothing and forbid nothing: their libraries are not waited for to hear that
 STAND_INS = frozenset({"weights", "pack"})  # settings that name a person's own folder in place of what would be pulled
 PLAIN = "embedded"  # what always can be taken
 QUICK, SLOW, GPU = "quick", "slow", "GPU"  # frames a second on a processor; seconds a frame there; wants a GPU
@@ -109,7 +109,8 @@ def uncommercial(choices: Iterable[EngineChoice]) -> list[str]:
     money, with its licence. Raises UsageError, InstallError."""
     found = []
     for choice in choices:
-        refused = [each for each in models_of(choice) if not each.commercial] if choice.name in ENGINES else []
+        named = choice.name in ENGINES and choice.name not in SHIPS
+        refused = [each for each in models_of(choice) if not each.commercial] if named else []
         if refused:
             names = " and ".join(f"'{each.name}'" for each in refused)
             found.append(f"the engine {choice.name} opens {names}: {'; '.join(licences(refused))}")
