@@ -12,7 +12,8 @@ from standins import packs  # noqa: F401
 
 from vidswap.errors import ModelError
 from vidswap.models import hub
-from vidswap.swap.faceid import KINDS, clip_pixels, halves, models
+from vidswap.models.unpickle import unpickle
+from vidswap.swap.faceid import KINDS, clip_pixels, halves, models, read
 from vidswap.swap.guides import GUIDES, guides_of, names_of
 from vidswap.swap.latent import Start
 
@@ -348,6 +349,37 @@ def test_a_damaged_adapter_is_one_line(pulled, home):
     (guide,) = guides_of("sd15", Asked("faceid"))
     with pytest.raises(ModelError, match="reads no vectors of 512"):
         guide.apply(pipeline("sd15"))
+
+
+def test_a_picture_encoder_of_another_kind_is_refused(pulled, home):
+    from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
+
+    pulled("sd15", "faceid-plus")
+    config = CLIPVisionConfig(hidden_size=16, intermediate_size=16, num_hidden_layers=2, num_attention_heads=4,
+                              image_size=224, patch_size=56, projection_dim=16)  # fmt: skip
+    CLIPVisionModelWithProjection(config).save_pretrained(home / hub.entry("clip-vit-h").name / "models/image_encoder")
+    hub.seal("clip-vit-h")
+    with pytest.raises(ModelError, match="it sees 224 pixels as 16 numbers, not 224 as 32"):
+        guides_of("sd15", Asked("faceid-plus"))
+
+
+def test_what_its_makers_publish_as_a_pickle_is_read_as_it_is_pulled(pulled, home, tmp_path):
+    """Nested tables, as torch saves them, become the names that are read here."""
+    pulled("sdxl", "instantid")
+    (guide,) = guides_of("sdxl", Asked("instantid"))
+    published = tmp_path / "ip-adapter.bin"
+    torch.save(halves(guide.weights), published)
+    unpickle(published, published.name)
+    published.rename(tmp_path / "ip-adapter.safetensors")
+    again = read(tmp_path, "instantid")
+    assert again.keys() == guide.weights.keys()
+    assert all(torch.equal(again[name], value) for name, value in guide.weights.items())
+
+
+def test_it_says_what_it_takes_of_a_card(pulled):
+    pulled("sdxl", "instantid")
+    (guide,) = guides_of("sdxl", Asked("instantid"))
+    assert guide.memory == hub.entry("instantid").memory + hub.entry("instantid-controlnet").memory
 
 
 def test_nothing_heavy_is_imported_before_an_adapter_is_chosen():

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from vidswap.errors import ModelError
 from vidswap.keys import key_of
-from vidswap.models.hub import digests_in, place_of
+from vidswap.models.hub import digests_in, entry, place_of
 from vidswap.swap.drawings import drawn_mesh
 from vidswap.swap.folders import network, reading
 from vidswap.swap.guides import Call, Steer
@@ -34,6 +34,7 @@ class MeshControl:
     net: Any
     pose: float
     key: str
+    memory: float
 
     def apply(self, pipeline: Any) -> None:
         """Raise ModelError where the ControlNet is of another base."""
@@ -52,9 +53,9 @@ def models(base: str, settings: Any) -> tuple[str, ...]:
 
 def load(base: str, settings: Any) -> MeshControl:
     """The guide. Raises ModelError."""
-    folder = place_of(models(base, settings)[0])
-    pose = POSE if settings.pose is None else settings.pose
-    return MeshControl(open_net(folder, settings), pose, key_of((digests_in(folder), pose)))
+    (name,) = models(base, settings)
+    folder, pose = place_of(name), POSE if settings.pose is None else settings.pose
+    return MeshControl(open_net(folder, settings), pose, key_of((digests_in(folder), pose)), entry(name).memory)
 
 
 def open_net(folder: Path, settings: Any) -> Any:

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from vidswap.errors import ModelError
 from vidswap.keys import key_of
-from vidswap.models.hub import digests_in, place_of
+from vidswap.models.hub import digests_in, entry, place_of
 from vidswap.swap import controlnet
 from vidswap.swap.controlnet import controlled, drawn_in, open_net
 from vidswap.swap.drawings import drawn_points
@@ -60,7 +60,7 @@ KINDS = MappingProxyType({
 class FaceAdapter:
     """The guide. `weights` are the adapter's own; `look` gives a person's face as FaceID Plus sees it, nobody's first
     (2, 1, K, D); `net` is InstantID's ControlNet. `likeness`: how much the adapter counts, `structure`: the look beside
-    the vector, `pose`: the ControlNet's drawing."""
+    the vector, `pose`: the ControlNet's drawing. `memory`: GB on a card."""
 
     title: str
     kind: Kind
@@ -72,6 +72,7 @@ class FaceAdapter:
     pose: float = 1.0
     look: Callable[[Identity], Tensor] | None = None
     net: Any = None
+    memory: float = 0.0
 
     def apply(self, pipeline: Any) -> None:
         """Put the layers into a UNet, and the LoRA onto its weights. Raises ModelError where they are of another
@@ -126,10 +127,12 @@ def load(base: str, settings: Any) -> FaceAdapter:
     likeness = kind.likeness if settings.likeness is None else settings.likeness
     pose = IDENTITY_NET if settings.pose is None else settings.pose
     said = (likeness, settings.structure, pose, [digests_in(place) for place in places], recogniser.files)
-    look = looker(places[1], recogniser) if ENCODER in more else None
+    weights = read(places[0], own)
+    look = looker(places[1], recogniser, weights) if ENCODER in more else None
     net = open_net(places[1], settings) if NETWORK in more else None
-    return FaceAdapter(own, kind, read(places[0], own), recogniser, key_of(said), likeness, settings.structure, pose,
-                       look, net)  # fmt: skip
+    memory = sum(entry(name).memory for name in (own, *more) if name != ENCODER)  # which stays on the processor
+    return FaceAdapter(own, kind, weights, recogniser, key_of(said), likeness, settings.structure, pose, look, net,
+                       memory)  # fmt: skip
 
 
 def read(folder: Path, title: str) -> dict[str, Tensor]:
@@ -185,13 +188,17 @@ def bake(unet: Any, reader: Mapping[str, Tensor]) -> None:
                     layer.weight += (up.float() @ down.float()).to(layer.weight)
 
 
-def looker(folder: Path, recogniser: Recogniser) -> Callable[[Identity], Tensor]:
-    """What FaceID Plus makes of a person's best photo, nobody's look first: (2, 1, K, D) float32, kept; nobody's is
-    that of a grey picture. Raises ModelError."""
+def looker(folder: Path, recogniser: Recogniser, weights: Mapping[str, Tensor]) -> Callable[[Identity], Tensor]:
+    """What FaceID Plus with these `weights` sees in a person's best photo, nobody's look first: (2, 1, K, D) float32,
+    kept; nobody's is that of a grey picture. Raises ModelError."""
     from transformers import CLIPVisionModelWithProjection
 
     with reading(folder, "CLIP's encoder of pictures"):
         encoder = network(CLIPVisionModelWithProjection, folder, "float32")
+        wanted = weights.get(f"image_proj.{KINDS['faceid-plus'].mark}", torch.empty(0, encoder.config.hidden_size))
+        found = encoder.config.image_size, encoder.config.hidden_size
+        if found != (LOOK, wanted.shape[1]):
+            raise ValueError(f"it sees {found[0]} pixels as {found[1]} numbers, not {LOOK} as {wanted.shape[1]}")
 
     def look(identity: Identity) -> Tensor:
         seen = clip_pixels(recogniser.seen(identity)[0].upright(LOOK))

@@ -40,6 +40,11 @@ class Guide(Protocol):
         """All that its share of the answers depends on: weights and settings."""
         ...
 
+    @property
+    def memory(self) -> float:
+        """GB that it takes on a card beside the base, in 16-bit numbers, about."""
+        ...
+
     def apply(self, pipeline: Any) -> None:
         """Put its layers into a pipeline of diffusers. Raises ModelError."""
         ...

@@ -174,7 +174,9 @@ def opened(base: Base, settings: Any) -> Iterator[Painter]:
         pipeline.register_modules(unet=in_motion(pipeline.unet, places[MOTION]))
     for guide in guides:
         guide.apply(pipeline)
-    found = place.placement(device, dtype, base.at(settings.size), settings.vram or place.room(device))
+    takes = base.at(settings.size)
+    takes = replace(takes, network=takes.network + sum(guide.memory for guide in guides))
+    found = place.placement(device, dtype, takes, settings.vram or place.room(device))
     try:
         model = _model(pipeline, settings, prompt, found, guides)
         with warp.load(warp.Settings(settings.complexion)) as drawn:
