@@ -57,7 +57,7 @@ FENCES = {
     "psutil": {"progress", "processor", "cli.doctor"},
     "torch": TORCH | {"models.unpickle"},
     "diffusers": TORCH,
-    "safetensors": TORCH | {"models.unpickle"},
+    "safetensors": TORCH | {"models.sound", "models.unpickle"},
     "onnx": {"models.sessions", "train"},
     "huggingface_hub": {"models.listing", "models.pull"},
     "transformers": TORCH,

@@ -8,6 +8,7 @@ its end. A file gets its name once its digest is the one that the hub tells; the
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -244,5 +245,6 @@ def _translated(found: Entry) -> Iterator[None]:
 
 
 def _line(error: Exception) -> str:
-    """What went wrong, in one line."""
-    return next(iter(str(error).strip().splitlines()), "") or type(error).__name__
+    """What went wrong, in one line, without what gives access to a file for a while."""
+    said = next(iter(str(error).strip().splitlines()), "") or type(error).__name__
+    return re.sub(r"\?[^\s'\"]*", "", said)
