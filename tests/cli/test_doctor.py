@@ -72,6 +72,7 @@ def test_the_command_speaks_lines_and_json(capsys):
 @pytest.mark.skipif(shutil.which("bash") is None, reason="no bash here")
 @pytest.mark.parametrize(("typed", "offered"), [
     ("swap --smo", "--smooth"), ("sw", "swap"), ("models ver", "verify"), ("bench --hei", "--heights"),
+    ("train lo", "lora"), ("train mesh --sce", "--scenes"),
 ])  # fmt: skip
 def test_bash_completes_what_is_typed(tmp_path, typed, offered):
     script = tmp_path / "vidswap.bash"

@@ -9,7 +9,7 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-from vidswap.errors import ModelError
+from vidswap.errors import ConsentError, ModelError
 from vidswap.settings import Setting
 from vidswap.swap.folders import loaded
 from vidswap.swap.lora import LORAS, Lora, bake, called, digests_of
@@ -216,6 +216,21 @@ def test_the_words_that_call_a_person_go_before_the_caption(tmp_path):
     assert called("a film still", files) == "ohwx person, a film still"
     assert called("Ohwx person smiles", files) == "Ohwx person smiles"
     assert called("a film still", ()) == "a film still"
+
+
+def test_a_person_who_did_not_agree_to_a_swap_or_no_longer_is_not_put_on(pipeline, tmp_path):
+    file = tiny.lora(tmp_path / "anna.safetensors", "sd15", "peft", 1)
+    told, base = {"vidswap.subject": "Anna", "vidswap.consent": "anna.toml"}, pipeline("sd15")
+    wrong = {"agreed to: train": ("uses", '["train"]'), "ended": ("until", "2020-01-01"), "not say": ("until", "soon")}
+    for words, (name, said) in wrong.items():
+        save_file(load_file(file), file, {**told, f"vidswap.{name}": said})
+        with pytest.raises(ConsentError, match=words):
+            bake(base, [Lora(file)], TITLES["sd15"])
+    (tmp_path / "anna.consent.toml").write_text('subject = "Anna"\nuntil = 2999-01-01\n')
+    bake(base, [Lora(file)], TITLES["sd15"])
+    (tmp_path / "anna.consent.toml").write_text('subject = "Anna"\nuntil = 2020-01-01\n')
+    with pytest.raises(ConsentError, match="ended on 2020-01-01"):
+        bake(base, [Lora(file)], TITLES["sd15"])
 
 
 def test_a_key_depends_on_content_and_weight_and_not_on_names(tmp_path, monkeypatch):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from pathlib import Path
 
 import cv2
@@ -69,6 +70,8 @@ def test_others_and_what_is_of_no_use_are_named_and_left_out(tmp_path: Path, mon
     photo(folder / "veiled.png", (200, 280, 160))
     (folder / "again.png").write_bytes((folder / "0.png").read_bytes())
     (folder / "broken.jpg").write_bytes(b"\xff\xd8\xff\xe0")
+    (folder / "vast.png").write_bytes((folder / "0.png").read_bytes()[:16] + struct.pack(">II", 30000, 30000) +
+                                      (folder / "0.png").read_bytes()[24:])  # fmt: skip
     (folder / "notes.txt").write_text("no photo")
     hand = Trouble("a hand covers the mouth")
     monkeypatch.setattr(album, "troubles", lambda _rgb, mesh, *_: [hand] * bool(mesh[1, 1] > 270))
@@ -76,7 +79,7 @@ def test_others_and_what_is_of_no_use_are_named_and_left_out(tmp_path: Path, mon
     assert [page.name for page in made.pages] == ["0.png", "1.png", "2.png"]
     said = "\n".join(made.notes)
     for words in ("again.png", "broken.jpg is damaged", "friend.png shows someone else", "no face in nobody.png",
-                  "2 faces in pair.png", "small.png is only", "veiled.png: a hand covers the mouth",
+                  "2 faces in pair.png", "small.png is only", "veiled.png: a hand covers the mouth", "vast.png",
                   "only 3 photos"):  # fmt: skip
         assert words in said
     assert "notes.txt" not in said

@@ -312,6 +312,7 @@ def test_a_file_says_what_it_is_and_whose(bases: Any, photos: Path, tmp_path: Pa
         told = file.metadata()
     wanted = {"vidswap.base": "sd15", "vidswap.token": "ohwx person", "vidswap.rank": "2", "vidswap.alpha": "2.0",
               "vidswap.subject": "Anna Muster", "vidswap.consent": "anna.toml", "vidswap.until": "2999-01-01",
+              "vidswap.uses": '["train", "our short film"]',
               "modelspec.trigger_phrase": "ohwx person", "modelspec.architecture": "stable-diffusion-v1/lora",
               "ss_network_dim": "2", "format": "pt"}  # fmt: skip
     assert {name: told[name] for name in wanted} == wanted

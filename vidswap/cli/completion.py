@@ -37,5 +37,6 @@ def completion(top: Parser, shell: str) -> str:
 
 
 def commands(top: Parser) -> list[Any]:
-    """The parser of each command."""
-    return [*next(each.choices for each in top._actions if isinstance(each, argparse._SubParsersAction)).values()]
+    """The parser of each command, and of what it has within it."""
+    within = [each.choices.values() for each in top._actions if isinstance(each, argparse._SubParsersAction)]
+    return [found for parsers in within for parser in parsers for found in (parser, *commands(parser))]

@@ -11,15 +11,18 @@ import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor
 
-from vidswap.errors import ModelError
+from vidswap.errors import ConsentError, ModelError
 from vidswap.models.hub import digests_in
 from vidswap.models.sound import check_sound
 from vidswap.settings import Kind
+from vidswap.trust.consent import SWAP, load_consent, permit
+from vidswap.types import Consent
 
 MOST_WEIGHT = 4.0  # beyond which no picture comes out
 MOST_WORDS = 80  # letters of words that call somebody
@@ -69,9 +72,10 @@ def digests_of(loras: Sequence[Lora]) -> tuple[tuple[str, float], ...]:
 
 def bake(pipeline: Any, loras: Sequence[Lora], base: str) -> None:
     """Add LoRAs to the weights of a pipeline of diffusers, for a `base` by its name in words. Raises ModelError: a file
-    that is missing, damaged, no LoRA, or one of another base."""
+    that is missing, damaged, no LoRA, or one of another base; ConsentError for one of a person who did not agree."""
     for lora in loras:
         weights, plain = read(lora.path), is_plain_peft(lora.path)
+        check_consent(lora.path)
         scale = _scale_beside(lora.path) if plain else 1.0
         part = "unet" if hasattr(pipeline, "unet") else "transformer"
         told = {f"{part}.{key.removeprefix(PLAIN)}": value for key, value in weights.items()} if plain else weights
@@ -98,14 +102,34 @@ def called(prompt: str, loras: Sequence[Lora]) -> str:
 
 def trigger_of(path: Path) -> str:
     """The words that call what a LoRA was trained on, as its file says (modelspec); "" where it does not."""
+    return " ".join(_said_in(path).get("modelspec.trigger_phrase", "").split())[:MOST_WORDS]
+
+
+def check_consent(path: Path) -> None:
+    """Raise ConsentError where the person whose face a LoRA of ours is did not agree to a swap, or does no longer: as
+    the record beside it has it, else the file itself. Other programs' files say nothing of that."""
+    said, beside = _said_in(path), path.with_suffix(".consent.toml")
+    if beside.is_file():
+        permit(load_consent(beside), SWAP)
+    elif "vidswap.subject" in said:
+        try:
+            until = date.fromisoformat(said["vidswap.until"]) if "vidswap.until" in said else None
+            uses = tuple(map(str, json.loads(said.get("vidswap.uses", "[]"))))
+        except (ValueError, TypeError) as error:
+            hint = f"put the record beside it, as {beside.name}"
+            raise ConsentError(f"{path} does not say what consent it was made with", hint) from error
+        permit(Consent(said["vidswap.subject"], uses, until, said.get("vidswap.consent", path.name)), SWAP)
+
+
+def _said_in(path: Path) -> dict[str, str]:
+    """What the header of a file says beside its numbers; what is wrong with it is said where it is read."""
     from safetensors import SafetensorError, safe_open
 
     try:
         with safe_open(path, "pt") as file:
-            words = (file.metadata() or {}).get("modelspec.trigger_phrase", "")
+            return dict(file.metadata() or {})
     except (OSError, SafetensorError):
-        return ""  # what is wrong with it is said where it is added
-    return " ".join(words.split())[:MOST_WORDS]
+        return {}
 
 
 def read(path: Path) -> dict[str, Tensor]:

@@ -45,7 +45,8 @@ class About:
         kohya's ss_)."""
         until = self.consent.until.isoformat() if self.consent.until else ""
         own = {"base": self.base, "token": self.trigger, "rank": self.rank, "alpha": self.alpha, "photos": self.photos,
-               "consent": self.consent.record, "subject": self.consent.subject, "uses": ", ".join(self.consent.uses),
+               "consent": self.consent.record, "subject": self.consent.subject, 
+               "uses": json.dumps(self.consent.uses) if self.consent.uses else "",
                "until": until, "made_by": self.made_by, "steps": self.steps, "side": self.side}  # fmt: skip
         modelspec = {"sai_model_spec": "1.0.0", "architecture": self.architecture, "title": self.name,
                      "implementation": "diffusers", "trigger_phrase": self.trigger, "license": self.licence,
