@@ -34,14 +34,18 @@ EXPOSED = 0.3  # share of a skin's darkness that a camera's exposure takes back
 # How bright the key light is on white, as logarithm: in portraits, and in films, which are darker; and how often those.
 PORTRAIT, FILM, FILMED = (0.25, 0.25), (-0.5, 0.5), 0.35
 SMOOTH = 0.3  # weight of the steps of a face's own light, which is mostly soft
+EDGE = 0.5  # weight of where the edges of the light that was put on are missed
+USUAL, KNOWN = 0.1, 0.15  # mean logarithm of the light on pictures that people publish of faces; the weight of that
 
 
 @dataclass(frozen=True)
 class Schedule(loop.Schedule):
-    """A batch are `batch` rendered heads and as many faces in two lights each."""
+    """A batch are `batch` rendered heads and as many faces in two lights each; `start` is a checkpoint whose weights are
+    begun with."""
 
     steps: int = 20_000
     batch: int = 10
+    start: str = ""
 
 
 class Residual(nn.Module):
@@ -258,12 +262,18 @@ def heads_loss(off: Tensor, weight: Tensor) -> Tensor:
 
 
 def faces_loss(one: Tensor, two: Tensor, put: Tensor, weight: Tensor, gain: Tensor) -> Tensor:
-    """How far two answers (B, 3, S, S) differ otherwise than by what was put on, and how uneven is what then is left of
-    the first: the light that the face had before."""
-    off = (distance(one - two - put) * weight).sum() / (3 * weight.sum() + 1)
-    own, inside = one - gain, weight[..., 1:, 1:]
-    steps = (own.diff(dim=2)[..., 1:].abs() + own.diff(dim=3)[..., 1:, :].abs()) * inside
-    return 1.5 * off + SMOOTH * steps.sum() / (3 * inside.sum() + 1)
+    """How far two answers (B, 3, S, S) differ otherwise than by what was put on, their edges for themselves; and of what
+    then is left of the first, which is the light that the face had before, how uneven and how unusual it is."""
+    wrong, own, inside = one - two - put, one - gain, weight[..., 1:, 1:]
+    off = (distance(wrong) * weight).sum() / (3 * weight.sum() + 1)
+    level = (own * weight).sum((2, 3)) / (weight.sum((2, 3)) + 1) - USUAL
+    uneven = SMOOTH * steps_of(own) + EDGE * steps_of(wrong)
+    return 1.5 * off + (uneven * inside).sum() / (3 * inside.sum() + 1) + KNOWN * distance(level, 0.3).mean()
+
+
+def steps_of(x: Tensor) -> Tensor:
+    """(B, C, S - 1, S - 1): how much pictures (B, C, S, S) change from each pixel to its neighbours."""
+    return x.diff(dim=2)[..., 1:].abs() + x.diff(dim=3)[..., 1:, :].abs()
 
 
 def _answer(net: nn.Module, rgb: Tensor, told: Tensor) -> Tensor:
@@ -285,7 +295,7 @@ def train(
     torch.manual_seed(schedule.seed)
     batches = Batches(load_samples(data), schedule)
     lesson = loop.Lesson(
-        LightNet(), batches, loss_of, loop.cosine, 0.999, clip=1.0, shrink=0.01,
+        loop.begun(LightNet(), schedule.start), batches, loss_of, loop.cosine, 0.999, clip=1.0, shrink=0.01,
         source=digest_of(data / "light_samples.npz"),
     )  # fmt: skip
     with loop.checkpoints(out, "light") as (place,):

@@ -209,6 +209,16 @@ def checkpoints(out: Path, *names: str) -> Iterator[list[Path]]:
         place.unlink(missing_ok=True)
 
 
+def begun(net: nn.Module, start: str) -> nn.Module:
+    """A net with the running mean of a checkpoint's weights, or as it is. Raises UsageError."""
+    if start:
+        try:
+            net.load_state_dict(torch.load(start, map_location="cpu", weights_only=True)["mean"])
+        except (OSError, RuntimeError, EOFError, ValueError, KeyError) as error:
+            raise UsageError(f"{start} has no weights of this net", "allowed: a checkpoint of this trainer") from error
+    return net
+
+
 def learn(lesson: Lesson, schedule: Schedule, place: Path, say: Say = mute, report: Report = quiet) -> nn.Module:
     """The running mean of the weights after the whole schedule, on the CPU. Every few minutes, and at the end, `place`
     is the checkpoint that a run of equal schedule, code and torch goes on from: who has made use of what was learnt

@@ -96,7 +96,7 @@ def _lamp(normal: Tensor, chance: Chance) -> tuple[Tensor, Tensor]:
     faced = (normal * toward).sum(1, keepdim=True)
     hard = torch.sigmoid((faced - chance.even(count, -0.1, 0.35)) / chance.even(count, 0.04, 0.3))
     lit = torch.where(chance.even(count) < 0.5, faced.clamp(min=0), hard)
-    cast = chance.often(count, 0.4) * chance.even(count, 0.4, 1.0)
+    cast = chance.often(count, 0.55) * chance.even(count, 0.4, 1.0)
     lit = lit * (1 - cast * (1 - _shadow(count, normal.shape[-1], chance)))
     half = toward + torch.tensor([0.0, 0.0, 1.0]).view(1, 3, 1, 1)
     half = half / half.norm(dim=1, keepdim=True)
