@@ -1,5 +1,7 @@
 """A person keeps their own complexion, in the scene's light, and the actor's other skin follows."""
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
@@ -8,9 +10,10 @@ from hypothesis import strategies as st
 
 from vidswap.face import geometry, landmarks
 from vidswap.progress import quiet
-from vidswap.swap import complexion
+from vidswap.swap import complexion, matte, tone
 from vidswap.swap.engines import warp
-from vidswap.swap.light import GAMMA, SIDE, LightModel, plain
+from vidswap.swap.light import DARKEST, GAMMA, SIDE, LightModel, edges, plain
+from vidswap.swap.tone import Weights
 from vidswap.types import Crops, Identity
 
 DARK, FAIR, GROUND = (96, 62, 44), (214, 168, 142), (60, 110, 160)
@@ -35,13 +38,16 @@ def lit_aside(rgb):
     return np.broadcast_to(np.linspace(0.7, -0.7, SIDE)[None, :, None], rgb.shape)
 
 
+TOLD = Weights(white=0.0, eyes=0.0, told=1.0, seen=0.0, varied=0.0, shaped=0.0, usual=0.0, hue=1.0)
+
+
 @pytest.fixture(autouse=True)
 def _as_told(monkeypatch):
-    """What the network tells is believed."""
+    """What the network tells is believed, and nothing else."""
     for name in ("PHOTO", "FILM"):
-        monkeypatch.setattr(complexion, name, complexion.Usual(exposure=0.0, told=1.0, tint=1.0))
-    monkeypatch.setattr(complexion, "TAKEN_BACK", 0.0)
-    monkeypatch.setattr(complexion, "STRANGE", 99.0)
+        monkeypatch.setattr(complexion, name, TOLD)
+    for name, value in (("TINTS", (0, 0, 1)), ("WARM", np.zeros((3, 3))), ("STRANGE", 1e3), ("SAME", 1e-3)):
+        monkeypatch.setattr(tone, name, value)
 
 
 @pytest.fixture(scope="module")
@@ -191,7 +197,7 @@ def test_the_middle_of_a_wide_crop_lies_where_it_lay(scene):
 @given(st.floats(0, 1), st.integers(0, 2**32 - 1))
 def test_a_guide_leaves_an_even_plane_even(level, seed):
     guide = np.random.default_rng(seed).random((12, 12)).astype(np.float32)
-    found = complexion.guided(guide, np.full((12, 12), level, np.float32), 2, 1e-3)
+    found = matte.guided(guide, np.full((12, 12), level, np.float32), 2, 1e-3)
     np.testing.assert_allclose(found, level, atol=1e-3)
 
 
@@ -211,33 +217,92 @@ def test_burnt_skin_takes_the_hue_of_the_rest(engine):
     assert np.abs(more[:20]).max() == 0
 
 
-def test_a_photo_in_usual_light_tells_the_skin_by_itself(monkeypatch, own, person):
-    """With no belief in what the network tells of the level of light, a darker photo is of a darker person."""
-    monkeypatch.setattr(complexion, "PHOTO", complexion.Usual(exposure=0.25, told=0.0, tint=0.0))
+def logs(skin):
+    return np.log((np.array(skin) / 255) ** GAMMA + DARKEST)
+
+
+def test_with_no_voice_a_darker_photo_is_of_a_darker_person(monkeypatch, own, person):
+    monkeypatch.setattr(complexion, "PHOTO", replace(TOLD, told=0.0, usual=0.25))
+    monkeypatch.setattr(tone, "TINTS", (0, 0, 0))
     mesh = person(FAIR).meshes[0]
     for level in (-1.0, 1.0):
         model = own(lambda rgb, level=level: np.full_like(rgb, level)).model
-        tones = [complexion.bare(person(skin).photos[0], mesh, model).tone for skin in (FAIR, DARK)]
-        for tone, skin in zip(tones, (FAIR, DARK), strict=True):
-            np.testing.assert_allclose(tone, np.log((np.array(skin) / 255) ** GAMMA + 2e-3) - 0.25, atol=0.1)
+        for skin in (FAIR, DARK):
+            found = complexion.bare(person(skin).photos[0], mesh, model).tone
+            np.testing.assert_allclose(found, logs(skin) - 0.25, atol=0.1)
 
 
-def test_exposure_has_hidden_some_of_a_skins_darkness(monkeypatch):
-    monkeypatch.setattr(complexion, "TAKEN_BACK", 0.25)
-    dark, middle, fair = (np.full(3, complexion.MIDDLE + more) for more in (-0.9, 0.0, 0.3))
-    assert complexion.exposed(dark) == pytest.approx(-0.3)
-    assert complexion.exposed(middle) == pytest.approx(0)
-    assert complexion.exposed(fair) == pytest.approx(0.1)
-    assert complexion.exposed(np.full(3, -9.0)) == pytest.approx(9 + complexion.RANGE[0]), "no skin is darker"
+def test_a_dim_photo_is_told_from_a_dark_person(own, person, monkeypatch):
+    """Where all of a photo is darker, its white too, that is the light's; where the skin alone is, it is the skin's."""
+    monkeypatch.setattr(complexion, "PHOTO", replace(TOLD, white=1.0, told=0.0))
+    model, mesh = own().model, person(FAIR).meshes[0]
+
+    def lightness(skin, dimmed):
+        photo = person(skin).photos[0].copy()
+        photo[:60] = 250  # a wall
+        return complexion.bare((photo * dimmed).astype(np.uint8), mesh, model).tone.mean()
+
+    bright, dim, dark = lightness(FAIR, 1.0), lightness(FAIR, 0.6), lightness(DARK, 1.0)
+    assert dim == pytest.approx(bright, abs=0.15)
+    assert dark < bright - 1
 
 
-@pytest.mark.parametrize(("lab", "wanted"), [((50, 14, 22), (50, 14, 22)), ((50, 33, 20), (50, 22, 20))])
-def test_a_hue_that_no_skin_has_is_the_lights(monkeypatch, lab, wanted):
-    monkeypatch.setattr(complexion, "STRANGE", 9.0)
+@pytest.mark.parametrize(("lab", "hue", "wanted"), [
+    ((50, 14, 22), 1.0, (50, 14, 22)), ((50, 45, 20), 1.0, (50, 22, 20)), ((50, 17, 20), 0.5, (50, 15, 20)),
+    ((84, 8, 14), 1.0, (74, 8, 14)),
+])  # fmt: skip
+def test_what_no_skin_has_is_the_lights(monkeypatch, lab, hue, wanted):
+    monkeypatch.setattr(tone, "STRANGE", 9.0)
     seen = cv2.cvtColor(np.array([[lab]], np.float32), cv2.COLOR_LAB2LRGB)[0, 0]
-    tone = np.log(seen)
-    found = np.exp(tone + complexion.unhued(tone))[None, None].astype(np.float32)
-    np.testing.assert_allclose(cv2.cvtColor(found, cv2.COLOR_LRGB2LAB)[0, 0], wanted, atol=0.5)
+    found = np.exp(tone.likely(np.log(seen), hue))[None, None].astype(np.float32)
+    np.testing.assert_allclose(cv2.cvtColor(found, cv2.COLOR_LRGB2LAB)[0, 0], wanted, atol=1.2)
+
+
+def test_a_pale_scene_makes_nobody_colourful(monkeypatch):
+    monkeypatch.setattr(tone, "SAME", 0.7)
+    labs = np.array([[(60, 4, 7), (60, 12, 20)]], np.float32)
+    pale, skin = cv2.cvtColor(labs, cv2.COLOR_LAB2LRGB)[0]
+    assert tone.colourful(np.log(skin)) == 1
+    assert 0.5 < tone.colourful(np.log(pale)) < 0.8
+
+
+def test_hair_over_a_face_makes_room_for_skin(own, person):
+    identity, model = person(FAIR), own().model
+    mesh, hanging = identity.meshes[0], identity.photos[0].copy()
+    x, top, bottom = int(mesh[50, 0]), int(mesh[10, 1]), int(mesh[50, 1])
+    hanging[top - 40 : bottom, x - 5 : x + 5] = (30, 24, 20)
+    brow = tuple(np.round(mesh[9, :2]).astype(int))
+    cv2.circle(hanging, brow, 3, (30, 24, 20), -1)  # a mole: it hangs from nowhere
+    found = complexion.bare(hanging, mesh, model).photo
+    assert np.abs(patch(found, mesh[50] - [0, 12, 0], 3) - FAIR).max() < 60
+    assert patch(found, mesh[9], 2).max() < 100
+
+
+def test_the_edge_of_a_shadow_is_light_and_a_brow_is_not():
+    light, skin = np.zeros((SIDE, SIDE, 3), np.float32), np.ones((SIDE, SIDE), np.float32)
+    light[:, SIDE // 2 :] = -0.8
+    whole = plain(light) + edges(light, skin)
+    assert np.abs(whole[64, 64 + 4] - -0.8).max() < 0.15
+    assert np.abs(plain(light)[64, 64 + 4] - -0.8).max() > 0.2
+    assert np.abs(edges(light, np.zeros_like(skin))).max() == 0
+    assert np.abs(edges(light * 0.1, skin)).max() == 0, "as faint as a feature"
+
+
+def test_the_network_is_asked_in_every_other_frame(own, scene):
+    one, asked = scene(FAIR), []
+
+    def told(rgb):
+        asked.append(1)
+        return np.full_like(rgb, 0.1 * len(asked))
+
+    many = Crops(1, 0, *(np.concatenate([getattr(one, name)] * 4) for name in ("rgb", "mesh", "mask", "to_frame")),
+                 np.ones(4, np.float32), one.neutral)  # fmt: skip
+    inner = complexion.framed(many, 512)
+    found = complexion.followed(inner, own(told).model)
+    assert len(asked) == 3
+    np.testing.assert_allclose([light.mean() for light, _ in found], [0.1, 0.15, 0.2, 0.3], atol=1e-3)
+    for _, each in found:
+        np.testing.assert_allclose(each.seen, logs(FAIR), atol=0.05)
 
 
 @given(st.floats(0, 2000), st.floats(0, 2000))

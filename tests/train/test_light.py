@@ -138,9 +138,20 @@ def test_the_right_answer_costs_nothing():
     level, shape = (float(light.heads_loss(off, whole)) for off in (even, torch.where(truth > 0, 0.4, -0.4)))
     assert 0 < level < shape, "a wrong shape costs more than a wrong exposure"
     gain, more = torch.full_like(truth, 0.3), torch.full_like(truth, 0.1)
-    own = torch.randn(2, 3, 1, 1).expand_as(truth)
+    own = torch.full_like(truth, light.USUAL)
     assert float(light.faces_loss(own + gain, own + more, gain - more, whole, gain)) < 1e-6
-    assert float(light.faces_loss(own, own, gain - more, whole, gain)) > 0.01
+    right = float(light.faces_loss(own + gain, own + more, gain - more, whole, gain))
+    assert float(light.faces_loss(own, own, gain - more, whole, gain)) > right + 0.01
+    unusual = own + torch.randn(2, 3, 1, 1)
+    assert float(light.faces_loss(unusual + gain, unusual + more, gain - more, whole, gain)) > right + 0.01
+    edge = torch.zeros_like(truth)
+    edge[..., 4:] = 0.4
+    soft, sharp = torch.linspace(-0.2, 0.2, 8).expand_as(truth), edge - 0.2
+    missed = [
+        float(light.faces_loss(own + gain, own + gain + off, torch.zeros_like(truth), whole, gain))
+        for off in (soft, sharp)
+    ]
+    assert min(missed) > right
 
 
 def test_a_grid_is_read_by_place_and_luma():

@@ -103,7 +103,7 @@ def sampling_map(seen: Array, target: Array, source: Array, triangles: Array) ->
     x, y = (np.arange(side, dtype=np.float32) for side in seen.shape[::-1])
     # taken one number at a time: all six of a pixel at once take four times as long
     each = [np.take(a, seen) * x + np.take(b, seen) * y[:, None] + np.take(c, seen) for a, b, c in rates.T]
-    return np.stack(each, -1)
+    return np.asarray(cv2.merge(each))
 
 
 @dataclass(frozen=True, eq=False)

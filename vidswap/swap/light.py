@@ -11,6 +11,7 @@ import numpy as np
 
 from vidswap.face import geometry, landmarks
 from vidswap.face.raster import draw_triangles
+from vidswap.face.skin import between_features
 from vidswap.models.registry import path_to
 from vidswap.models.sessions import open_session, session_options, translated
 from vidswap.types import Array
@@ -18,6 +19,7 @@ from vidswap.types import Array
 SIDE = 128
 GAMMA = 2.2  # of pictures: what is linear in light is this power of their values
 SLOW = 0.065  # share of the side over which light changes: at .02 the actor's features come along, and likeness falls
+FINE, STEP = 0.01, 0.1  # the same for edges of shadows, and how high these are at least
 DARKEST = 2e-3  # added to light before its logarithm: noise of dark pixels is no light
 
 
@@ -32,18 +34,39 @@ class LightModel:
 
     def light(self, picture: Array, mesh: Array) -> Array:
         """(SIDE, SIDE, 3) float32: the logarithm of the light on a picture (S, S, 3) uint8 with its mesh (478, 3),
-        framed as geometry.crop_transform does."""
-        small = shrunk(picture)
-        told = planes(geometry.apply(geometry.enlarge(SIDE / len(picture)), mesh), self.mean, self.triangles)
-        rgb = np.ascontiguousarray(small.transpose(2, 0, 1)[None], np.float32) / 255
+        framed as geometry.crop_transform does; without edges."""
+        return plain(self._told(picture, self._placed(picture, mesh)))
+
+    def light_and_edges(self, picture: Array, mesh: Array) -> tuple[Array, Array]:
+        """`light`, and what its edges are besides."""
+        placed = self._placed(picture, mesh)
+        told = self._told(picture, placed)
+        return plain(told), edges(told, between_features(placed, SIDE))
+
+    def _told(self, picture: Array, placed: Array) -> Array:
+        rgb = np.ascontiguousarray(shrunk(picture).transpose(2, 0, 1)[None], np.float32) / 255
+        told = planes(placed, self.mean, self.triangles)
         (light,) = self.session.run(None, {"rgb": rgb, "geometry": told[None]})
-        return plain(light[0].transpose(1, 2, 0))
+        return np.asarray(light[0].transpose(1, 2, 0))
+
+    def _placed(self, picture: Array, mesh: Array) -> Array:
+        return geometry.apply(geometry.enlarge(SIDE / len(picture)), mesh)
 
 
 def plain(light: Array) -> Array:
     """Light (SIDE, SIDE, 3) without what is finer than light mostly is: features would be taken off with it, and the
     actor's put on."""
     return np.asarray(cv2.GaussianBlur(light, (0, 0), SIDE * SLOW), np.float32)
+
+
+def edges(light: Array, skin: Array) -> Array:
+    """What light (SIDE, SIDE, 3) is besides `plain` on plain `skin` (SIDE, SIDE), where that is so much that no feature
+    is taken for it: the edges of shadows."""
+    fine = cv2.GaussianBlur(light * skin[..., None], (0, 0), SIDE * FINE)
+    fine /= cv2.GaussianBlur(skin, (0, 0), SIDE * FINE)[..., None] + 1e-3
+    step = fine - plain(light)
+    size = np.abs(step.mean(-1, keepdims=True))
+    return np.asarray(step * skin[..., None] * (np.maximum(size - STEP, 0) / np.maximum(size, 1e-6)), np.float32)
 
 
 def shrunk(picture: Array) -> Array:

@@ -14,8 +14,8 @@ import cv2
 import numpy as np
 
 from vidswap.errors import InputError
-from vidswap.swap.complexion import SKINS
 from vidswap.swap.light import GAMMA
+from vidswap.swap.tone import SKINS
 from vidswap.train.faces import rotated
 from vidswap.types import Array
 

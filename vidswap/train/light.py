@@ -40,8 +40,8 @@ USUAL, KNOWN = 0.1, 0.15  # mean logarithm of the light on pictures that people 
 
 @dataclass(frozen=True)
 class Schedule(loop.Schedule):
-    """A batch are `batch` rendered heads and as many faces in two lights each; `start` is a checkpoint whose weights are
-    begun with."""
+    """A batch are `batch` rendered heads and as many faces in two lights each; `start` is a checkpoint whose weights a
+    run begins with."""
 
     steps: int = 20_000
     batch: int = 10
@@ -262,8 +262,8 @@ def heads_loss(off: Tensor, weight: Tensor) -> Tensor:
 
 
 def faces_loss(one: Tensor, two: Tensor, put: Tensor, weight: Tensor, gain: Tensor) -> Tensor:
-    """How far two answers (B, 3, S, S) differ otherwise than by what was put on, their edges for themselves; and of what
-    then is left of the first, which is the light that the face had before, how uneven and how unusual it is."""
+    """How far two answers (B, 3, S, S) differ otherwise than by what was put on, their edges for themselves; and of
+    what then is left of the first, which is the light that the face had before, how uneven and how unusual it is."""
     wrong, own, inside = one - two - put, one - gain, weight[..., 1:, 1:]
     off = (distance(wrong) * weight).sum() / (3 * weight.sum() + 1)
     level = (own * weight).sum((2, 3)) / (weight.sum((2, 3)) + 1) - USUAL

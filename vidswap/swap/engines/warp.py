@@ -117,6 +117,7 @@ class Warp:
     model: LightModel | None = None
     exact: bool = True
     shapes: BlendShapes = field(default_factory=blend_shapes)
+    bared: complexion.Bared = field(default_factory=complexion.Bared, compare=False)
 
     @property
     def key(self) -> str:
@@ -147,7 +148,7 @@ class Warp:
         selfie, photo, level = identity.meshes[0], identity.photos[0], None
         told: Sequence[Scenery | None] = [None] * len(crops)
         if self.model is not None:
-            bare = complexion.bare(photo, selfie, self.model)
+            bare = self.bared(photo, selfie, self.model)
             photo, level = bare.photo, bare.level
             told = complexion.scenery(crops, wide, bare.tone, self.model)
         photo = restored(photo, selfie, self.form)

@@ -1,0 +1,142 @@
+"""Where a picture shows the skin of the person whose face it is about: face, ears, neck, hands near it.
+
+What looks like the cheeks, and rather so than like what is farther off, joined to the face; its edges are those of the
+picture. All is (side, side) float32 in 0 to 1.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from vidswap.face import geometry, landmarks
+from vidswap.face.skin import face_of, features_free, plain_skin
+from vidswap.swap.light import DARKEST, GAMMA
+from vidswap.types import Array, Crops
+
+JAW = np.array([136, 150, 149, 176, 148, 152, 377, 400, 378, 379, 365])
+LEAST, MOST_SPREAD = (0.06, 0.06, 0.25), (0.12, 0.12, 0.35)  # of an actor's skin, in `_colours`
+OPPONENT = np.array([[1, -1, 0], [0, -1, 1], [1 / 3, 1 / 3, 1 / 3]], np.float32)
+WITHIN = (2.2, 2.2, 2.6)  # what looks like it, in such spreads
+OTHERS, RATHER = 6, 3.0  # groups of what is around; how sharply what is nearer to one of them is told from skin
+
+
+def _colours(crop: Array, side: int) -> Array:
+    """(side, side, 3) float32: logarithms of red over green, blue over green, and of luma."""
+    small = cv2.resize(crop, (side, side), interpolation=cv2.INTER_AREA)
+    light = np.log((cv2.GaussianBlur(small, (0, 0), 0.8).astype(np.float32) / 255) ** GAMMA + 4 * DARKEST)
+    return np.asarray(cv2.transform(light, OPPONENT))
+
+
+@dataclass(frozen=True, eq=False)
+class Looks:
+    """What plain skin of the actor looks like in a window, in `_colours`: `centre` (3,) and `spread` (3,); and what
+    lies farther off, which is none of it: `others` (K, 3)."""
+
+    centre: Array
+    spread: Array
+    others: Array
+
+
+def skin_looks(wide: Crops, side: int) -> Looks:
+    """From some frames of a window, its crops seen at `side` pixels."""
+    to_matte, skin, rest = geometry.enlarge(side / wide.rgb.shape[1]), [], []
+    for crop, mesh in zip(wide.rgb[::4], wide.mesh[::4], strict=True):
+        placed, colours = geometry.apply(to_matte, mesh), _colours(crop, side)
+        skin.append(colours[plain_skin(placed, side)])
+        rest.append(colours[::6, ::6][_reach(placed, side)[::6, ::6] == 0])
+    known, other = np.concatenate(skin), np.concatenate(rest)
+    if len(known) < 32:
+        return Looks(np.zeros(3, np.float32), np.full(3, 1e3, np.float32), np.zeros((0, 3), np.float32))
+    centre = np.median(known, 0)
+    spread = np.clip(1.48 * np.median(np.abs(known - centre), 0), LEAST, MOST_SPREAD) * WITHIN
+    return Looks(centre, spread, groups(other / spread, OTHERS) * spread)
+
+
+def groups(points: Array, count: int) -> Array:
+    """(K, 3) centres of at most `count` groups of points (N, 3), by k-means from thirds of their last coordinate on, so
+    that equal points give equal groups."""
+    if len(points) < 4 * count:
+        return np.zeros((0, 3), np.float32)
+    first = np.argsort(np.argsort(points[:, -1], kind="stable"), kind="stable") * count // len(points)
+    how = (cv2.TERM_CRITERIA_MAX_ITER, 12, 0.0)
+    flags = cv2.KMEANS_USE_INITIAL_LABELS
+    return np.asarray(cv2.kmeans(points.astype(np.float32), count, first.astype(np.int32)[:, None], how, 1, flags)[2])
+
+
+def skin_matte(crop: Array, mesh: Array, side: int, looks: Looks) -> Array:
+    """(side, side) float32: how much of each pixel is the actor's skin: what is likely to be, joined to the face; all
+    of the face itself but eyes and the mouth's inside. Edges are those of the picture."""
+    half, placed = side // 2, geometry.apply(geometry.enlarge(side / len(crop)), mesh)
+    likely = skin_likely(crop, geometry.apply(geometry.enlarge(half / len(crop)), mesh), half, looks)
+    face = face_of(placed, side)
+    found = np.maximum(cv2.resize(likely, (side, side), interpolation=cv2.INTER_LINEAR), face)
+    small = cv2.cvtColor(cv2.resize(crop, (side, side), interpolation=cv2.INTER_AREA), cv2.COLOR_RGB2GRAY)
+    soft = guided(small.astype(np.float32) / 255, found, 3, 1e-3)
+    return np.asarray(np.clip(np.maximum(soft, face) * features_free(placed, side), 0, 1), np.float32)
+
+
+def skin_likely(crop: Array, mesh: Array, side: int, looks: Looks) -> Array:
+    """(side, side) float32, of a crop with its mesh in pixels of that side: 1 for what looks like the actor's cheeks,
+    and rather so than like what is around, where skin of the same head can be, joined to the face."""
+    face, colours = face_of(mesh, side), _colours(crop, side)
+    away = (colours - looks.centre) / looks.spread
+    away[..., 2] *= np.where(away[..., 2] < 0, 0.8, 1.0)  # necks lie in the shade
+    far = np.einsum("hwc,hwc->hw", away, away)
+    alike = np.exp(-0.25 * far) * _reach(mesh, side)
+    if len(looks.others):
+        nearest = _nearest(colours / looks.spread, looks.others / looks.spread)
+        alike *= np.minimum(2 / (1 + np.exp(np.clip(RATHER * (far - nearest), -30, 30))), 1)
+    alike = np.maximum(alike, np.exp(-0.1 * far) * _throat(mesh, side))  # in the shade of the chin, stubble on it
+    alike = np.maximum(np.clip((alike - 0.25) / 0.35, 0, 1), face)
+    whole = cv2.morphologyEx(alike * _joined(alike, face), cv2.MORPH_CLOSE, np.ones((side // 20 | 1,) * 2, np.uint8))
+    return np.asarray(whole, np.float32)
+
+
+def _nearest(points: Array, others: Array) -> Array:
+    """(h, w) the squared distance from points (h, w, 3) to the nearest of `others` (K, 3)."""
+    to_each = np.einsum("kc,kc->k", others, others) - 2 * points @ others.T
+    return np.asarray(np.einsum("hwc,hwc->hw", points, points) + to_each.min(-1))
+
+
+def _reach(mesh: Array, side: int) -> Array:
+    """1 where skin of the same head can be: ears, forehead, and from the jaw down; soft where that ends."""
+    rim = mesh[landmarks.OVAL, :2]
+    centre, half = (rim.min(0) + rim.max(0)) / 2, (rim.max(0) - rim.min(0)) / 2
+    y, x = np.mgrid[:side, :side].astype(np.float32)
+    across, down = np.abs(x - centre[0]) / half[0], (y - centre[1]) / half[1]
+    head = 1.35 - np.sqrt(across**2 + (down / 1.05) ** 2)
+    neck = np.where(down > 0.2, 1.15 - across + np.maximum(down - 1.1, 0) * 1.5, -1)
+    return np.asarray(np.clip(np.maximum(head, neck) / 0.15, 0, 1), np.float32)
+
+
+def _throat(mesh: Array, side: int) -> Array:
+    """1 right under the jaw, where hardly anything but skin is; soft where that ends."""
+    jaw, long = mesh[JAW, :2], np.ptp(mesh[landmarks.OVAL, 1])
+    under = (jaw - jaw.mean(0)) * (0.85, 0.5) + jaw.mean(0) + (0, 0.25 * long)
+    throat = np.zeros((side, side), np.float32)
+    cv2.fillPoly(throat, [np.round(np.concatenate([jaw, under[::-1]])).astype(np.int32)], 1.0)
+    return np.asarray(cv2.GaussianBlur(throat, (0, 0), side / 100))
+
+
+def _joined(alike: Array, face: Array) -> Array:
+    """1 where what is alike is joined to the face."""
+    inside = (face > 0.5).astype(np.uint8)
+    found = cv2.morphologyEx((alike > 0.35).astype(np.uint8), cv2.MORPH_OPEN, np.ones((3, 3), np.uint8)) | inside
+    _, labels = cv2.connectedComponents(found)
+    mine = np.unique(labels[inside > 0])
+    near = cv2.dilate(np.isin(labels, mine[mine > 0]).astype(np.uint8), np.ones((3, 3), np.uint8))
+    return np.asarray(near, np.float32)
+
+
+def guided(guide: Array, plane: Array, radius: int, eps: float) -> Array:
+    """A plane smoothed along a guide's edges (He et al. 2010, Guided image filtering); all (h, w) float32."""
+
+    def mean(x: Array) -> Array:
+        return np.asarray(cv2.blur(x, (2 * radius + 1,) * 2))
+
+    low_guide, low = mean(guide), mean(plane)
+    slope = (mean(guide * plane) - low_guide * low) / (mean(guide * guide) - low_guide**2 + eps)
+    return np.asarray(mean(slope) * guide + mean(low - slope * low_guide))

@@ -1,0 +1,152 @@
+"""Of the colour of a face in a picture, what is the skin's own, and what is its light's. Logarithms of linear light.
+
+No picture tells for sure. What speaks of the light is weighed as it was found to on generated faces put into light of
+known level and tint (least squares): how bright and of which hue the brightest is, which a camera or a colourist makes
+white; the whites of the eyes; what the network of swap.light says; the skin itself. And what is left must be a colour
+that skin has.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import sqrt
+
+import cv2
+import numpy as np
+
+from vidswap.face import geometry, landmarks
+from vidswap.face.skin import face_of, plain_skin
+from vidswap.swap.light import DARKEST, GAMMA, SIDE, shrunk
+from vidswap.types import Array
+
+CLIPPED = 0.985  # of white: light that a camera no longer tells
+BRIGHTEST, TINTED, WHITES = 0.98, 0.95, 0.8  # quantiles: of a picture, what is white in it; of eyes
+FEWEST, FEW_OF_SKIN = 4, 32  # pixels of an eye, of skin, that tell anything
+# CIE L*, a*, b* of skin in plain light, from very dark to very fair (about Xiao et al. 2017, Skin Res. Technol. 23)
+SKINS = np.array([[24, 8, 9], [32, 10.5, 13], [40, 12.5, 17], [50, 13, 20], [60, 12, 20], [67, 10, 17], [74, 8, 14]])
+LIGHTNESS = (22.0, 74.0)  # L* of skins
+SAME = 0.7  # of the usual colour of skin: less is a grade, not a pale person
+STRANGE = 14.0  # no skin is farther than that from these in a* and b*
+
+
+@dataclass(frozen=True)
+class Weights:
+    """How much each voice counts for the level of light: how bright are the `white` of the picture, that of the `eyes`,
+    the light that the network has `told` of, and the skin as `seen`, and how unequal over the face are that light
+    (`shaped`) and the picture (`varied`); `usual` comes on top. Of how a skin's hue differs from what is usual, `hue`
+    is its own."""
+
+    white: float
+    eyes: float
+    told: float
+    seen: float
+    varied: float
+    shaped: float
+    usual: float
+    hue: float
+
+
+# for photos so that dark and fair people stay as far apart as they are, on average of faces in their own light
+PHOTO = Weights(white=0.44, eyes=0.11, told=0.38, seen=-0.55, varied=0.59, shaped=-0.51, usual=-0.73, hue=1.0)
+FILM = Weights(white=0.10, eyes=0.05, told=0.75, seen=0.0, varied=0.0, shaped=0.0, usual=-0.1, hue=0.3)  # graded
+TINTS = (0.13, 0.12, 0.04)  # how much the hues of the picture's white, the eyes' and the network's count
+WARM = np.array([[0.23, -0.02, -0.21], [0.30, -0.05, -0.25], [0.03, -0.03, 0.0]])  # what these usually are
+
+
+@dataclass(frozen=True, eq=False)
+class Tone:
+    """Of plain skin, medians (3,): the colour that is `seen`, the light that the network has `told` of, and what of the
+    seen is its `own`."""
+
+    seen: Array
+    told: Array
+    own: Array
+
+
+def tone_of(crop: Array, mesh: Array, light: Array, weights: Weights) -> Tone:
+    """The tone of a face in its crop (S, S, 3) uint8 with its mesh (478, 3), where the network says `light` (SIDE,
+    SIDE, 3)."""
+    placed = geometry.apply(geometry.enlarge(SIDE / len(crop)), mesh)
+    values, known = _plainly(shrunk(crop), placed)
+    logs = _logs(values)
+    seen, told = np.median(logs[known], 0), np.median(light[known], 0)
+    face = face_of(placed, SIDE) > 0.5
+    varied, shaped = (float(each[face].mean(-1).std()) if face.any() else 0.0 for each in (logs, light))
+    voices = np.stack([white_of(logs), eyes_of(logs, placed, seen), told])
+    level = level_of(voices, weights) + weights.seen * seen.mean() + weights.varied * varied + weights.shaped * shaped
+    return Tone(seen, told, likely(seen - level, weights.hue))
+
+
+def seen_of(crop: Array, mesh: Array) -> Array:
+    """(3,) `Tone.seen` alone."""
+    values, known = _plainly(shrunk(crop), geometry.apply(geometry.enlarge(SIDE / len(crop)), mesh))
+    return np.asarray(np.median(_logs(values[known]), 0))
+
+
+def _logs(values: Array) -> Array:
+    return np.asarray(np.log((values.astype(np.float32) / 255) ** GAMMA + DARKEST))
+
+
+def _plainly(small: Array, placed: Array) -> tuple[Array, Array]:
+    """A picture (SIDE, SIDE, 3) uint8, and where in it plain skin is that a camera told the colour of, bool."""
+    skin = plain_skin(placed, SIDE)
+    known = skin & (cv2.max(cv2.max(small[..., 0], small[..., 1]), small[..., 2]) < 255 * CLIPPED)
+    if known.sum() < FEW_OF_SKIN:
+        known = skin if skin.any() else np.ones_like(skin)
+    return small, known
+
+
+def level_of(voices: Array, weights: Weights) -> Array:
+    """(3,) the light on a face, by what the white of the picture, that of the eyes, and the network say (3, 3)."""
+    bright = voices.mean(1)
+    tint = voices - bright[:, None] - WARM
+    return np.asarray((weights.white, weights.eyes, weights.told) @ bright + weights.usual + np.array(TINTS) @ tint)
+
+
+def white_of(logs: Array) -> Array:
+    """(3,) how bright the brightest of a picture (h, w, 3) is, with the hue of all that is nearly so."""
+    hue = np.quantile(logs.reshape(-1, 3), TINTED, axis=0)
+    return np.asarray(hue - hue.mean() + np.quantile(logs.mean(-1), BRIGHTEST))
+
+
+def eyes_of(logs: Array, mesh: Array, otherwise: Array) -> Array:
+    """(3,) the brightest of the eyes in a picture (h, w, 3), by a mesh in its pixels; `otherwise` where they are too
+    small."""
+    eyes = np.zeros(logs.shape[:2], np.uint8)
+    for lids in landmarks.EYES:
+        cv2.fillPoly(eyes, [np.round(mesh[lids, :2]).astype(np.int32)], 1)
+    found = logs[eyes > 0]
+    if len(found) <= FEWEST:
+        return otherwise
+    bright = found.mean(-1)
+    return np.asarray(found[bright >= np.quantile(bright, WHITES)].mean(0))
+
+
+def colourful(seen: Array) -> float:
+    """How colourful a scene is, from 0 to 1: what is left in it of the colour that skin as light as the `seen` (3,)
+    has. Less than SAME of it is taken for the scene's doing, and by half in logarithms."""
+    lab = _lab(seen)
+    usual = usual_hue(float(lab[0]))
+    left = float(np.linalg.norm(lab[1:])) / float(np.linalg.norm(usual))
+    return sqrt(min(left / SAME, 1.0))
+
+
+def usual_hue(light: float) -> Array:
+    """(2,) a* and b* of skins of an L*."""
+    return np.array([np.interp(light, SKINS[:, 0], SKINS[:, k]) for k in (1, 2)])
+
+
+def _lab(tone: Array) -> Array:
+    return np.asarray(cv2.cvtColor(np.exp(tone)[None, None].astype(np.float32), cv2.COLOR_LRGB2LAB)[0, 0])
+
+
+def likely(tone: Array, hue: float) -> Array:
+    """A skin's colour (3,) as a skin can be: of what its hue differs from the usual the share `hue`, within limits."""
+    lab = _lab(tone)
+    light = float(np.clip(lab[0], *LIGHTNESS))
+    usual = usual_hue(light)
+    off = lab[1:] - usual
+    far = float(np.linalg.norm(off)) * hue
+    off *= hue * STRANGE * np.tanh(far / STRANGE) / max(far, 1e-6)
+    wanted = np.array([[[light, *(usual + off)]]], np.float32)
+    return np.asarray(np.log(np.maximum(cv2.cvtColor(wanted, cv2.COLOR_LAB2LRGB)[0, 0], DARKEST)))
