@@ -266,18 +266,6 @@ def test_a_pale_scene_makes_nobody_colourful(monkeypatch):
     assert 0.5 < tone.colourful(np.log(pale)) < 0.8
 
 
-def test_hair_over_a_face_makes_room_for_skin(own, person):
-    identity, model = person(FAIR), own().model
-    mesh, hanging = identity.meshes[0], identity.photos[0].copy()
-    x, top, bottom = int(mesh[50, 0]), int(mesh[10, 1]), int(mesh[50, 1])
-    hanging[top - 40 : bottom, x - 5 : x + 5] = (30, 24, 20)
-    brow = tuple(np.round(mesh[9, :2]).astype(int))
-    cv2.circle(hanging, brow, 3, (30, 24, 20), -1)  # a mole: it hangs from nowhere
-    found = complexion.bare(hanging, mesh, model).photo
-    assert np.abs(patch(found, mesh[50] - [0, 12, 0], 3) - FAIR).max() < 60
-    assert patch(found, mesh[9], 2).max() < 100
-
-
 def test_the_edge_of_a_shadow_is_light_and_a_brow_is_not():
     light, skin = np.zeros((SIDE, SIDE, 3), np.float32), np.ones((SIDE, SIDE), np.float32)
     light[:, SIDE // 2 :] = -0.8

@@ -24,11 +24,7 @@ BURNT = 0.9  # of white: above it colours begin to go
 MOST = 3.0  # most that a complexion differs from another, in logarithms of light: twenty times
 EVEN = 0.6  # of what of a skin is lighter and darker without its light, so much is light that the network missed
 SHADE = (-1.4, -0.9)  # logarithms: so much darker than a skin is what is none, and what may be
-HAIR = (-1.2, -0.8)  # logarithms: so much darker than a skin is what hangs over it
-FILL = (0.03, 0.15)  # widths (sigma, shares of a crop's side) over which skin is taken from around hair
-MOUTH = np.array([61, 291])
 BRIGHT = -0.9  # logarithm of the light in which a photo's plain skin is kept, at most
-FEW = 4  # photos whose bare one is kept
 EVERY = 2  # frames, from one to the next of which the network is asked
 WELL_LIT, HELD = -0.9, 0.6  # logarithm of the light on skin, above which so much of it is held back
 KNEE, WHITE = 176.0, 246.0  # levels between which lit skin is rolled off
@@ -69,47 +65,9 @@ def bare(photo: Array, mesh: Array, model: LightModel) -> Bare:
     shape = cv2.resize(light + edges - dimmed, (2 * SIDE,) * 2, interpolation=cv2.INTER_LINEAR)
     shape += uneven(crop, moved, shape)[..., None]
     shape -= burnt(crop, moved, shape, np.exp(kept / GAMMA))
-    back, size = geometry.invert(to_crop), photo.shape[1::-1]
-    flat = photo * np.exp(cv2.warpAffine(shape, back, size, borderMode=cv2.BORDER_REPLICATE) * (-1 / GAMMA))
-    hair, skin = without_hair(np.clip(crop * np.exp(shape * (-1 / GAMMA)), 0, 255), moved)
-    if hair.any():
-        share = cv2.warpAffine(hair, back, size)[..., None]
-        flat += share * (cv2.warpAffine(skin, back, size, borderMode=cv2.BORDER_REPLICATE) - flat)
+    placed = cv2.warpAffine(shape, geometry.invert(to_crop), photo.shape[1::-1], borderMode=cv2.BORDER_REPLICATE)
+    flat = photo * np.exp(placed * (-1 / GAMMA))
     return Bare(np.clip(np.rint(flat), 0, 255).astype(np.uint8), kept - tone.own, tone.own)
-
-
-def without_hair(flat: Array, mesh: Array) -> tuple[Array, Array]:
-    """Where in a crop (S, S, 3) float32 without its light hair hangs into the face, (S, S), and the skin that is likely
-    to be behind it, (S, S, 3): what is much darker than the skin, above the mouth, and joined to the face's outside."""
-    size = len(flat)
-    luma = GAMMA * np.log(flat @ LUMA / 255 + 0.01)
-    plain = plain_skin(mesh, size)
-    off = luma - np.median(luma[plain if plain.any() else np.s_[:]])
-    free, face = between_features(mesh, size), face_of(mesh, size)
-    dark = np.clip((HAIR[1] - off) / (HAIR[1] - HAIR[0]), 0, 1)
-    _, labels = cv2.connectedComponents((dark > 0.3).astype(np.uint8))
-    outside = np.unique(labels[(face < 0.5) & (dark > 0.3)])
-    hair = dark * free * np.isin(labels, outside[outside > 0]) * (face > 0.02)
-    hair = cv2.dilate(hair.astype(np.float32), np.ones((size // 50 | 1,) * 2))
-    hair[int(mesh[MOUTH, 1].max()) :] = 0
-    hair = cv2.GaussianBlur(hair, (0, 0), size / 128) * free
-    skin = face * free * (1 - np.clip(2 * hair, 0, 1)) * (off > HAIR[1])
-    low = [cv2.GaussianBlur(skin, (0, 0), sigma * size)[..., None] + 1e-6 for sigma in FILL]
-    near, far = (cv2.GaussianBlur(flat * skin[..., None], (0, 0), sigma * size) for sigma in FILL)
-    return hair, np.asarray((near + 0.02 * far / low[1]) / (low[0] + 0.02), np.float32)
-
-
-class Bared:
-    """`bare`, that keeps what it found of the last FEW photos: a render asks for the same ones in every window."""
-
-    def __init__(self) -> None:
-        self._found: list[tuple[Array, Bare]] = []
-
-    def __call__(self, photo: Array, mesh: Array, model: LightModel) -> Bare:
-        known = [found for kept, found in self._found if kept is photo]
-        found = known[0] if known else bare(photo, mesh, model)
-        self._found = [*(each for each in self._found if each[0] is not photo), (photo, found)][-FEW:]
-        return found
 
 
 def uneven(crop: Array, mesh: Array, shape: Array) -> Array:

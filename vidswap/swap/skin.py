@@ -16,8 +16,9 @@ import numpy as np
 from vidswap.face import geometry, landmarks
 from vidswap.face.raster import Surface, draw_triangles, sampling_map
 from vidswap.face.sampling import sample
-from vidswap.swap.complexion import PLAIN, groups, guided
+from vidswap.face.skin import PLAIN
 from vidswap.swap.light import DARKEST, GAMMA
+from vidswap.swap.matte import groups, guided
 from vidswap.swap.parts import BEARD, BROW, ELSE, EYE, FRONT, HAIR, LENS, MOUTH, RIM, SKIN, PartsModel
 from vidswap.types import Array
 

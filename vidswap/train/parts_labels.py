@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from vidswap.face import geometry, landmarks
-from vidswap.swap.complexion import PLAIN
+from vidswap.face.skin import PLAIN
 from vidswap.swap.light import DARKEST, GAMMA
 from vidswap.swap.parts import BEARD, BODY, BROW, ELSE, EYE, FRONT, HAIR, MOUTH, SKIN
 from vidswap.types import Array

@@ -27,8 +27,9 @@ from vidswap.keys import key_of, packages
 from vidswap.models.registry import digests
 from vidswap.settings import Setting, one_of
 from vidswap.swap import complexion
-from vidswap.swap.complexion import Scenery
+from vidswap.swap.complexion import Bare, Scenery
 from vidswap.swap.engine import Advance, Needs
+from vidswap.swap.latest import Latest
 from vidswap.swap.light import GAMMA, LightModel, open_light
 from vidswap.swap.skin import restored
 from vidswap.types import Array, Crops, Identity, Swapped
@@ -117,7 +118,7 @@ class Warp:
     model: LightModel | None = None
     exact: bool = True
     shapes: BlendShapes = field(default_factory=blend_shapes)
-    bared: complexion.Bared = field(default_factory=complexion.Bared, compare=False)
+    ready: Latest[Array, tuple[Array, Bare | None]] = field(default_factory=Latest, compare=False)
 
     @property
     def key(self) -> str:
@@ -145,19 +146,17 @@ class Warp:
     def frames(self, crops: Crops, identity: Identity) -> list[Warped]:
         """Every row of a window without its margin, warped, relit and toned; one tone for all."""
         wide, crops = crops, complexion.framed(crops, self.needs.size)
-        selfie, photo, level = identity.meshes[0], identity.photos[0], None
+        selfie = identity.meshes[0]
+        photo, bare = self.ready.of(identity.photos[0], lambda photo: self.uncovered(photo, selfie))
         told: Sequence[Scenery | None] = [None] * len(crops)
-        if self.model is not None:
-            bare = self.bared(photo, selfie, self.model)
-            photo, level = bare.photo, bare.level
+        if bare is not None and self.model is not None:
             told = complexion.scenery(crops, wide, bare.tone, self.model)
-        photo = restored(photo, selfie, self.form)
         rest, eyes = self.at_rest(crops, selfie), eyeballs(photo, selfie, self.form.mean)
         photo = softened(photo, selfie, self.form.mean, rest.smile)
         photo = with_skin(photo, match.skin_alike(photo, selfie))
         scenes = [
             Scene(photo, selfie, crops.rgb[row], crops.mesh[row], self.mesh(crops.mesh[row], rest),
-                  zoom_of(crops, row), eyes, told[row], level)
+                  zoom_of(crops, row), eyes, told[row], bare and bare.level)
             for row in range(len(crops))
         ]  # fmt: skip
         some = {row: self.draw(scenes[row]) for row in range(0, len(scenes), max(1, len(scenes) // 4))}
@@ -166,6 +165,15 @@ class Warp:
             self.render(scene, how, some.pop(row) if row in some else self.draw(scene))
             for row, scene in enumerate(scenes)
         ]
+
+    def uncovered(self, photo: Array, selfie: Array) -> tuple[Array, Bare | None]:
+        """A photo without what hides its face, whose mesh is `selfie` (478, 3); and without its light, where the person
+        keeps their own complexion."""
+        whole = restored(photo, selfie, self.form)
+        if self.model is None:
+            return whole, None
+        bare = complexion.bare(whole, selfie, self.model)
+        return bare.photo, bare
 
     def at_rest(self, crops: Crops, selfie: Array) -> Rest:
         """The photo's face, whose mesh is `selfie` (478, 3), and the actor's, without their expressions."""
