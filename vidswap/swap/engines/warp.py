@@ -156,7 +156,7 @@ class Warp:
         photo = with_skin(photo, match.skin_alike(photo, selfie))
         scenes = [
             Scene(photo, selfie, crops.rgb[row], crops.mesh[row], self.mesh(crops.mesh[row], rest),
-                  zoom_of(crops, row), eyes, told[row], bare and bare.level)
+                  zoom_of(crops, row), eyes, told[row], None if bare is None else bare.level)
             for row in range(len(crops))
         ]  # fmt: skip
         some = {row: self.draw(scenes[row]) for row in range(0, len(scenes), max(1, len(scenes) // 4))}
