@@ -31,7 +31,8 @@ FLOORS = (
     {"casting"},
     {"castfile"},
     {"pipeline", "train"},
-    {"preview"},
+    {"moments", "preview"},
+    {"shorts"},
     {"measure"},
     {"cli"},
 )

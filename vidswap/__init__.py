@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from vidswap.read.faces import open_faces
     from vidswap.read.identity import load_identity
     from vidswap.settings import ReadSettings, Settings, SwapSettings, TitleSettings, WriteSettings
+    from vidswap.shorts import Preset, Short, Wishes, find_moments, presets_in, short_clip
     from vidswap.swap.engine import Engine, load_engine
     from vidswap.timepoint import TimePoint
     from vidswap.trust.consent import load_consent
@@ -62,6 +63,7 @@ __all__ = [
     "NoFaceError",
     "OutputError",
     "Planned",
+    "Preset",
     "Preview",
     "ReadSettings",
     "Report",
@@ -69,25 +71,30 @@ __all__ = [
     "Role",
     "Row",
     "Settings",
+    "Short",
     "SwapSettings",
     "TimePoint",
     "TitleSettings",
     "UsageError",
     "VidswapError",
+    "Wishes",
     "WriteSettings",
     "__version__",
     "cast_clip",
     "cast_of",
     "evaluate_clip",
+    "find_moments",
     "load_cast",
     "load_consent",
     "load_engine",
     "load_identity",
     "open_faces",
     "plan_clip",
+    "presets_in",
     "preview_clip",
     "render",
     "shares",
+    "short_clip",
     "swap_clip",
 ]
 
@@ -103,6 +110,7 @@ _HOMES = MappingProxyType({
     "vidswap.measure.compare": ("Evaluation",),
     "vidswap.timepoint": ("TimePoint",),
     "vidswap.pipeline": ("Planned", "Result", "cast_clip", "plan_clip", "render", "shares", "swap_clip"),
+    "vidswap.shorts": ("Preset", "Short", "Wishes", "find_moments", "presets_in", "short_clip"),
     "vidswap.preview": ("Preview", "preview_clip"),
     "vidswap.measure.evaluate": ("evaluate_clip",),
     "vidswap.bars": ("Bars",),

@@ -273,6 +273,9 @@ class WriteSettings:
         "quality on the codec's own scale, 0 is best: to 51 for h264 and hevc, to 63 for av1 and vp9",
         "what looks alike: h264 16, hevc 15, av1 8, vp9 12",
     )  # fmt: skip
+    megabits: Setting[float | None, float | None] = Setting(
+        number(0.1, 1000), None, "a second, that h264 and hevc take at most", "as many as the quality needs"
+    )
     preset: Setting[str | None, str | None] = Setting(one_of(PRESETS), None, "slower, smaller files", "medium")
     lossless: Setting[bool, bool] = Setting(SWITCH, False, "no bit of the pictures is lost: h264, hevc, av1, ffv1")
     shape: Setting[str | tuple[int, int] | None, tuple[int, int] | None] = Setting(

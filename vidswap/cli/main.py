@@ -19,7 +19,21 @@ from math import inf
 from types import FrameType, MappingProxyType
 
 from vidswap import __version__
-from vidswap.cli import bench, cache, cast, completion, doctor, engines, evaluate, models, plan, swap, train
+from vidswap.cli import (
+    bench,
+    cache,
+    cast,
+    completion,
+    doctor,
+    engines,
+    evaluate,
+    models,
+    moments,
+    plan,
+    short,
+    swap,
+    train,
+)
 from vidswap.cli.console import Unheard, arrived, hang_up, set_up, tell
 from vidswap.cli.words import Parser, in_flags
 from vidswap.errors import OutputError, VidswapError
@@ -27,11 +41,12 @@ from vidswap.errors import OutputError, VidswapError
 # A command is a module: ABOUT it, the `words` that it takes, and how to `run` it.
 COMMANDS = MappingProxyType({
     "swap": swap, "cast": cast, "plan": plan, "evaluate": evaluate, "engines": engines, "models": models,
-    "cache": cache, "bench": bench, "train": train, "doctor": doctor, "completion": completion,
+    "short": short, "moments": moments, "cache": cache, "bench": bench, "train": train, "doctor": doctor,
+    "completion": completion,
 })  # fmt: skip
 STOPPING = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK") if hasattr(signal, name))
 PATIENCE = 3.0  # seconds after a signal in which others are not heard: what is kept is being put on the disk
-MAKING = ("swap", "cast", "plan", "train")  # commands whose result is a file: with that, they are done
+MAKING = ("swap", "short", "cast", "plan", "train")  # commands whose result is a file: with that, they are done
 OURS = MappingProxyType({  # this process is ours, and no other module may set what holds for all of a process
     "HF_HUB_DISABLE_PROGRESS_BARS": "1", "DIFFUSERS_VERBOSITY": "error", "TRANSFORMERS_VERBOSITY": "error",
     "HF_HUB_DISABLE_TELEMETRY": "1", "HF_HUB_VERBOSITY": "error", "NO_ALBUMENTATIONS_UPDATE": "1",

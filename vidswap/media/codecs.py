@@ -179,12 +179,14 @@ def options_of(codec: Codec, samples: PixelFormat, settings: WriteSettings, own:
     """The encoder's options; `own` are parameters of it alone, handed on as they are."""
     crf, lossless = str(codec.crf if settings.crf is None else settings.crf), settings.lossless
     preset = codec.presets.get(settings.preset or "medium", "")
+    most = {"maxrate": f"{settings.megabits}M", "bufsize": f"{2 * settings.megabits}M"} if settings.megabits else {}
     match codec.name:
         case "h264":
-            options = {**({"qp": "0"} if lossless else {"crf": crf}), "preset": preset, "x264-params": ":".join(own)}
+            options = {**({"qp": "0"} if lossless else {"crf": crf}), "preset": preset, "x264-params": ":".join(own),
+                       **most}  # fmt: skip
         case "hevc":
             words = ":".join(["log-level=none", "open-gop=0", *["lossless=1"] * lossless, *own])
-            options = {"crf": crf, "preset": preset, "x265-params": words}
+            options = {"crf": crf, "preset": preset, "x265-params": words, **most}
         case "av1":
             options = {"crf": crf, "preset": preset, "svtav1-params": ":".join(own)}
         case "vp9":

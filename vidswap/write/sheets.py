@@ -126,6 +126,23 @@ def cast_sheet(rows: Sequence[Row]) -> Array:
     return page
 
 
+def moment_sheet(rows: Sequence[tuple[str, Sequence[Array]]]) -> Array:
+    """A row for each moment: its words, and pictures (H, W, 3) of it: (H, W, 3) uint8 RGB."""
+    strips = [np.hstack([_small(picture) for picture in pictures]) for _, pictures in rows]
+    wide = max(each.shape[1] for each in strips) + 2 * MARGIN
+    page = np.full((len(rows) * (SIDE + LINE) + MARGIN, wide, 3), PAPER, np.uint8)
+    for top, (words, _), strip in zip(range(0, len(page), SIDE + LINE), rows, strips):
+        inscribe(page, words, (MARGIN, top + LINE - 6), 0.5, INK)
+        page[top + LINE : top + LINE + SIDE, MARGIN : MARGIN + strip.shape[1]] = strip
+    return page
+
+
+def _small(picture: Array) -> Array:
+    """A picture SIDE pixels high."""
+    wide = max(1, round(SIDE * picture.shape[1] / picture.shape[0]))
+    return np.asarray(cv2.resize(picture, (wide, SIDE), interpolation=cv2.INTER_AREA))
+
+
 def inscribe(page: Array, words: str, place: tuple[int, int], size: float, colour: tuple[int, int, int]) -> None:
     """Write words on a page (H, W, 3) with their lower left corner at `place` (x, y)."""
     cv2.putText(page, words, place, cv2.FONT_HERSHEY_SIMPLEX, size, colour, 1, cv2.LINE_AA)
