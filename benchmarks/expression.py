@@ -53,7 +53,9 @@ def row(original: Path, swapped: Path, photo: Path, reader: FaceReader, second: 
     ours, theirs = ([movements(mesh, mean) for mesh in meshes] for meshes in (before, after))
     pairs = {name: np.array([[one[name], other[name]] for one, other in zip(ours, theirs)]) for name in ours[0]}
     values = [slope(pairs[name]) for name in MOVEMENTS]
-    values.append(kept(movements(selfie, mean)["smile"], *pairs["smile"].T))
+    shares = [kept(movements(selfie, mean)["smile"], *pair) for pair in pairs["smile"].tolist()]
+    known = [share for share in shares if share is not None]
+    values.append(float(np.mean(known)) if known else None)
     return f"{swapped.stem:<28}" + "".join("        -" if value is None else f"{value:9.2f}" for value in values)
 
 

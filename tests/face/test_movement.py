@@ -75,7 +75,6 @@ def test_of_an_actor_who_keeps_still_nothing_is_told():
 
 
 def test_a_photos_smile_is_kept_by_the_share_that_is_seen():
-    before = np.zeros(40)
-    assert kept(0.3, before, before + 0.12) == pytest.approx(0.4)
-    assert kept(0.3, before, before) == 0
-    assert kept(0.02, before, before) is None, "who does not smile leaves nothing"
+    assert kept(0.3, 0.0, 0.12) == pytest.approx(0.4)
+    assert kept(0.3, 0.1, 0.1) == 0
+    assert kept(0.12, 0.1, 0.3) is None, "who hardly smiles leaves nothing"

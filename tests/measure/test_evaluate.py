@@ -203,6 +203,16 @@ def test_the_same_clip_is_perfect_but_nobody_else(spoilt: Spoilt) -> None:
     assert result.sound == "same"
 
 
+def test_a_movement_that_is_half_repeated_is_said_to_be_damped() -> None:
+    measure = next(measure for measure in measures.MEASURES if measure.name == "moves_corners")
+    moved = 0.1 * np.sin(np.arange(40.0))
+    half, still = np.stack([moved, moved / 2], 1), np.zeros((40, 2))
+    (figure,) = measure.figures
+    assert figure.over(half) == pytest.approx(0.5)
+    assert figure.verdict(0.5) == "corners of the mouth hardly moves"
+    assert (figure.verdict(1.0), figure.over(still)) == ("good", None)
+
+
 def test_another_face_is_seen_as_the_wanted_person(spoilt: Spoilt) -> None:
     figures = spoilt(reddened).figures
     assert figures["identity"] == pytest.approx(1.0)

@@ -242,8 +242,9 @@ class _Booked:
     def portrayal(self, more: Mapping[str, float]) -> Portrayal:
         """All of it, with `more` figures, which are the clip's own."""
         values = {name: np.array([value for _, value in booked]) for name, booked in self._values.items()}
-        figures = {figure.name: float(figure.over(values[measure.name])) if measure.name in values else None
-                   for measure in measures.MEASURES for figure in measure.figures}  # fmt: skip
+        told = {figure.name: figure.over(values[measure.name]) if measure.name in values else None
+                for measure in measures.MEASURES for figure in measure.figures}  # fmt: skip
+        figures = {name: None if value is None else float(value) for name, value in told.items()}
         moments = tuple(self._moments)
         return Portrayal(self.person, self.faces, self.lost, {**figures, **more}, self._curves(), moments)
 

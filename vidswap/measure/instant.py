@@ -79,6 +79,11 @@ class Instant:
         return None if self.found is None else self.who.reader.embed(self.after, self.found)
 
     @property
+    def mesh_wanted(self) -> Array:
+        """(478, 3) of the best photo."""
+        return self.who.identity.meshes[0]
+
+    @property
     def skin_wanted(self) -> Array | None:
         return self.who.skin
 

@@ -13,6 +13,7 @@ from math import inf
 import numpy as np
 
 from vidswap.face import geometry, landmarks
+from vidswap.face.movement import MOVEMENTS, kept, movements, slope
 from vidswap.measure.pixels import eye_distance, flicker, light_difference, psnr, sharpness
 from vidswap.types import Array
 
@@ -35,7 +36,7 @@ class Figure:
     low: float = -inf
     high: float = inf
     wrong: tuple[str, str] = ("", "")
-    over: Callable[[Array], float] = np.mean
+    over: Callable[[Array], float | None] = np.mean
 
     def verdict(self, value: float) -> str:
         """What is wrong, or "good"; "" where a figure is neither."""
@@ -80,6 +81,26 @@ def expression_error(before: Array, after: Array) -> float:
     scale, rotation, shift = geometry.fit_pose(before[landmarks.RIGID], after[landmarks.RIGID])
     moved = scale * before[MOVING] @ rotation.T + shift
     return float(np.linalg.norm(moved[:, :2] - after[MOVING, :2], axis=1).mean() / eye_distance(after))
+
+
+def smile_kept(photo: Array, before: Array, after: Array, mean: Array) -> float | None:
+    """Which share of a photo's smile is seen where the actor smiles less: meshes (478, 3)."""
+    return kept(*(movements(mesh, mean)["smile"] for mesh in (photo, before, after)))
+
+
+def repeated(name: str, title: str) -> Measure:
+    """How much of one of the actor's MOVEMENTS is repeated, as their slope."""
+
+    def both(before: Array, after: Array, mean: Array) -> tuple[float, float]:
+        face, other = (geometry.normalised(mesh, geometry.face_pose(mesh, mean)) for mesh in (before, after))
+        return MOVEMENTS[name](face), MOVEMENTS[name](other)
+
+    words = ("How far it moves where the actor's moves by one: 1 is all of it. Not told of who keeps still; a redrawn "
+             "face seems to move a little less than it does.")  # fmt: skip
+    wrong = (f"{title.lower()} hardly moves", f"{title.lower()} moves too far")
+    return Measure(("mesh", "found", "mean"), both, (
+        Figure(f"moves_{name}", f"Movement: {title.lower()}", words, low=0.7, high=1.25, wrong=wrong, over=slope),
+    ))  # fmt: skip
 
 
 def openings(mesh: Array) -> tuple[float, float]:
@@ -182,6 +203,14 @@ MEASURES = (
         Figure("eyes", "Opening of the eyes", "Difference to the actor's: blinks are kept when it is small.",
                high=0.02, wrong=("", "lids that do not follow"), over=apart),
     ), graph="Opening of the eyes, original and swap"),
+    *(repeated(name, title) for name, title in (
+        ("brows", "Brows"), ("lids", "Lids"), ("jaw", "Jaw"), ("corners", "Corners of the mouth"),
+        ("pucker", "Width of the mouth"), ("gaze", "Gaze aside"),
+    )),
+    Measure(("mesh_wanted", "mesh", "found", "mean"), smile_kept, (
+        Figure("smile_kept", "The photo's smile", "Which share of it is seen where the actor smiles less: 0 is none. "
+               "Not told where the photo hardly smiles more.", high=0.4, wrong=("", "the photo's smile")),
+    )),
     Measure(("run", "run_area"), both_flickers, (
         Figure("flicker", "Flicker", "Unrest of the face from frame to frame, swap over original: 1 is as calm as the "
                "original, more flickers, less is blurred or frozen.",
