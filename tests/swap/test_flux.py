@@ -352,6 +352,14 @@ def test_two_loras_are_both_there_in_either_layout(opened, folders, identity, wi
     assert np.abs(as_kohya - both).max() < 1e-4
 
 
+def test_a_lora_calls_its_person_in_the_prompt(tmp_path):
+    file = tmp_path / "anna.safetensors"
+    save_file({"a": torch.ones(1)}, file, {"modelspec.trigger_phrase": "ohwx person"})
+    usual = engine_flux.prompt_of(Settings())
+    assert engine_flux.prompt_of(Settings(lora=file)) == f"ohwx person, {usual}"
+    assert engine_flux.prompt_of(Settings(lora=file, prompt="an ohwx person")) == "an ohwx person"
+
+
 @pytest.mark.parametrize(("name", "held"), [("klein", "kontext"), ("kontext", "klein")])
 def test_a_lora_of_another_base_is_refused(name, held, opened, folders, tmp_path):
     file = tiny_flux.lora(tmp_path / "other.safetensors", folders[held])

@@ -25,7 +25,7 @@ from vidswap.swap.engines import warp
 from vidswap.swap.flux import VARIANTS, Flux, Normed, Shifted, Tiny, Variant, Words, flux_levels
 from vidswap.swap.folders import network, reading, tokenizer
 from vidswap.swap.latent import Painter, at_size
-from vidswap.swap.lora import LORAS, Lora, bake, digests_of
+from vidswap.swap.lora import LORAS, Lora, bake, called, digests_of
 from vidswap.swap.stable import LIBRARIES, sides
 from vidswap.swap.taef2 import load_taef2
 
@@ -136,6 +136,11 @@ def _facts(path: Path) -> dict[str, Any]:
         return found
 
 
+def prompt_of(settings: Settings) -> str:
+    """What is to be seen, and the words that LoRAs were trained on."""
+    return called(settings.prompt or settings.chosen.prompt, settings.lora)
+
+
 def read_prompt(folder: Path, variant: Variant, settings: Settings, where: place.Placement) -> tuple[Tensor, ...]:
     """What the large text encoder makes of the prompt (1, L, D), once for all, and of none where that is asked for too.
     It goes again at once. Raises ModelError."""
@@ -146,7 +151,7 @@ def read_prompt(folder: Path, variant: Variant, settings: Settings, where: place
     with reading(folder, variant.title):
         encoder = network(getattr(transformers, which.kind), folder / which.encoder, where.dtype).to(where.device)
         words = tokenizer(getattr(transformers, which.tokens), folder / which.tokenizer)
-    prompts = [settings.prompt or variant.prompt]
+    prompts = [prompt_of(settings)]
     with torch.inference_mode():
         if variant.is_second:
             distilled = _facts(folder / "model_index.json").get("is_distilled", False)
@@ -187,7 +192,7 @@ def _model(pipeline: Any, settings: Settings, told: tuple[Tensor, ...], found: p
     variant, pooled = settings.chosen, None
     if not variant.is_second:
         with torch.inference_mode():
-            pooled = pipeline._get_clip_prompt_embeds(settings.prompt or variant.prompt)
+            pooled = pipeline._get_clip_prompt_embeds(prompt_of(settings))
         pipeline.register_modules(text_encoder=None, tokenizer=None)
     steps = settings.steps or variant.steps
     levels = flux_levels(variant, pipeline.scheduler, settings.size, steps, settings.strength)
