@@ -18,7 +18,8 @@ COMMIT = "0123456789abcdef0123456789abcdef01234567"
 class Hub:
     """`files` of the one repository there is, by path, those of `lfs` told by their sha256; `asked` is what came in.
     `cut`: bytes after which a file's connection breaks; `lies`: paths whose bytes are others than listed; `gated`,
-    `gone`: who asks is refused; `ranges`: whether a part of a file is given; `commit` where the branch is."""
+    `gone`: who asks is refused; `ranges`: whether a part of a file is given; `commit` where the branch is. `moved`:
+    files are another server's to give, whose address is told; `tokens`: who was told which, host and Authorization."""
 
     files: dict[str, bytes]
     url: str = ""
@@ -30,6 +31,8 @@ class Hub:
     ranges: bool = True
     commit: str = COMMIT
     asked: list[tuple[str, str, str]] = field(default_factory=list)
+    moved: bool = False
+    tokens: list[tuple[str, str]] = field(default_factory=list)
 
     def listed(self) -> dict[str, object]:
         """What /api/models tells of the repository at a commit."""
@@ -64,7 +67,11 @@ def served(hub: Hub) -> Iterator[Hub]:
         def do_GET(self) -> None:
             path = urlsplit(self.path).path
             hub.asked.append((self.command, path, self.headers.get("Range", "")))
-            if path.startswith("/api/models/"):
+            host = self.headers["Host"].partition(":")[0]
+            hub.tokens.append((host, self.headers.get("Authorization", "")))
+            if hub.moved and "/resolve/" in path and host != "localhost":
+                answer(self, hub, b"", 302, {"Location": f"http://localhost:{server.server_port}{path}?signature=x"})
+            elif path.startswith("/api/models/"):
                 answer(self, hub, json.dumps(hub.listed()).encode(), 404 if hub.gone else 200)
             else:
                 give(self, hub, path.rpartition(f"/resolve/{hub.commit}/")[2].lstrip("/"))

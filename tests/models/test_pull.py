@@ -260,6 +260,16 @@ def test_two_at_once_is_one_line(hub, tmp_path):
         pull("toy")
 
 
+def test_a_token_is_told_to_the_hub_and_not_to_whom_it_sends_us_on_to(hub, monkeypatch, tmp_path):
+    monkeypatch.setenv("HF_TOKEN", "secret")
+    hub.moved, hub.cut = True, 6000
+    monkeypatch.setattr(constants, "DOWNLOAD_CHUNK_SIZE", 3000)
+    pull("toy")
+    assert {token for host, token in hub.tokens if host == "127.0.0.1"} == {"Bearer secret"}
+    assert {token for host, token in hub.tokens if host == "localhost"} == {""}
+    shelf.verify("toy")
+
+
 # -- the few pickles --------------------------------------------------------------------------------------------------
 
 
