@@ -31,7 +31,7 @@ FLOORS = (
     {"casting"},
     {"castfile"},
     {"pipeline", "train"},
-    {"moments", "preview"},
+    {"looks", "moments", "preview"},
     {"shorts"},
     {"measure"},
     {"cli"},

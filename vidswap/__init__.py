@@ -29,6 +29,7 @@ if TYPE_CHECKING:
         UsageError,
         VidswapError,
     )
+    from vidswap.looks import Look, look_at
     from vidswap.measure.compare import Evaluation
     from vidswap.measure.evaluate import evaluate_clip
     from vidswap.pipeline import Planned, Result, cast_clip, plan_clip, render, shares, swap_clip
@@ -59,6 +60,7 @@ __all__ = [
     "IdentityError",
     "InputError",
     "InstallError",
+    "Look",
     "ModelError",
     "NoFaceError",
     "OutputError",
@@ -88,6 +90,7 @@ __all__ = [
     "load_consent",
     "load_engine",
     "load_identity",
+    "look_at",
     "open_faces",
     "plan_clip",
     "presets_in",
@@ -111,6 +114,7 @@ _HOMES = MappingProxyType({
     "vidswap.timepoint": ("TimePoint",),
     "vidswap.pipeline": ("Planned", "Result", "cast_clip", "plan_clip", "render", "shares", "swap_clip"),
     "vidswap.shorts": ("Preset", "Short", "Wishes", "find_moments", "presets_in", "short_clip"),
+    "vidswap.looks": ("Look", "look_at"),
     "vidswap.preview": ("Preview", "preview_clip"),
     "vidswap.measure.evaluate": ("evaluate_clip",),
     "vidswap.bars": ("Bars",),

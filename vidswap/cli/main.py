@@ -27,6 +27,7 @@ from vidswap.cli import (
     doctor,
     engines,
     evaluate,
+    look,
     models,
     moments,
     plan,
@@ -41,7 +42,7 @@ from vidswap.errors import OutputError, VidswapError
 # A command is a module: ABOUT it, the `words` that it takes, and how to `run` it.
 COMMANDS = MappingProxyType({
     "swap": swap, "cast": cast, "plan": plan, "evaluate": evaluate, "engines": engines, "models": models,
-    "short": short, "moments": moments, "cache": cache, "bench": bench, "train": train, "doctor": doctor,
+    "short": short, "moments": moments, "look": look, "cache": cache, "bench": bench, "train": train, "doctor": doctor,
     "completion": completion,
 })  # fmt: skip
 STOPPING = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK") if hasattr(signal, name))

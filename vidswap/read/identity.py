@@ -30,7 +30,10 @@ LOOKS, AT_ONCE = 24, 4
 
 
 @dataclass(frozen=True, eq=False)
-class _Photo:
+class Taken:
+    """A photo that will do: cut about the face, its mesh (478, 3) in it, who it shows, how good a likeness it gives,
+    and what is `wrong` with it, the worst first."""
+
     path: Path
     rgb: Array
     mesh: Array
@@ -53,7 +56,7 @@ def load_identity(photos: Place, consent: Consent, reader: FaceReader) -> Identi
     check_kind("consent", consent, Consent)  # a name, or the path of a record, was not looked into
     place = path_of("photos", photos)
     files = photos_in(place)
-    taken, notes = ([_take(place, reader)], []) if files is None else _take_all(files, place, reader)
+    taken, notes = ([take(place, reader)], []) if files is None else _take_all(files, place, reader)
     _check_same(taken)
     best = sorted(taken, key=lambda photo: -photo.quality)[:MOST_PHOTOS]
     notes += [note for photo in best for note in photo.notes]
@@ -79,12 +82,12 @@ def photos_in(photos: Path) -> list[Path] | None:
     return files
 
 
-def _take_all(files: Sequence[Path], folder: Path, reader: FaceReader) -> tuple[list[_Photo], list[str]]:
+def _take_all(files: Sequence[Path], folder: Path, reader: FaceReader) -> tuple[list[Taken], list[str]]:
     """Those that will do, and what was left out and why. A face that is hidden will do where no other is there."""
     taken, refused = [], []
     for file in files:
         try:
-            taken.append(_take(file, reader))
+            taken.append(take(file, reader))
         except IdentityError as error:
             refused.append(error.message)
     if not taken:
@@ -94,7 +97,8 @@ def _take_all(files: Sequence[Path], folder: Path, reader: FaceReader) -> tuple[
     return clear, [f"left out: {reason}" for reason in refused]
 
 
-def _take(path: Path, reader: FaceReader) -> _Photo:
+def take(path: Path, reader: FaceReader) -> Taken:
+    """The face in a photo. Raises IdentityError where it will not do."""
     photo = read_photo(path, SEEN_SIDE)
     found = portrait(photo.rgb, path.name, reader)
     rgb, face = found.rgb, found.face
@@ -108,7 +112,7 @@ def _take(path: Path, reader: FaceReader) -> _Photo:
         raise IdentityError(f"{path.name}: {wrong[0].words}", "use a sharp photo that shows the whole face")
     cut, placed = _cut(rgb, mesh)
     notes = (*photo.notes, *found.notes)
-    return _Photo(path, cut, placed, reader.embed(rgb, mesh), quality(cut, placed), notes, tuple(wrong))
+    return Taken(path, cut, placed, reader.embed(rgb, mesh), quality(cut, placed), notes, tuple(wrong))
 
 
 def median_mesh(rgb: Array, mesh: Array, reader: FaceReader) -> Array:
@@ -157,7 +161,7 @@ def quality(rgb: Array, mesh: Array) -> float:
     return float(frontal**2 * (0.2 + 0.8 * sharp) * (0.3 + 0.7 * large) * (0.2 + 0.8 * lit))
 
 
-def _check_same(taken: Sequence[_Photo]) -> None:
+def _check_same(taken: Sequence[Taken]) -> None:
     """Raise IdentityError unless every photo resembles the others."""
     vectors = np.stack([photo.embedding for photo in taken])
     alike = vectors @ vectors.T
