@@ -40,10 +40,28 @@ def test_what_is_chosen_fits_if_anything_does(what, vram, dtype):
     assert rank_of_more <= rank
 
 
-@pytest.mark.parametrize(("base", "vram", "offload"), [(sd15.BASE, 4, "none"), (sdxl.BASE, 12, "none"),
-                                                      (sdxl.BASE, 6.2, "model"), (sdxl.BASE, 3, "groups")])  # fmt: skip
+@pytest.mark.parametrize(("base", "vram", "offload"), [
+    (sd15.BASE, 4, "none"), (sdxl.BASE, 12, "none"), (sdxl.BASE, 5.8, "model"), (sdxl.BASE, 2.5, "groups"),
+])  # fmt: skip
 def test_usual_cards(base, vram, offload):
     assert placement("cuda", "float16", base.at(base.size), vram).offload == offload
+
+
+@pytest.mark.parametrize(("base", "config"), [(sd15.BASE, {
+    "block_out_channels": (320, 640, 1280, 1280), "cross_attention_dim": 768, "attention_head_dim": 8,
+}), (sdxl.BASE, {
+    "block_out_channels": (320, 640, 1280), "cross_attention_dim": 2048, "attention_head_dim": (5, 10, 20),
+    "down_block_types": ("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
+    "up_block_types": ("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"), "use_linear_projection": True,
+    "transformer_layers_per_block": (1, 2, 10), "addition_embed_type": "text_time", "addition_time_embed_dim": 256,
+    "projection_class_embeddings_input_dim": 2816,
+})], ids=["sd15", "sdxl"])  # fmt: skip
+def test_what_a_network_takes_is_counted_on_its_full_architecture(base, config):
+    from diffusers import UNet2DConditionModel
+
+    with torch.device("meta"):
+        unet = UNet2DConditionModel(in_channels=9, layers_per_block=2, **config)
+    assert sum(each.numel() for each in unet.parameters()) * 2e-9 == pytest.approx(base.footprint.network, abs=0.01)
 
 
 def test_of_a_processors_memory_nothing_is_offloaded():

@@ -174,7 +174,7 @@ def test_a_card_that_is_too_small_gives_the_same_picture_in_smaller_batches(open
 class Pull:
     """A guide that moves what the UNet sees by how much it is told."""
 
-    key = "pull"
+    key, memory = "pull", 0.0
 
     def __init__(self) -> None:
         self.told = []

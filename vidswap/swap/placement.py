@@ -43,7 +43,8 @@ DEVICE = Kind(_device, "auto, cpu, cuda, cuda:1, mps, xpu", "auto|cpu|cuda|mps|x
 @dataclass(frozen=True)
 class Footprint:
     """GB that a model takes in 16-bit numbers, about: its `network` and the `rest`; the network's `work` on one frame,
-    and to `decode` one. Estimates, not measured."""
+    and to `decode` one. Estimates, not measured: weights as they are counted, and half more than the tensors that live
+    at once."""
 
     network: float
     rest: float

@@ -19,7 +19,7 @@ from vidswap.swap.placement import Footprint
 
 BASE = stable.Base(
     "sd15", "Stable Diffusion 1.5", "StableDiffusionInpaintPipeline", ("CLIPTextModel",), "taesd", 512,
-    Footprint(network=1.72, rest=0.17, work=0.5, decode=0.8),
+    Footprint(network=1.72, rest=0.17, work=0.2, decode=0.6),
 )  # fmt: skip
 
 

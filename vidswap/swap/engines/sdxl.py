@@ -15,7 +15,7 @@ from vidswap.swap.placement import Footprint
 
 BASE = stable.Base(
     "sdxl", "Stable Diffusion XL", "StableDiffusionXLInpaintPipeline", ("CLIPTextModel", "CLIPTextModelWithProjection"),
-    "taesdxl", 1024, Footprint(network=5.14, rest=0.17, work=1.0, decode=3.3),
+    "taesdxl", 1024, Footprint(network=5.14, rest=0.34, work=0.5, decode=4.8),  # its autoencoder in 32 bits
 )  # fmt: skip
 
 
