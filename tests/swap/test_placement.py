@@ -125,6 +125,21 @@ def test_a_network_answers_alike_however_it_is_placed(found, far):
     place.let_go(vae, found)
 
 
+def test_where_memory_is_short_pictures_are_decoded_one_by_one_and_large_ones_in_tiles(monkeypatch):
+    """Whatever size an autoencoder was trained on: FLUX's of 1024 would decode smaller ones all at once."""
+    vae, asked_for = tiny.vae(), []
+    vae.tile_sample_min_size, vae.tile_latent_min_size = 1024, 128
+    decode = vae.decoder.forward
+    monkeypatch.setattr(vae.decoder, "forward", lambda z, *more: asked_for.append(z.shape) or decode(z, *more))
+    placed(Placement("cpu", "float32", tiled=True), torch.nn.Conv2d(1, 1, 1), vae)
+    with torch.inference_mode():
+        small, large = (vae.decode(torch.zeros(2, 4, side, side)).sample for side in (16, 80))
+    assert (small.shape, large.shape) == ((2, 3, 128, 128), (2, 3, 640, 640))
+    assert asked_for[:2] == [(1, 4, 16, 16)] * 2
+    assert all(shape[0] == 1 and max(shape[2:]) <= 64 for shape in asked_for[2:])
+    assert len(asked_for) == 2 + 2 * 4
+
+
 def test_those_that_take_turns_leave_the_card(monkeypatch):
     class Part:
         def __init__(self):

@@ -26,7 +26,7 @@ UNITS = ("amx_bf16", "avx512_bf16", "bf16")  # of processors that compute in bfl
 BATCHES = (8, 4, 2, 1)
 FREE = 0.9  # of what a card has free: the rest is for what libraries take
 STREAMED = 0.1  # of a network whose groups come onto the card one after another
-TILED = 0.5  # GB to decode a picture in tiles
+TILE, TILED = 512, 0.8  # pixels of a tile's side, and GB to decode one
 _DEVICE = re.compile(r"auto|cpu|mps|(cuda|xpu)(:\d{1,2})?")
 Offload = Literal["none", "model", "groups"]
 
@@ -84,7 +84,7 @@ def needed(found: Placement, what: Footprint) -> float:
     wide = 2 if found.dtype == "float32" else 1
     network = what.network * (0.5 if found.fp8 else wide)
     work = what.work * wide * found.batch
-    decode = TILED if found.tiled else what.decode * wide * found.batch
+    decode = wide * (TILED if found.tiled else what.decode * found.batch)
     rest = what.rest * wide
     if found.offload == "none":
         return network + rest + max(work, decode)
@@ -161,7 +161,7 @@ def placed(found: Placement, network: Any, vae: Any) -> Placed:
     """A network and its autoencoder, placed so: pictures are decoded in tiles, weights cast, groups offloaded."""
     vae.to(memory_format=torch.channels_last)
     if found.tiled:
-        vae.enable_tiling()
+        _in_parts(vae)
     network.to(memory_format=torch.channels_last)
     if found.fp8:
         network.enable_layerwise_casting(storage_dtype=torch.float8_e4m3fn, compute_dtype=DTYPES[found.dtype])
@@ -175,6 +175,16 @@ def placed(found: Placement, network: Any, vae: Any) -> Placed:
     if found.offload != "model":
         vae.to(found.device)
     return Placed(found, (network, vae) if found.offload == "model" else ())
+
+
+def _in_parts(vae: Any) -> None:
+    """Let an autoencoder work on one picture after another, and on large ones in tiles: by itself diffusers tiles only
+    those that are larger than what it was trained on, and all of a batch at once."""
+    vae.enable_slicing()
+    vae.enable_tiling()
+    if vae.tile_sample_min_size > TILE:
+        vae.tile_latent_min_size = vae.tile_latent_min_size * TILE // vae.tile_sample_min_size
+        vae.tile_sample_min_size = TILE
 
 
 def let_go(module: Any, found: Placement) -> None:
