@@ -16,9 +16,11 @@ from vidswap.errors import EngineError, UsageError
 from vidswap.progress import quiet
 from vidswap.settings import Setting
 from vidswap.swap import engine as engines
+from vidswap.swap.complexion import framed, middle
 from vidswap.swap.engine import Needs, Wrapped, fenced, load_engine, settings_of
 from vidswap.swap.engines import ENGINES, embedded
 from vidswap.swap.engines.embedded import BATCH
+from vidswap.swap.latent import Painter, paintable
 from vidswap.types import EngineChoice, Swapped
 
 CLOSE = 1.0  # levels by which the pictures of an engine that is not exact may differ, in the mean
@@ -246,6 +248,21 @@ def test_the_suite_tells_an_engine_that_says_to_be_exact_and_is_not(window, iden
     twice = [shaky.swap(crops, identity, None, quiet) for _ in range(2)]
     assert alike(shaky, *twice)
     assert not alike(fenced(FAKES["paint"]), *twice)
+
+
+def test_what_a_painter_may_not_paint_is_the_warps_to_the_bit(opened, answer, identity):
+    painter = getattr(opened, "engine", None)
+    if not isinstance(painter, Painter):
+        pytest.skip("it paints in no latents")
+    crops, swapped, _ = answer
+    plain, inner = painter.base.swap(crops, identity, None, quiet), framed(crops, opened.needs.size)
+    for row, frame in enumerate(painter.base.frames(crops, identity)):
+        fixed = paintable(frame, inner.mask[row], inner.mesh[row]) == 0
+        ours, warps = (middle(each.rgb[row], len(fixed)) for each in (swapped, plain))
+        assert np.array_equal(ours[fixed], warps[fixed])
+        assert fixed.mean() > 0.1
+        assert not np.array_equal(ours, warps)
+    assert np.array_equal(swapped.alpha, plain.alpha)
 
 
 # -- what is chosen ---------------------------------------------------------------------------------------------------

@@ -307,6 +307,18 @@ def test_what_a_setting_cannot_be_is_refused_by_its_name(name, value):
             settings_of(EngineChoice(engine, ((name, value),)))
 
 
+def test_more_steps_than_a_scheduler_knows_are_refused(opened):
+    given = {"scheduler": "lcm", "steps": 60}
+    with pytest.raises(UsageError, match="scheduler lcm cannot walk in 60 steps"), opened("sd15", **given):
+        pass
+
+
+def test_a_caption_that_would_be_cut_is_refused(opened):
+    for name in ("prompt", "against"):
+        with pytest.raises(UsageError, match="too long, 102 tokens"), opened("sd15", **{name: "a" * 100}):
+            pass
+
+
 def test_a_device_that_is_not_there_is_refused(opened):
     with pytest.raises(UsageError, match="has no cuda:7"), opened("sd15", device="cuda:7"):
         pass

@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 
+from vidswap.errors import UsageError, quoted
 from vidswap.keys import key_of, packages
 from vidswap.models import hub
 from vidswap.settings import FILE, SWITCH, WORD, Kind, Pairs, Place, Setting, number, one_of, whole
@@ -22,7 +23,7 @@ from vidswap.swap.folders import in_motion, loaded, tiny_vae
 from vidswap.swap.guides import guide_models, guides_of
 from vidswap.swap.latent import Painter, at_size
 from vidswap.swap.lora import LORAS, Lora, bake, called, digests_of
-from vidswap.swap.sampler import levels_of
+from vidswap.swap.sampler import Levels, levels_of
 from vidswap.swap.unet import Prompt, StableDiffusion
 
 LIBRARIES = ("torch", "diffusers", "transformers", "peft")
@@ -189,7 +190,12 @@ def opened(base: Base, settings: Any) -> Iterator[Painter]:
 
 
 def told(pipeline: Any, settings: Any) -> Prompt:
-    """What the base makes of the caption, once for all; its text encoders go, and never see a card."""
+    """What the base makes of the caption, once for all; its text encoders go, and never see a card. Raises UsageError
+    for a longer one than they can read."""
+    most = pipeline.tokenizer.model_max_length
+    for said in (called(settings.prompt, settings.lora), settings.against):
+        if (count := len(pipeline.tokenizer(said).input_ids)) > most:
+            raise UsageError(f"a caption is too long, {count} tokens: {quoted(said)}", f"at most {most} are read")
     with torch.inference_mode():
         told, nobody, *pooled = pipeline.encode_prompt(
             prompt=called(settings.prompt, settings.lora), negative_prompt=settings.against, device=torch.device("cpu"),
@@ -210,7 +216,7 @@ def _model(pipeline: Any, settings: Any, prompt: Prompt, found: place.Placement,
     way, moving = WAYS[settings.scheduler], _moving(settings)
     options = dict((*way.options, *(MOTION_NOISE if moving else ())))
     scheduler = getattr(diffusers, way.kind).from_config(pipeline.scheduler.config, **options)
-    levels = levels_of(scheduler, settings.steps or way.steps).cut(settings.strength)
+    levels = _levels(scheduler, settings, settings.steps or way.steps)
     placed = place.placed(found, pipeline.unet, pipeline.vae)
     if settings.compile and found.device.startswith("cuda"):
         pipeline.unet.compile()
@@ -218,6 +224,15 @@ def _model(pipeline: Any, settings: Any, prompt: Prompt, found: place.Placement,
     guidance = settings.guidance or way.guidance
     return StableDiffusion(pipeline, prompt, placed, place.Batches(most, found.device), levels, guidance, guides,
                            way.renoised, moving)  # fmt: skip
+
+
+def _levels(scheduler: Any, settings: Any, steps: int) -> Levels:
+    """The part of a scheduler's way that is walked. Raises UsageError for more steps than it can take."""
+    try:
+        return levels_of(scheduler, steps).cut(settings.strength)
+    except ValueError as error:
+        said = f"the scheduler {settings.scheduler} cannot walk in {steps} steps"
+        raise UsageError(f"{said}: {next(iter(str(error).splitlines()), '')}", "choose fewer") from error
 
 
 def _moving(settings: Any) -> bool:
