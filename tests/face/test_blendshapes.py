@@ -38,8 +38,16 @@ def test_a_laugh_is_taken_off():
 def test_less_of_an_expression_is_left_than_there_was(seed, strong):
     rng = np.random.default_rng(seed)
     face = SHAPES.resting + SHAPES.moved(strong * rng.uniform(0, 1, len(LAUGH)) * (rng.random(len(LAUGH)) < 0.2))
-    left = np.linalg.norm(SHAPES.without(face) - SHAPES.resting)
+    left = np.linalg.norm(face - SHAPES.moved(SHAPES.of(face)) - SHAPES.resting)
     assert left <= np.linalg.norm(face - SHAPES.resting) + 1e-6
+
+
+def test_what_tells_people_apart_stays_and_both_sides_alike():
+    pressed = SHAPES.resting + SHAPES.moved(strengths(mouthPress=0.6, mouthFrown=0.4))
+    np.testing.assert_allclose(SHAPES.without(pressed), pressed, atol=0.01)
+    smirk = np.where([name == "mouthSmile_L" for name in SHAPES.names], 0.8, 0.0)
+    taken = dict(zip(SHAPES.names, SHAPES.lasting(SHAPES.resting + SHAPES.moved(smirk))))
+    assert taken["mouthSmile_L"] == taken["mouthSmile_R"] == pytest.approx(0.4, abs=0.1)
 
 
 @settings(max_examples=40, deadline=None)

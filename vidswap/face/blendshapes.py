@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from vidswap.face import landmarks
 from vidswap.models.registry import path_to
 from vidswap.types import Array
 
@@ -19,6 +20,9 @@ SKIN = np.arange(468)  # the points that expressions move; irises look
 ROUNDS, NEAR = 60, 1e-4
 RARE, USUAL = 10.0, 1.0  # what an expression costs, however weak: brows and noses differ more between people
 ONE_OF_A_KIND = ("brow", "nose")
+# What a photo or a whole shot may wear all the time; the others tell people apart as much, and are only there so that
+# these need not account for them. The second are seen with lips that are apart, WIDE distances of the eye corners.
+LASTING, LAUGHING, WIDE = ("mouthSmile", "cheek", "eyeSquint"), ("mouthUpperUp", "mouthLowerDown", "jawOpen"), 0.1
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,9 +50,19 @@ class BlendShapes:
         """The mean of strengths (K,) over what begins with a name: both sides of a smile."""
         return float(np.mean([each for known, each in zip(self.names, strengths) if known.startswith(name)]))
 
+    def lasting(self, face: Array) -> Array:
+        """(K,): of the strengths that a face (478, 3) has, those that are surely no shape of its own: smiles and what
+        comes with them, the same on both sides, for a mesh errs to one more often than people smile so."""
+        strengths = self.of(face)
+        upper, lower = (face[lip, :2] for lip in landmarks.LIPS)
+        laughs = min(float(np.linalg.norm(upper - lower, axis=1).mean()) / WIDE, 1.0)
+        sure = [1.0 if name.startswith(LASTING) else laughs * name.startswith(LAUGHING) for name in self.names]
+        return np.array(sure) * [self.strength(name.removesuffix("_L").removesuffix("_R"), strengths)
+                                 for name in self.names]  # fmt: skip
+
     def without(self, face: Array) -> Array:
-        """(478, 3) float32: a face without its expression."""
-        return np.asarray(face - self.moved(self.of(face)), np.float32)
+        """(478, 3) float32: a face without the expression that it wears."""
+        return np.asarray(face - self.moved(self.lasting(face)), np.float32)
 
 
 def nonnegative(stiff: Array, wanted: Array) -> Array:

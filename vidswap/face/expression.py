@@ -26,7 +26,7 @@ HARDLY = 0.015  # deviation of that gap that is noise as likely as speech
 class Blend:
     """How much of the selfie's shape to keep, 0 to 1, at the mouth, eyes, brows, outline and everywhere else."""
 
-    mouth: float = 0.75
+    mouth: float = 0.85
     eyes: float = 1.0
     brows: float = 1.0
     outline: float = 0.55

@@ -178,8 +178,9 @@ class Warp:
     def at_rest(self, crops: Crops, selfie: Array) -> Rest:
         """The photo's face, whose mesh is `selfie` (478, 3), and the actor's, without their expressions."""
         own = self._normalised(selfie)
-        taken, shown = self.shapes.of(own), self.shapes.of(np.median([self._normalised(m) for m in crops.mesh], 0))
-        smile = (self.shapes.strength("mouthSmile", taken) - self.shapes.strength("mouthSmile", shown)) / SMILING
+        usual = np.median([self._normalised(mesh) for mesh in crops.mesh], axis=0)
+        taken, shown = self.shapes.lasting(own), self.shapes.lasting(usual)
+        smile = self.shapes.strength("mouthSmile", taken - shown) / SMILING
         return Rest(own - self.shapes.moved(taken), self.shapes.without(crops.neutral), min(max(smile, 0.0), 1.0))
 
     def mesh(self, actor: Array, rest: Rest) -> Array:
