@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from safetensors.numpy import save_file
 
 from vidswap.errors import ModelError
-from vidswap.models import hub
+from vidswap.models import hub, packs
 from vidswap.models.sound import PICKLES, check_sound
 from vidswap.swap.engines import ENGINES
 
@@ -293,3 +293,13 @@ def test_digests_are_found_where_nothing_can_be_kept(tmp_path, monkeypatch):
     assert len(hub.digests_in(filled(tmp_path / "own"))) == 2
     words = tmp_path / "own" / "config.json"
     assert hub.digests_in(words) == {"config.json": hub.digest_of(words)}
+
+
+def test_a_face_packs_files_are_hashed_once(home, tmp_path, monkeypatch):
+    pack, hashed = filled(tmp_path / "pack", "det.onnx", "rec.onnx", "read.txt"), []
+    real = hub.digest_of
+    monkeypatch.setattr(hub, "digest_of", lambda path: hashed.append(path.name) or real(path))
+    first = packs.models_of(str(pack))
+    assert first["det.onnx"] == real(pack / "det.onnx")
+    assert packs.models_of(str(pack)) == first
+    assert sorted(hashed) == ["det.onnx", "rec.onnx"]

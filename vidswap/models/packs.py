@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
+from itertools import chain
 from pathlib import Path
 
 from vidswap.errors import ModelError
-from vidswap.keys import digest_of
-from vidswap.models.hub import entry, how_to_get, lock_of, place_of
+from vidswap.models.hub import digests_in, entry, how_to_get, lock_of, place_of
 from vidswap.models.registry import digests, path_to, registry
 
 OURS = ("mesh", "features", "face")  # models that read faces beside any pack's own
@@ -46,4 +46,5 @@ def models_of(pack: str) -> dict[str, str]:
     """File -> sha256 of all models that read faces with a pack. Raises ModelError."""
     if pack == "embedded":
         return digests(*OURS, *EMBEDDED)
-    return digests(*OURS) | {file.name: digest_of(file) for file in sorted(find_pack(pack).glob("*.onnx"))}
+    theirs = map(digests_in, sorted(find_pack(pack).glob("*.onnx")))  # each is hashed once, not at each use
+    return dict(chain.from_iterable(files.items() for files in (digests(*OURS), *theirs)))
