@@ -278,6 +278,9 @@ class WriteSettings:
     )
     preset: Setting[str | None, str | None] = Setting(one_of(PRESETS), None, "slower, smaller files", "medium")
     lossless: Setting[bool, bool] = Setting(SWITCH, False, "no bit of the pictures is lost: h264, hevc, av1, ffv1")
+    sdr: Setting[bool, bool] = Setting(
+        SWITCH, False, "for every screen: HDR is mapped to SDR, all else brought to 8 bits, 4:2:0"
+    )
     shape: Setting[str | tuple[int, int] | None, tuple[int, int] | None] = Setting(
         SHAPE, None, "size of the result; the camera follows who is played", "the clip's"
     )

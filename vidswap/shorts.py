@@ -201,7 +201,7 @@ def refuse_rate(rate: float, preset: Preset) -> None:
 def written_for(preset: Preset, own: WriteSettings) -> WriteSettings:
     """How a platform's files are written, where nothing else is asked for."""
     return replace(own, shape=own.shape or preset.shape, codec=own.codec or "h264",
-                   loudness=preset.loudness if own.loudness is None else own.loudness,
+                   sdr=True, loudness=preset.loudness if own.loudness is None else own.loudness,
                    megabits=own.megabits or preset.megabits)  # fmt: skip
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -94,6 +95,15 @@ def planar(native: Any, reformatter: VideoReformatter) -> Any:
     made = reformatter.reformat(native, format=to, interpolation=EXACT, dst_colorspace=matrix, dst_color_range="MPEG",
                                 threads=1)  # fmt: skip
     made.colorspace, made.color_range = matrix, LIMITED
+    return _at_its_time(made, native)
+
+
+def plain(native: Any, rgb: Callable[[Any], Array], reformatter: VideoReformatter) -> Any:
+    """A picture as every screen takes it: 8 bits, 4:2:0, BT.709, limited range; `rgb` makes it what is seen of it."""
+    seen = VideoFrame.from_ndarray(rgb(native), format="rgb24")
+    made = reformatter.reformat(seen, format="yuv420p", interpolation=EXACT, dst_colorspace=BT709,
+                                dst_color_range="MPEG", threads=1)  # fmt: skip
+    made.colorspace, made.color_range, made.color_primaries, made.color_trc = BT709, LIMITED, BT709, BT709
     return _at_its_time(made, native)
 
 

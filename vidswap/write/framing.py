@@ -7,10 +7,11 @@ from dataclasses import replace
 
 import numpy as np
 
-from vidswap.media.view import view_of
+from vidswap.media.native import film_maker, plain
+from vidswap.media.view import to_rgb, view_of
 from vidswap.types import Clip, Frame, Shot, Track
 from vidswap.write.camera import camera_path, subjects_of
-from vidswap.write.inscription import inscriber
+from vidswap.write.inscription import Inscription, inscriber
 from vidswap.write.reframe import reframe
 from vidswap.write.target import Target
 
@@ -20,14 +21,18 @@ Framing = Callable[[Frame], Frame]  # a frame as one of the target's shape
 def framing(target: Target, clip: Clip, shots: Sequence[Shot], tracks: Sequence[Track]) -> Framing:
     """What makes a frame one of the target's shape, the camera following who is on the tracks, and writes on it."""
     shaped, inscription, span = shaping(target, clip, shots, tracks), target.inscription, target.span
-    if inscription is None:
+    if inscription is None and not target.is_plain:
         return shaped
-    inscribe = inscriber(inscription, (target.shape.width, target.shape.height))
+    inscribe = inscriber(inscription or Inscription(), (target.shape.width, target.shape.height))
+    rgb, reformatter = to_rgb(target.seen(clip)), film_maker()
 
     def framed(frame: Frame) -> Frame:
         made = shaped(frame)
-        if frame.index >= span.start:
-            inscribe(made.native, clip.seconds(frame.index) - clip.seconds(span.start))
+        if frame.index < span.start:
+            return made
+        if target.is_plain:
+            made = replace(made, native=plain(made.native, rgb, reformatter))
+        inscribe(made.native, clip.seconds(frame.index) - clip.seconds(span.start))
         return made
 
     return framed

@@ -16,6 +16,7 @@ from vidswap.facts import Stream
 from vidswap.files import as_output_error, check_place, check_room, refuse_clash
 from vidswap.media import subtitles
 from vidswap.media.codecs import CODECS
+from vidswap.media.colour import BT709, LIMITED, is_hdr
 from vidswap.media.containers import Container, kind_of, kinds_that
 from vidswap.media.copying import copied_packets, copied_streams, describe, muxing, opened_for
 from vidswap.media.encoder import Encoding, encoding_of
@@ -29,6 +30,7 @@ from vidswap.write.inscription import Inscription, inscriber, inscription_of
 
 _SLIP = Fraction(1, 2000)  # seconds that sound and pictures may slip
 MOST_MOVING = 1 << 28  # pixels of an animation, all frames together, which Pillow holds at once
+HDR = frozenset({"MASTERING_DISPLAY_METADATA", "CONTENT_LIGHT_LEVEL"})  # of HDR10, beside pictures
 _TRIED = 300  # packets muxed for a trial: some muxers say no only when they have seen a few
 
 
@@ -60,10 +62,12 @@ class Target:
     notes: tuple[str, ...] = ()
     is_reshaped: bool = False
     inscription: Inscription | None = None
+    is_plain: bool = False
 
     def seen(self, clip: Clip) -> Clip:
-        """The clip whose pictures are written: itself, or one of the target's shape."""
-        return reshaped(clip, self.shape) if self.is_reshaped else clip
+        """The clip whose pictures are written: itself, or one of the target's shape, for every screen."""
+        clip = reshaped(clip, self.shape) if self.is_reshaped else clip
+        return in_sdr(clip) if self.is_plain else clip
 
 
 def plan_target(
@@ -76,10 +80,12 @@ def plan_target(
     if shape is None and settings.shape:
         shape = Shape(*settings.shape, settings.fit)
     inscription = inscription_of(clip, span, titles) if titles else None
-    if inscription and shape is None and not is_plain(clip):
+    plain = settings.sdr and not is_for_every_screen(clip)
+    if (inscription or plain) and shape is None and not is_upright(clip):
         width, height = view_of(clip).size
         shape = Shape(width + width % 2, height + height % 2, "whole")
     clip, encoding = reshaped(clip, shape) if shape else clip, None
+    clip = in_sdr(clip) if plain else clip
     if inscription:
         inscriber(inscription, (clip.width, clip.height))  # what it would refuse it refuses now
     if not is_for_pictures(clip, out):
@@ -97,10 +103,23 @@ def plan_target(
         check_picture(settings.sheet)
     notes = encoding.notes if encoding else ()
     return Target(out, span, shape or Shape(clip.width, clip.height), encoding, left_out(clip), notes,
-                  shape is not None, inscription)  # fmt: skip
+                  shape is not None, inscription, plain)  # fmt: skip
 
 
-def is_plain(clip: Clip) -> bool:
+def is_for_every_screen(clip: Clip) -> bool:
+    """Whether pictures are of what every screen and platform takes: SDR of 8 bits, 4:2:0."""
+    made = clip.format
+    return (made.bits, made.sampling, made.rgb, made.clear) == (8, "420", False, False) and not is_hdr(clip.colour[3])
+
+
+def in_sdr(clip: Clip) -> Clip:
+    """The facts of a clip whose pictures are brought to what every screen takes (ITU-R BT.709)."""
+    beside = {name: data for name, data in clip.beside.items() if name not in HDR}
+    made = replace(clip.format, sampling="420", bits=8, full=False, rgb=False, clear=False)
+    return replace(clip, format=made, colour=(BT709, LIMITED, BT709, BT709), beside=beside)
+
+
+def is_upright(clip: Clip) -> bool:
     """Whether pictures are stored as they are seen."""
     return clip.turn == UPRIGHT and clip.pixel == 1 and not clip.interlaced and not clip.rotation
 
