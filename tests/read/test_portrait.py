@@ -16,7 +16,7 @@ from vidswap.read import identity
 from vidswap.read.faces import FaceReader, open_faces
 from vidswap.read.features import EYE_POINTS, MOUTH_POINTS
 from vidswap.read.identity import load_identity
-from vidswap.read.portrait import portrait, refuse_cut, visible
+from vidswap.read.portrait import portrait, refuse_cut, roomed, visible
 from vidswap.types import Array, Consent, Face, Identity
 
 SELFIE = Path(__file__).parents[2] / "samples" / "selfie.jpg"
@@ -242,3 +242,18 @@ def test_in_a_folder_hidden_faces_are_left_out_and_told(tmp_path, reader, face):
 
 def test_what_is_seen_is_a_share(face):
     assert 0.8 < visible(face) <= 1
+
+
+@pytest.mark.parametrize("shape", [(300, 400), (900, 160), (5, 3)])
+def test_the_room_around_a_photo_is_the_photo_mirrored_and_blurred(shape: tuple[int, int]) -> None:
+    """Blurred when it is small, since so wide a blur of a large photo takes minutes: nobody sees the difference."""
+    coarse = np.random.default_rng(0).integers(0, 256, (9, 7, 3)).astype(np.uint8)
+    rgb = cv2.resize(coarse, shape[::-1], interpolation=cv2.INTER_CUBIC)
+    room, wide = roomed(rgb)
+    mirrored = cv2.copyMakeBorder(rgb, wide, wide, wide, wide, cv2.BORDER_REFLECT)
+    wanted = cv2.GaussianBlur(mirrored, (0, 0), wide / 8)
+    wanted[wide : wide + shape[0], wide : wide + shape[1]] = rgb
+    assert room.shape == wanted.shape
+    assert cv2.absdiff(room, wanted).max() <= 8
+    assert cv2.absdiff(room, wanted).mean() < 1
+    assert np.array_equal(room[wide : wide + shape[0], wide : wide + shape[1]], rgb)

@@ -23,6 +23,7 @@ MOST_OUTSIDE = 0.1  # of a face's points
 LARGER, HIGHER = 1.5, 0.3  # the guess at a face whose lower part was taken for all: its size, how much higher it is
 MUCH_LARGER = 1.5  # its area, at least, over that of the part
 AROUND_PHOTO = 0.5  # side of what is added around a photo in which nobody is found, over the photo's
+BLURRED = 64  # pixels of what is blurred for it, of its width
 _TURNS = {1: "on its side", 2: "upside down", 3: "on its side"}  # quarter turns to the left that make it upright
 WHOLE = "use a photo that shows the whole face, with some room around it"
 
@@ -97,7 +98,7 @@ def _near_edge(mesh: Array, shape: tuple[int, ...]) -> bool:
 
 def _with_room(rgb: Array, reader: FaceReader) -> list[Face]:
     """The faces found with room around the photo: the detector misses one that is larger than what it sees of it."""
-    room, wide = _roomed(rgb)
+    room, wide = roomed(rgb)
     return [_moved(face, -wide) for face in reader.detect(room)]
 
 
@@ -106,19 +107,21 @@ def _larger(rgb: Array, face: Face, reader: FaceReader) -> Face | None:
     them."""
     middle, high = face.mesh[:468].mean(0), float(np.ptp(face.mesh[:468, 1]))
     guess = LARGER * (face.mesh - middle) + middle - np.array([0, HIGHER * high, 0])
-    room, wide = _roomed(rgb)
+    room, wide = roomed(rgb)
     found = reader.follow(room, (guess + np.array([wide, wide, 0])).astype(np.float32))
     if found is None or area(found.box) < MUCH_LARGER * area(face.box) or visible(found) < visible(face) - CLEARER:
         return None
     return _moved(found, -wide)
 
 
-def _roomed(rgb: Array) -> tuple[Array, int]:
+def roomed(rgb: Array) -> tuple[Array, int]:
     """The photo with room around it, and how wide that is: the photo mirrored and blurred, neither an edge nor a second
     face."""
     wide = int(AROUND_PHOTO * max(rgb.shape[:2]))
     mirrored = cv2.copyMakeBorder(rgb, wide, wide, wide, wide, cv2.BORDER_REFLECT)
-    room = cv2.GaussianBlur(mirrored, (0, 0), wide / 8)
+    size, shrink = mirrored.shape[1::-1], max(1, wide // BLURRED)  # a blur so wide takes half a minute at full size
+    small = cv2.resize(mirrored, [max(1, side // shrink) for side in size], interpolation=cv2.INTER_AREA)
+    room = cv2.resize(cv2.GaussianBlur(small, (0, 0), wide / shrink / 8), size, interpolation=cv2.INTER_LINEAR)
     room[wide : wide + rgb.shape[0], wide : wide + rgb.shape[1]] = rgb
     return room, wide
 
