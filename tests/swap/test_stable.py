@@ -143,6 +143,28 @@ def test_the_tiny_autoencoder_stands_for_the_bases(opened, window, identity):
         engine.swap(window(1, size=SIZE), identity, None, quiet)
 
 
+@pytest.mark.parametrize(("name", "dtype"), [("sd15", "float16"), ("sd15", "bfloat16"), ("sdxl", "float16")])
+def test_in_16_bits_it_paints_about_the_same(opened, crops, identity, name, dtype):
+    with opened(name) as engine:
+        whole = engine.swap(crops, identity, None, quiet)
+    with opened(name, dtype=dtype) as engine:
+        parts = engine.engine.model.pipeline
+        half = engine.swap(crops, identity, None, quiet)
+    assert str(parts.unet.dtype) == f"torch.{dtype}"
+    assert str(parts.vae.dtype) == ("torch.float32" if name == "sdxl" else f"torch.{dtype}"), "where 16 bits overflow"
+    assert abs(half.rgb.astype(float) - whole.rgb).mean() < 3
+
+
+def test_weights_are_read_under_the_names_that_they_once_had(opened, home):
+    with opened("sd15", inpainting=False) as engine:
+        pipeline = engine.engine.model.pipeline
+        known = load_file(home / "sd15" / "vae" / "diffusion_pytorch_model.safetensors")
+        attention = pipeline.vae.get_submodule("decoder.mid_block.attentions.0")
+        for new, old in (("to_q", "query"), ("to_k", "key"), ("to_v", "value"), ("to_out.0", "proj_attn")):
+            kept = known[f"decoder.mid_block.attentions.0.{old}.weight"]
+            assert torch.equal(attention.get_submodule(new).weight, kept)
+
+
 # -- memory -----------------------------------------------------------------------------------------------------------
 
 

@@ -7,6 +7,7 @@ is made for one does not fit the other. `lora(file, "sd15", layout)` writes a Lo
 """
 
 import json
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import tiny_flux
@@ -50,6 +51,8 @@ def base(folder: Path, name: str, channels: int = 4, seed: int = 0) -> Path:
         _text(folder, "", projected=False)
         if name == "sdxl":
             _text(folder, "_2", projected=True)
+    if name == "sd15":
+        _renamed(folder / "vae" / "diffusion_pytorch_model.safetensors", _as_of_old)
     kind = SCHEDULERS[name]["_class_name"]
     index = INDEX[name] | {
         "_diffusers_version": "0.19.0", "unet": ["diffusers", "UNet2DConditionModel"],
@@ -200,13 +203,23 @@ def _text(folder: Path, which: str, projected: bool) -> None:
     )  # fmt: skip
     place = folder / f"text_encoder{which}"
     (CLIPTextModelWithProjection if projected else CLIPTextModel)(config).save_pretrained(place)
-    file = place / "model.safetensors"
-    weights = {_as_on_the_hub(key): value for key, value in load_file(file).items()}
-    save_file(weights, file, {"format": "pt"})
+    more = {"text_model.embeddings.position_ids": torch.arange(77)[None]}  # which nobody reads any more
+    _renamed(place / "model.safetensors", _as_on_the_hub, more)
+
+
+def _renamed(file: Path, name: Callable[[str], str], more: Mapping[str, torch.Tensor] | None = None) -> None:
+    save_file({**(more or {}), **{name(key): value for key, value in load_file(file).items()}}, file, {"format": "pt"})
 
 
 def _as_on_the_hub(key: str) -> str:
     return key if key.startswith(("text_model.", "text_projection.")) else f"text_model.{key}"
+
+
+def _as_of_old(key: str) -> str:
+    """The autoencoder's attention is called in 1.5's files as it was before diffusers renamed it."""
+    for new, old in {"to_q": "query", "to_k": "key", "to_v": "value", "to_out.0": "proj_attn"}.items():
+        key = key.replace(f".attentions.0.{new}.", f".attentions.0.{old}.")
+    return key
 
 
 def _tokenizer(folder: Path, pad: str) -> dict[str, int]:

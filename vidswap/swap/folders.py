@@ -37,7 +37,7 @@ def loaded(kind: Kind, folder: Path, dtype: str) -> Any:
 
     with reading(folder, kind.title):
         _check_unet(_config(folder / "unet"), len(kind.encoders), kind.title)
-        upcast = dtype == "float16" and _config(folder / "vae").get("force_upcast", True)
+        upcast = dtype == "float16" and _config(folder / "vae").get("force_upcast", False)
         parts: dict[str, Any] = {
             "unet": network(diffusers.UNet2DConditionModel, folder / "unet", dtype),
             "vae": network(diffusers.AutoencoderKL, folder / "vae", "float32" if upcast else dtype),
