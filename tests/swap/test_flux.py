@@ -11,7 +11,7 @@ import pytest
 import tiny_flux
 import torch
 from diffusers import FlowMatchEulerDiscreteScheduler
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from tiny_flux import BUILDERS, klein, tiny_taef2
 
 from vidswap.errors import ModelError, UsageError
@@ -306,8 +306,6 @@ def cut(file):
 
 
 def emptied(file):
-    from safetensors.torch import load_file, save_file
-
     weights = load_file(file)
     weights.pop(next(name for name in weights if "transformer_blocks" in name))
     save_file(weights, file)
@@ -358,6 +356,23 @@ def test_a_lora_calls_its_person_in_the_prompt(tmp_path):
     usual = engine_flux.prompt_of(Settings())
     assert engine_flux.prompt_of(Settings(lora=file)) == f"ohwx person, {usual}"
     assert engine_flux.prompt_of(Settings(lora=file, prompt="an ohwx person")) == "an ohwx person"
+
+
+def test_a_lora_of_flux_1_may_change_how_the_prompt_is_read(opened, folders, tmp_path):
+    """In kohya's files it does, by CLIP's layers beside the transformer's."""
+    plain = tiny_flux.lora(tmp_path / "plain.safetensors", folders["kontext"], "kohya")
+    read, draw = {}, torch.Generator().manual_seed(0)
+    for layer in ("q_proj", "out_proj"):
+        name = f"lora_te1_text_model_encoder_layers_0_self_attn_{layer}"
+        read |= {f"{name}.lora_down.weight": torch.randn(2, 32, generator=draw),
+                 f"{name}.lora_up.weight": torch.randn(32, 2, generator=draw),
+                 f"{name}.alpha": torch.tensor(2.0)}  # fmt: skip
+    save_file(load_file(plain) | read, tmp_path / "both.safetensors")
+    none, one, both = (
+        opened("kontext", lora=files).model.words.pooled for files in ((), plain, tmp_path / "both.safetensors")
+    )
+    assert torch.equal(none, one)
+    assert (both - none).abs().max() > 1e-3
 
 
 @pytest.mark.parametrize(("name", "held"), [("klein", "kontext"), ("kontext", "klein")])

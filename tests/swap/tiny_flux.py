@@ -36,7 +36,7 @@ def klein(folder: Path, *, distilled: bool = True, seed: int = 0) -> Path:
     autoencoder.bn.running_var.uniform_(0.2, 0.6)
     encoder = Qwen3ForCausalLM(Qwen3Config(
         vocab_size=len(words), hidden_size=16, intermediate_size=16, num_hidden_layers=27, num_attention_heads=2,
-        num_key_value_heads=2, head_dim=8,
+        num_key_value_heads=2, head_dim=8, tie_word_embeddings=True,
     ))  # fmt: skip
     scheduler = FlowMatchEulerDiscreteScheduler(shift=3.0, use_dynamic_shifting=True)
     Flux2KleinPipeline(scheduler, autoencoder, encoder, words, transformer, distilled).save_pretrained(folder)
