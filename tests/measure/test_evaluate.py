@@ -21,7 +21,7 @@ from vidswap.measure.compare import Evaluation, evaluate
 from vidswap.measure.instant import Instant
 from vidswap.measure.measures import Figure, Measure, expression_error, gaze, openings, pose_angle
 from vidswap.measure.page import graph, page, write_page
-from vidswap.measure.pixels import BEST_DB, band_energies, flicker, psnr, sharpness
+from vidswap.measure.pixels import BEST_DB, band_energies, face_area, flicker, psnr, seam, sharpness
 from vidswap.media.sound import sounds
 from vidswap.read.clip import frames, open_clip
 from vidswap.settings import ReadSettings, WriteSettings
@@ -451,6 +451,19 @@ def test_lost_gaze_is_called_so(spoilt: Spoilt) -> None:
 
     assert spoilt().first.verdicts["gaze"] == "good"
     assert spoilt(reddened, Squinting()).first.verdicts["gaze"] == "lost gaze"
+
+
+@pytest.mark.parametrize(("face", "neck", "seen"), [(0, 0, 0.0), (-40, -40, 0.0), (-40, 0, 10.0)])
+def test_a_masks_edge_is_seen_and_another_complexion_is_none(face: int, neck: int, seen: float) -> None:
+    mesh = posed(MEAN, (70.0, np.eye(3), np.array([128.0, 120.0, 0.0])))
+    before = np.full((256, 256, 3), (190, 150, 130), np.uint8)
+    after = (before.astype(int) + neck).astype(np.uint8)
+    after[face_area(mesh, before.shape)] = np.clip(np.array([190, 150, 130]) + face, 0, 255)
+    found = seam(before, after, mesh)
+    assert found is not None
+    assert found == pytest.approx(0, abs=0.1) if seen == 0 else found > seen
+    before[~face_area(mesh, before.shape, -0.02)] = 20
+    assert seam(before, after, mesh) is None, "hair and sky are no skin"
 
 
 @given(st.integers(1, 60))

@@ -14,7 +14,7 @@ import numpy as np
 
 from vidswap.face import geometry, landmarks
 from vidswap.face.movement import MOVEMENTS, kept, movements, slope
-from vidswap.measure.pixels import eye_distance, flicker, light_difference, psnr, sharpness
+from vidswap.measure.pixels import eye_distance, flicker, light_difference, psnr, seam, sharpness
 from vidswap.types import Array
 
 MOVING = np.array([61, 291, 13, 14, 78, 308, 0, 17, 37, 267, 84, 314,  # lips
@@ -227,6 +227,11 @@ MEASURES = (
                "are just visible. Another skin tone that is meant counts here too.",
                high=6.0, wrong=("", "other light or skin than the actor's")),
     ), NOW_AND_THEN, "Light, dE"),
+    Measure(("before", "after", "mesh"), seam, (
+        Figure("seam_de", "Edge of the face", "How much larger the step of colour (dE) across the rim of the face is, "
+               "where skin goes on beyond it: a mask's edge. What changes on both sides does not count.",
+               high=3.0, wrong=("", "a mask's edge")),
+    ), NOW_AND_THEN),
     Measure(("bands_before", "bands_after"), lambda a, b: b[0] - a[0], (
         Figure("texture_db", "Texture", "Strength of fine texture against the original, in decibels.",
                low=-3.0, high=3.0, wrong=("smoothed skin", "rougher skin")),

@@ -20,6 +20,8 @@ SIDE = 128  # of the crop in which flicker is seen
 LIGHT_SIDE = 64  # ... and in which its light is
 PATCH = 16  # side of the patches whose spectrum is taken
 BANDS = ((0.125, 0.25), (0.25, 0.5))  # cycles a pixel: texture, grain
+RIM_STEP = 0.08  # eye distances from the rim of a face, within which an edge lies
+GOES_ON, LEAST_RIM = 7.0, 4  # dE across the rim below which it is one skin on both sides; at so many points
 BEST_DB = 99.0  # what identical pictures get
 
 
@@ -53,6 +55,31 @@ def face_area(mesh: Array, shape: tuple[int, ...], inset: float = 0.0) -> Array:
     side = round(abs(inset) * eye_distance(mesh)) | 1
     kernel = np.ones((side, side), np.uint8)
     return np.asarray((cv2.erode if inset > 0 else cv2.dilate)(mask, kernel) > 0)
+
+
+def rim_steps(rgb: Array, mesh: Array) -> Array:
+    """(36, 3) by how much a picture's L* a* b* changes across the rim of a face, at points all around it; NaN where
+    that is beyond the picture."""
+    rim, reach = mesh[landmarks.OVAL, :2], RIM_STEP * eye_distance(mesh)
+    out = rim - rim.mean(0)
+    out *= reach / np.maximum(np.linalg.norm(out, axis=1, keepdims=True), 1e-6)
+    part = window_of(mesh, rgb.shape)
+    lab = cv2.cvtColor(rgb[part].astype(np.float32) / 255, cv2.COLOR_RGB2LAB)
+    lab = cv2.GaussianBlur(lab, (0, 0), max(reach / 2, 0.5))
+    places = np.stack([rim - out, rim + out]) - (part[1].start, part[0].start)
+    inner, outer = cv2.remap(lab, places.astype(np.float32), None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT,
+                             borderValue=(np.nan,) * 3)  # fmt: skip
+    return np.asarray(outer - inner)
+
+
+def seam(before: Array, after: Array, mesh: Array) -> float | None:
+    """By how much (dE, CIE 1976) the step across the rim of a face has changed where skin goes on beyond it in the
+    original: a mask's edge, whatever complexion is on both its sides. None where skin hardly does."""
+    steps = np.stack([rim_steps(rgb, mesh) for rgb in (before, after)])
+    known = np.linalg.norm(steps[0], axis=-1) < GOES_ON
+    if known.sum() < LEAST_RIM:
+        return None
+    return float(np.linalg.norm(steps[1] - steps[0], axis=-1)[known].mean())
 
 
 def grey(rgb: Array) -> Array:

@@ -19,7 +19,7 @@ from vidswap.types import Array
 SIDE = 128
 GAMMA = 2.2  # of pictures: what is linear in light is this power of their values
 SLOW = 0.065  # share of the side over which light changes: at .02 the actor's features come along, and likeness falls
-FINE, STEP = 0.01, 0.1  # the same for edges of shadows, and how high these are at least
+FINE, STEP = 0.01, 0.3  # the same for edges of shadows, and how high these are at least
 DARKEST = 2e-3  # added to light before its logarithm: noise of dark pixels is no light
 
 

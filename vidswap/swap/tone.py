@@ -47,8 +47,8 @@ class Weights:
 
 
 # for photos so that dark and fair people stay as far apart as they are, on average of faces in their own light
-PHOTO = Weights(white=0.44, eyes=0.11, told=0.38, seen=-0.55, varied=0.59, shaped=-0.51, usual=-0.73, hue=1.0)
-FILM = Weights(white=0.10, eyes=0.05, told=0.75, seen=0.0, varied=0.0, shaped=0.0, usual=-0.1, hue=0.3)  # graded
+PHOTO = Weights(white=0.40, eyes=0.08, told=0.50, seen=-0.45, varied=0.42, shaped=-0.40, usual=-0.66, hue=1.0)
+FILM = Weights(white=0.10, eyes=0.05, told=0.75, seen=0.0, varied=0.0, shaped=0.0, usual=-0.2, hue=0.3)  # graded
 TINTS = (0.13, 0.12, 0.04)  # how much the hues of the picture's white, the eyes' and the network's count
 WARM = np.array([[0.23, -0.02, -0.21], [0.30, -0.05, -0.25], [0.03, -0.03, 0.0]])  # what these usually are
 
