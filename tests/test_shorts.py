@@ -61,9 +61,9 @@ def test_every_preset_says_where_it_is_from_and_can_be_made() -> None:
 
 def test_a_short_is_cut_reframed_labelled_levelled_and_recorded(film: Path, settings: Settings, tmp_path: Path) -> None:
     preset = replace(presets_in()["tiktok"], shape="108x192", seconds=(1, 60))
-    made = short_clip(film, Role(SOMEONE), tmp_path / "out.mp4", preset, settings, wishes=Wishes(2.0, "de"),
+    made = short_clip(film, Role(SOMEONE), tmp_path / "out.mp4", preset, settings, wishes=Wishes(2.0, "de", gif=True),
                       load=lambda *_: nullcontext(Echo(7, 3)))  # fmt: skip
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["out.jpg", "out.mp4", "out.post.json"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out.gif", "out.jpg", "out.mp4", "out.post.json"]
     assert made.amiss == ()
     assert made.moment.stop - made.moment.start == 50
     assert made.moment.start in (0, 50), "it begins at a cut"
@@ -73,6 +73,10 @@ def test_a_short_is_cut_reframed_labelled_levelled_and_recorded(film: Path, sett
     sound = next(stream.index for stream in open_clip(made.result.out).streams if stream.kind == "audio")
     assert abs(loudness_of(Excerpt(made.result.out, sound)).lufs + 14) <= 0.5
     assert cv2.imread(str(made.cover)).shape == (192, 108, 3)
+    loop = open_clip(tmp_path / "out.gif")
+    assert (loop.width, loop.height) == (108, 192)
+    assert 20 <= len(loop) <= 26
+    assert loop.seconds(len(loop) - 1) == pytest.approx(2, abs=0.15)
     record = json.loads(made.post.read_text())
     assert record["label"] == "KI-generiert"
     assert record["ai_generated"] is True

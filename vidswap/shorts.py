@@ -16,10 +16,13 @@ from tempfile import TemporaryDirectory
 from types import MappingProxyType
 from typing import Any
 
+from vidswap import __version__
 from vidswap.casting import LARGEST, Cast, Role, cast_of, checked_cast, found
 from vidswap.errors import InputError, UsageError, quoted
-from vidswap.files import Named, as_output_error, check_place, noted_as, refuse_clash, write_whole
+from vidswap.files import as_output_error, check_place, noted_as, refuse_clash, write_whole
+from vidswap.media.native import film_maker, sized
 from vidswap.media.upload import Upload, upload_of
+from vidswap.media.view import to_rgb
 from vidswap.moments import Moment, moments_of, persons_in
 from vidswap.pipeline import Result, begun, evenly, read_by, swap_clip
 from vidswap.plan.file import Plan, save_plan
@@ -32,7 +35,9 @@ from vidswap.records import Damaged, from_toml
 from vidswap.settings import Place, ReadSettings, Settings, TitleSettings, WriteSettings, path_of
 from vidswap.swap.engine import Load, load_engine
 from vidswap.timepoint import TimePoint
+from vidswap.trust.disclosure import disclosure
 from vidswap.types import Array, Clip, Track
+from vidswap.write.pictures import write_pictures
 from vidswap.write.sheets import moment_sheet, timecode, write_picture
 from vidswap.write.target import check_picture
 
@@ -43,6 +48,7 @@ LABELS = MappingProxyType({
     "tr": "Yapay zekâ ile üretildi", "uk": "Створено ШІ",
 })  # fmt: skip
 PRESETS = "presets.toml"
+GIF_WIDE, GIF_RATE = 360, 12.5  # pixels, pictures a second
 SHOWN = 5  # pictures of a moment on a sheet
 
 
@@ -66,23 +72,26 @@ class Preset:
 @dataclass(frozen=True)
 class Short:
     """What was made: the swap's `result`, the `moment` of the clip that it shows, its `cover` picture, and `post`, the
-    record of what to declare; `amiss` is what of the file the platform would not take, a line each."""
+    record of what to declare; `amiss` is what of the file the platform would not take, a line each; `gif` the small
+    animation, if wanted."""
 
     result: Result
     moment: Moment
     cover: Path
     post: Path
     amiss: tuple[str, ...]
+    gif: Path | None = None
 
 
 @dataclass(frozen=True)
 class Wishes:
     """How a short is to be: about so many seconds `length`; its label in a `language`, or, where `unlabelled` says why
-    there is none, without."""
+    there is none, without; with a small animation of it beside, a `gif`, or without."""
 
     length: float = LENGTH
     language: str = "en"
     unlabelled: str = ""
+    gif: bool = False
 
 
 def presets_in(path: Path | None = None) -> dict[str, Preset]:
@@ -105,9 +114,11 @@ def short_clip(
     source, out, roles = path_of("source", source), path_of("out", out), checked_cast(cast)
     written, titled = written_for(preset, settings.write), titled_for(preset, settings.title, wishes)
     clip = open_clip(source, settings.read.rate)
-    cover, post = (out.with_suffix(ending) for ending in (".jpg", ".post.json"))
-    refuse_clash(beside(out, cover, post), read_by(settings, clip=source, roles=roles))
-    for each in (out, cover, post):
+    cover, post, gif = (out.with_suffix(ending) for ending in (".jpg", ".post.json", ".gif"))
+    made = [("the short", out), ("its cover", cover), ("the record for posting", post),
+            *[("the animation", gif)] * wishes.gif]  # fmt: skip
+    refuse_clash(made, read_by(settings, clip=source, roles=roles))
+    for _, each in made:
         check_place(each)
     refuse_rate(float(clip.rate), preset)
     with TemporaryDirectory(prefix="vidswap-") as folder:
@@ -125,7 +136,24 @@ def short_clip(
                   "unlabelled_because": wishes.unlabelled or None, "amiss": amiss}  # fmt: skip
         with as_output_error(post):
             write_whole(post, json.dumps(record, indent=2, ensure_ascii=False).encode())
-    return Short(result, moment, cover, post, amiss)
+        if wishes.gif:
+            animate(result.out, gif)
+    return Short(result, moment, cover, post, amiss, gif if wishes.gif else None)
+
+
+def animate(film: Path, gif: Path) -> None:
+    """Write a small animation of a film. Raises OutputError."""
+    clip, reformatter = open_clip(film), film_maker()
+    step = max(1, round(float(clip.rate) / GIF_RATE))
+    width = min(clip.width, GIF_WIDE) // 2 * 2
+    height = max(round(clip.height * width / clip.width / 2) * 2, 2)
+    small = replace(clip, width=width, height=height, pts=clip.pts[::step], last=0,
+                    format=replace(clip.format, width=width, height=height))  # fmt: skip
+    pictures = ((frame.index // step, sized(frame.native, width, height, reformatter))
+                for frame in frames(clip) if frame.index % step == 0)  # fmt: skip
+    labels = {"comment": clip.tags.get("comment", disclosure(__version__))}
+    with TemporaryDirectory(dir=gif.parent, prefix=".vidswap-") as folder:
+        write_pictures(small, pictures, len(small), gif, folder=Path(folder), labels=labels, show=to_rgb(small))
 
 
 def best_moment(
@@ -183,11 +211,6 @@ def pictures_of(clip: Clip, moment: Moment) -> list[Array]:
 
 def at(frame: int) -> TimePoint:
     return TimePoint(Fraction(frame), in_frames=True)
-
-
-def beside(out: Path, cover: Path, post: Path) -> list[Named]:
-    """All that a short writes."""
-    return [("the short", out), ("its cover", cover), ("the record for posting", post)]
 
 
 def refuse_rate(rate: float, preset: Preset) -> None:

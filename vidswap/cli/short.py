@@ -25,6 +25,7 @@ def words(words: Parser) -> None:
     words.add_argument("--language", default="en", metavar="CODE", help="of the label (default: en)")
     words.add_argument("--unlabelled", default="", metavar="WHY", help="no label on the pictures; the reason is kept "
                        "in the record for posting (default: labelled)")  # fmt: skip
+    words.add_argument("--gif", action="store_true", help="also a small animation of it (default: none)")
     words.add_argument("-o", "--out", type=place, required=True, metavar="OUT", help="the result, e.g. out.mp4")
     json_word(words)
     settings_words(words, "read", without=("plan",))
@@ -40,13 +41,14 @@ def run(options: argparse.Namespace) -> None:
     cast, presets = cast_told(options, settings), vidswap.presets_in(options.presets)
     if options.platform not in presets:
         raise UsageError(f"no preset is called {quoted(options.platform)}", f"choose one of: {', '.join(presets)}")
-    wishes = vidswap.Wishes(options.length, options.language, options.unlabelled)
+    wishes = vidswap.Wishes(options.length, options.language, options.unlabelled, options.gif)
     with bars() as report:
         made = vidswap.short_clip(options.clip, cast, options.out, presets[options.platform], settings,
                                   wishes=wishes, report=report)  # fmt: skip
     warn([*made.result.notes, *(f"{presets[options.platform].name} may refuse it: {line}" for line in made.amiss)])
     if options.json:
         return say_json({"out": str(made.result.out), "cover": str(made.cover), "post": str(made.post),
+                         "gif": made.gif and str(made.gif),
                          "frames": [made.moment.start, made.moment.stop], "amiss": made.amiss,
                          "notes": made.result.notes, "seconds": round(made.result.seconds, 2)})  # fmt: skip
     say(f"{made.result.out}: {made.result.duration:.1f} s for {presets[options.platform].name}; cover {made.cover}",
