@@ -144,9 +144,13 @@ def test_both_layouts_do_what_the_adapter_does_whatever_its_alpha(
         torch.testing.assert_close(asked("sd15", plain, batch, where.folder), wanted, rtol=1e-3, atol=1e-4)
 
 
-@pytest.mark.parametrize("name", ["sd15", "sdxl", "flux2"])
-def test_the_engines_take_it_and_call_the_person(name: str, bases: Any, photos: Path, tmp_path: Path) -> None:
-    made = lora.train(order(photos, bases(name), name), tmp_path, schedule=SHORT)
+@pytest.mark.parametrize(("name", "layout"), [("sd15", "kohya"), ("sdxl", "kohya"), ("sdxl", "diffusers"),
+                                              ("flux2", "diffusers")])  # fmt: skip
+def test_the_engines_take_it_and_call_the_person(
+    name: str, layout: str, bases: Any, photos: Path, tmp_path: Path
+) -> None:
+    schedule = replace(SHORT, layout=layout, steps=2)
+    made = lora.train(order(photos, bases(name), name), tmp_path, schedule=schedule)
     _, family = base_in(NAMED.get(name, name), bases(name))
     pipe = stock(family, bases(name), network_of(family, bases(name), torch.float32))
     part = getattr(pipe, family.part)

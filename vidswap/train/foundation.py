@@ -108,7 +108,7 @@ def _index(folder: Path) -> Any:
 def _quiet() -> None:
     """What libraries tell of their work goes to nobody, and neither do their bars."""
     for each in (of_diffusers, of_transformers):
-        each.set_verbosity_error()
+        each.set_verbosity(each.CRITICAL)  # what is wrong is raised too
         each.disable_progress_bar()
 
 
