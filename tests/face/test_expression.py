@@ -2,9 +2,11 @@
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from vidswap.face import geometry, landmarks
-from vidswap.face.expression import Blend, likeness, neutral_shape, perform
+from vidswap.face.expression import Blend, likeness, neutral_shape, open_share, perform
 from vidswap.face.landmarks import LIDS, LIPS
 
 
@@ -41,6 +43,15 @@ def test_a_blink_closes_eyes_of_any_size(person, mean):
     for selfie in (mean, wide):
         face = perform(person, selfie, mean, blink)
         assert all(gap(face, pair) < 1e-3 for pair in LIDS)
+
+
+@settings(max_examples=50, deadline=None)
+@given(one=st.floats(0, 3), more=st.floats(0, 1))
+def test_lids_that_a_mesh_has_nearly_shut_are_shut_and_open_ones_stay(one, more):
+    assert 0 <= open_share(one) <= open_share(one + more)
+    assert open_share(min(one, 0.25)) == 0
+    if 0.7 <= one <= 1.6:
+        assert open_share(one) == pytest.approx(one)
 
 
 def test_lips_part_as_far_as_the_actors_whatever_the_selfie_does(person, mean):

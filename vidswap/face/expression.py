@@ -18,6 +18,7 @@ from vidswap.types import Array
 MOUTH = np.array([61, 291, 0, 17, 39, 269, 181, 405, 13, 14, 78, 308])
 CALMEST = 0.25  # part of a track's frames that its neutral shape is taken from
 CLOSED = 0.012  # gap between resting lips, in distances of the eye corners: the median of synthetic portraits
+SHUT, NARROW, WIDEST = 0.25, 0.7, 1.6  # openings of shut, narrow and wide eyes, over that at rest, as meshes have them
 PARTED, DRAWN_IN = 0.012, 0.4  # gap of lips that are parted, and share of their breadth that is not shown then
 HARDLY = 0.015  # deviation of that gap that is noise as likely as speech
 
@@ -99,10 +100,16 @@ def _open_lids(face: Array, shape: Array, neutral: Array, actor: Array) -> Array
     for upper, lower in LIDS:
         opening = np.linalg.norm(actor[upper, :2] - actor[lower, :2], axis=1).mean()
         resting = np.linalg.norm(neutral[upper, :2] - neutral[lower, :2], axis=1).mean()
-        ratio = np.clip(opening / max(resting, 1e-4), 0.0, 1.6)
+        ratio = open_share(float(opening / max(resting, 1e-4)))
         middle, half = (face[upper] + face[lower]) / 2, (shape[upper] - shape[lower]) / 2 * ratio
         face[upper], face[lower] = middle + half, middle - half
     return face
+
+
+def open_share(seen: float) -> float:
+    """How far lids are open, over at rest, where a mesh says `seen`: it never has them quite shut, and what a blink
+    leaves open shows specks of white."""
+    return float(np.interp(seen, [SHUT, NARROW, WIDEST], [0.0, NARROW, WIDEST]))
 
 
 def _part_lips(face: Array, spread: Array, actor: Array) -> Array:
