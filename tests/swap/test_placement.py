@@ -16,7 +16,7 @@ BIG = Footprint(network=5.0, rest=0.2, work=1.0, decode=3.0)
 
 @pytest.mark.parametrize(("vram", "found"), [
     (None, Placement("cuda", "float16", 8)), (80, Placement("cuda", "float16", 8)),
-    (9, Placement("cuda", "float16", 1)), (8, Placement("cuda", "float16", 2, tiled=True)),
+    (9, Placement("cuda", "float16", 2)), (8, Placement("cuda", "float16", 2, tiled=True)),
     (6.1, Placement("cuda", "float16", 1, "model", tiled=True)),
     (4, Placement("cuda", "float16", 1, "model", fp8=True, tiled=True)),
     (2, Placement("cuda", "float16", 1, "groups", tiled=True)),
@@ -67,6 +67,12 @@ def test_what_a_network_takes_is_counted_on_its_full_architecture(base, config):
 def test_of_a_processors_memory_nothing_is_offloaded():
     assert placement("cpu", "float32", BIG, 0.5) == Placement("cpu", "float32", 1, tiled=True)
     assert placement("cpu", "float32", BIG, None).batch == BATCHES[0]
+
+
+def test_who_sees_frames_together_is_handed_many_before_it_is_handed_few():
+    assert placement("cuda", "float16", BIG, None, (16, 8)).batch == 16
+    assert placement("cuda", "float16", BIG, 22, (16, 8)) == Placement("cuda", "float16", 16)
+    assert placement("cuda", "float16", BIG, 14, (16, 8)) == Placement("cuda", "float16", 8)
 
 
 def test_larger_pictures_take_more():

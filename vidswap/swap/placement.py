@@ -7,7 +7,7 @@ fits is found on the way: where memory is short, batches are halved.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Literal
@@ -84,7 +84,7 @@ def needed(found: Placement, what: Footprint) -> float:
     wide = 2 if found.dtype == "float32" else 1
     network = what.network * (0.5 if found.fp8 else wide)
     work = what.work * wide * found.batch
-    decode = wide * (TILED if found.tiled else what.decode * found.batch)
+    decode = wide * (TILED if found.tiled else what.decode)
     rest = what.rest * wide
     if found.offload == "none":
         return network + rest + max(work, decode)
@@ -93,13 +93,15 @@ def needed(found: Placement, what: Footprint) -> float:
     return max(network * STREAMED + work, rest + decode)
 
 
-def placement(device: str, dtype: str, what: Footprint, vram: float | None) -> Placement:
-    """The quickest way to place a model in so many GB, and the largest batch that goes with it; where nothing fits, the
-    smallest. None is no limit. Of a processor's memory nothing can be offloaded."""
+def placement(
+    device: str, dtype: str, what: Footprint, vram: float | None, batches: Sequence[int] = BATCHES
+) -> Placement:
+    """The quickest way to place a model in so many GB, and the largest of `batches` that goes with it; where nothing
+    fits, the smallest. None is no limit. Of a processor's memory nothing can be offloaded."""
     ways = WAYS if device.startswith(("cuda", "xpu")) else WAYS[:2]
     plain = dtype != "float32"
     every = [Placement(device, dtype, batch, offload, fp8, tiled)
-             for offload, fp8, tiled in ways if plain or not fp8 for batch in BATCHES]  # fmt: skip
+             for offload, fp8, tiled in ways if plain or not fp8 for batch in batches]  # fmt: skip
     if vram is None:
         return every[0]
     return next((each for each in every if needed(each, what) <= vram), every[-1])
@@ -160,8 +162,9 @@ class Placed:
 def placed(found: Placement, network: Any, vae: Any) -> Placed:
     """A network and its autoencoder, placed so: pictures are decoded in tiles, weights cast, groups offloaded."""
     vae.to(memory_format=torch.channels_last)
+    vae.enable_slicing()  # one picture after another: a batch of them is not quicker, and takes memory
     if found.tiled:
-        _in_parts(vae)
+        _in_tiles(vae)
     network.to(memory_format=torch.channels_last)
     if found.fp8:
         network.enable_layerwise_casting(storage_dtype=torch.float8_e4m3fn, compute_dtype=DTYPES[found.dtype])
@@ -177,10 +180,9 @@ def placed(found: Placement, network: Any, vae: Any) -> Placed:
     return Placed(found, (network, vae) if found.offload == "model" else ())
 
 
-def _in_parts(vae: Any) -> None:
-    """Let an autoencoder work on one picture after another, and on large ones in tiles: by itself diffusers tiles only
-    those that are larger than what it was trained on, and all of a batch at once."""
-    vae.enable_slicing()
+def _in_tiles(vae: Any) -> None:
+    """Let an autoencoder work on pictures in tiles: by itself diffusers tiles only those that are larger than what it
+    was trained on."""
     vae.enable_tiling()
     if vae.tile_sample_min_size > TILE:
         vae.tile_latent_min_size = vae.tile_latent_min_size * TILE // vae.tile_sample_min_size

@@ -31,6 +31,7 @@ CAPTION = "a film still of a person's face, natural skin, detailed"
 AGAINST = "blurry, painting, plastic skin, deformed"
 GRAIN = 64  # pixels that one of the smallest level of a UNet stands for
 MOTION = "animatediff-sd15"  # its entry in the registry
+MOTION_FRAMES = (16, 8)  # that it sees together: what it was trained on, and the fewest that tell a motion
 MOTION_NOISE = (("beta_schedule", "linear"), ("clip_sample", False))  # which motion modules know
 
 
@@ -177,7 +178,8 @@ def opened(base: Base, settings: Any) -> Iterator[Painter]:
         guide.apply(pipeline)
     takes = base.at(settings.size)
     takes = replace(takes, network=takes.network + sum(guide.memory for guide in guides))
-    found = place.placement(device, dtype, takes, settings.vram or place.room(device))
+    most = MOTION_FRAMES if _moving(settings) else place.BATCHES
+    found = place.placement(device, dtype, takes, settings.vram or place.room(device), most)
     try:
         model = _model(pipeline, settings, prompt, found, guides)
         with warp.load(warp.Settings(settings.complexion)) as drawn:
