@@ -8,12 +8,14 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from vidswap.errors import IdentityError
 from vidswap.face import geometry, landmarks
 from vidswap.face.landmarks import mean_face
 from vidswap.read import identity
-from vidswap.read.identity import load_identity, median_mesh, quality
+from vidswap.read.identity import Taken, _those_alike, load_identity, median_mesh, quality
 from vidswap.types import Array, Consent, Face
 
 CONSENT = Consent("self")
@@ -144,12 +146,51 @@ def test_an_empty_folder_is_refused(tmp_path: Path) -> None:
         load_identity(tmp_path, CONSENT, FakeReader())
 
 
-def test_photos_of_two_persons_are_refused_naming_the_odd_one(tmp_path: Path) -> None:
+def test_a_stranger_among_photos_is_left_out_and_told(tmp_path: Path) -> None:
     photo(tmp_path / "a.png", (200, 150, 100), colour=0)
     photo(tmp_path / "b.png", (200, 150, 100), colour=0)
     photo(tmp_path / "c.png", (200, 150, 100), colour=2)
-    with pytest.raises(IdentityError, match=r"c\.png shows someone else"):
+    made = load_identity(tmp_path, CONSENT, FakeReader())
+    assert len(made.photos) == 2
+    assert "left out: c.png shows someone else than the other photos" in made.notes
+    assert any(note.startswith("2 photos are used: ") and "a.png (frontal)" in note for note in made.notes)
+
+
+def test_two_photos_of_two_persons_are_refused(tmp_path: Path) -> None:
+    photo(tmp_path / "a.png", (200, 150, 100), colour=0)
+    photo(tmp_path / "c.png", (200, 150, 100), colour=2)
+    with pytest.raises(IdentityError, match=r"\.png shows someone else"):
         load_identity(tmp_path, CONSENT, FakeReader())
+
+
+@given(st.lists(st.integers(0, 2), min_size=1, max_size=7))
+def test_strangers_are_those_whom_fewer_photos_show(people: list[int]) -> None:
+    rgb, vectors = np.zeros((1, 1, 3), np.uint8), np.eye(3, dtype=np.float32)
+    taken = [Taken(Path(f"{place}"), rgb, MEAN, vectors[who], 1.0, (), ()) for place, who in enumerate(people)]
+    counts = np.bincount(people, minlength=3)
+    if counts.max() * 2 > len(people):
+        same, strangers = _those_alike(taken)
+        assert {int(photo.embedding.argmax()) for photo in same} == {int(counts.argmax())}
+        assert len(same) + len(strangers) == len(people)
+        assert len(same) == counts.max()
+    elif len(set(people)) > 1:
+        with pytest.raises(IdentityError, match="shows someone else"):
+            _those_alike(taken)
+
+
+def test_of_several_people_the_one_is_taken_whom_the_other_photos_show(tmp_path: Path) -> None:
+    photo(tmp_path / "a.png", (200, 150, 100), colour=0)
+    pair = photo(tmp_path / "b.png", (100, 150, 80), (300, 150, 80))
+    pixels = cv2.imread(str(pair))
+    pixels[:, 200:] = pixels[:, 200:][..., [2, 1, 0]]  # another colour is another person
+    cv2.imwrite(str(pair), pixels)
+    made = load_identity(tmp_path, CONSENT, FakeReader())
+    assert len(made.photos) == 2
+    assert any("b.png shows several people" in note for note in made.notes)
+    photo(tmp_path / "a.png", (200, 150, 100), colour=1)
+    alone = load_identity(tmp_path, CONSENT, FakeReader())
+    assert len(alone.photos) == 1
+    assert "left out: 2 faces in b.png" in alone.notes
 
 
 def test_a_folder_that_cannot_be_read_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

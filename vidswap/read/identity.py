@@ -16,14 +16,15 @@ from vidswap.read.cover import Trouble, troubles
 from vidswap.read.faces import FaceReader
 from vidswap.read.features import visibility
 from vidswap.read.photo import SUFFIXES, read_photo, shrunk
-from vidswap.read.portrait import portrait, refuse_cut
+from vidswap.read.portrait import Choose, SeveralFaces, portrait, refuse_cut
 from vidswap.settings import Place, check_kind, path_of
-from vidswap.types import Array, Consent, Identity
+from vidswap.types import Array, Consent, Face, Identity
 
 SEEN_SIDE = 2048  # a photo is looked at no larger than this
 KEPT_SIDE = 1024  # ... and kept, cut around the face, no larger than this
 AROUND = 2.2  # side of the cut over the face
 LEAST_FACE = 40  # pixels; below, there is no likeness to take
+FRONTAL = 18.0  # degrees
 SAME = 0.2  # least cosine between two photos of one person
 MOST_PHOTOS = 8
 LOOKS, AT_ONCE = 24, 4
@@ -57,8 +58,8 @@ def load_identity(photos: Place, consent: Consent, reader: FaceReader) -> Identi
     place = path_of("photos", photos)
     files = photos_in(place)
     taken, notes = ([take(place, reader)], []) if files is None else _take_all(files, place, reader)
-    _check_same(taken)
     best = sorted(taken, key=lambda photo: -photo.quality)[:MOST_PHOTOS]
+    notes += [_used(best)] * (len(files or ()) > 1)
     notes += [note for photo in best for note in photo.notes]
     for photo in best if best[0].hidden else best[:1]:
         notes += [f"{photo.path.name}: {trouble.words}; the likeness suffers" for trouble in photo.wrong]
@@ -83,24 +84,80 @@ def photos_in(photos: Path) -> list[Path] | None:
 
 
 def _take_all(files: Sequence[Path], folder: Path, reader: FaceReader) -> tuple[list[Taken], list[str]]:
-    """Those that will do, and what was left out and why. A face that is hidden will do where no other is there."""
-    taken, refused = [], []
+    """Those that will do, and what was left out and why. A face that is hidden will do where no other is there; a
+    stranger's goes where others agree who it is, and of several in a photo theirs is taken."""
+    taken, refused, crowded = list[Taken](), list[str](), list[tuple[Path, str]]()
     for file in files:
         try:
             taken.append(take(file, reader))
+        except SeveralFaces as error:
+            crowded.append((file, error.message))
         except IdentityError as error:
             refused.append(error.message)
-    if not taken:
+    same, strangers = _those_alike(taken)
+    refused += [f"{photo.path.name} shows someone else than the other photos" for photo in strangers]
+    for file, reason in crowded:
+        try:
+            same.append(take(file, reader, _like(same, reader)))
+        except IdentityError:
+            refused.append(reason)
+    if not same:
         raise IdentityError(f"no usable photo in {folder}: {'; '.join(refused)}", "add one sharp photo of one face")
-    clear = [photo for photo in taken if not photo.hidden] or taken
-    refused += [f"{photo.path.name}: {photo.wrong[0].words}" for photo in taken if photo not in clear]
+    clear = [photo for photo in same if not photo.hidden] or same
+    refused += [f"{photo.path.name}: {photo.wrong[0].words}" for photo in same if photo not in clear]
     return clear, [f"left out: {reason}" for reason in refused]
 
 
-def take(path: Path, reader: FaceReader) -> Taken:
-    """The face in a photo. Raises IdentityError where it will not do."""
+def _those_alike(taken: Sequence[Taken]) -> tuple[list[Taken], list[Taken]]:
+    """The photos of one person, and those of others: one by one, whoever the rest resemble least is a stranger, as long
+    as more agree than not. Raises IdentityError where nobody can tell."""
+    same, strangers = list(taken), list[Taken]()
+    while len(same) > 1:
+        vectors = np.stack([photo.embedding for photo in same])
+        alike = vectors @ vectors.T
+        if alike.min() >= SAME:
+            break
+        odd = same[int(alike.mean(1).argmin())]
+        if len(same) - 1 <= len(taken) / 2:
+            raise IdentityError(f"{odd.path.name} shows someone else than the other photos",
+                                "keep photos of one person")  # fmt: skip
+        same.remove(odd)
+        strangers.append(odd)
+    return same, strangers
+
+
+def _like(taken: Sequence[Taken], reader: FaceReader) -> Choose | None:
+    """What chooses, of several faces in a photo, the one that others show, if it is there."""
+    if not taken:
+        return None
+    mean = np.sum([photo.embedding for photo in taken], axis=0)
+    wanted = mean / np.linalg.norm(mean)
+
+    def choose(rgb: Array, faces: Sequence[Face]) -> Face | None:
+        alike = [float(reader.embed(rgb, face.mesh) @ wanted) for face in faces]
+        best = int(np.argmax(alike))
+        return faces[best] if alike[best] >= SAME else None
+
+    return choose
+
+
+def _used(best: Sequence[Taken]) -> str:
+    """Which photos are used, and from which side they show the face."""
+    told = [f"{photo.path.name} ({_side(photo.mesh)})" for photo in best]
+    return f"{len(best)} photo{'s are' if len(best) > 1 else ' is'} used: {', '.join(told)}"
+
+
+def _side(mesh: Array) -> str:
+    left, right = landmarks.OUTER_CORNERS
+    across = mesh[right] - mesh[left]
+    turned = np.degrees(np.arctan2(float(across[2]), float(across[0])))
+    return "frontal" if abs(turned) < FRONTAL else "from the " + ("left" if turned > 0 else "right")
+
+
+def take(path: Path, reader: FaceReader, choose: Choose | None = None) -> Taken:
+    """The face in a photo, of several the one that is chosen. Raises IdentityError where it will not do."""
     photo = read_photo(path, SEEN_SIDE)
-    found = portrait(photo.rgb, path.name, reader)
+    found = portrait(photo.rgb, path.name, reader, choose)
     rgb, face = found.rgb, found.face
     side = float((face.box[2:] - face.box[:2]).max())
     if side < LEAST_FACE:
@@ -159,12 +216,3 @@ def quality(rgb: Array, mesh: Array) -> float:
     large = min(1.0, (y1 - y0) / 300)
     lit = 1 - abs(float(grey.mean()) - 128) / 128
     return float(frontal**2 * (0.2 + 0.8 * sharp) * (0.3 + 0.7 * large) * (0.2 + 0.8 * lit))
-
-
-def _check_same(taken: Sequence[Taken]) -> None:
-    """Raise IdentityError unless every photo resembles the others."""
-    vectors = np.stack([photo.embedding for photo in taken])
-    alike = vectors @ vectors.T
-    if alike.min() < SAME:
-        odd = taken[int(alike.mean(1).argmin())]
-        raise IdentityError(f"{odd.path.name} shows someone else than the other photos", "keep photos of one person")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import cv2
@@ -28,6 +28,13 @@ _TURNS = {1: "on its side", 2: "upside down", 3: "on its side"}  # quarter turns
 WHOLE = "use a photo that shows the whole face, with some room around it"
 
 
+class SeveralFaces(IdentityError):
+    """A photo shows several people, and does not say who is meant."""
+
+
+Choose = Callable[[Array, Sequence[Face]], Face | None]  # of several faces in a picture the one that is meant
+
+
 @dataclass(frozen=True, eq=False)
 class Portrait:
     """`rgb` (H, W, 3) uint8, upright, and the `face` in it; `notes` say what was done to the photo, a line each."""
@@ -37,10 +44,15 @@ class Portrait:
     notes: tuple[str, ...] = ()
 
 
-def portrait(rgb: Array, name: str, reader: FaceReader) -> Portrait:
-    """The one face in a photo, or the one by far the largest; the photo is turned where the face lies or hangs in it.
-    Raises IdentityError: no face, several, or one that the photo's edge cuts."""
-    face, notes = _only(_faces(reader.detect(rgb)) or _faces(_with_room(rgb, reader)), name), tuple[str, ...]()
+def portrait(rgb: Array, name: str, reader: FaceReader, choose: Choose | None = None) -> Portrait:
+    """The one face in a photo, or the one by far the largest; of several that which is chosen. The photo is turned
+    where the face lies or hangs in it. Raises IdentityError: no face, several, or one that the photo's edge cuts."""
+    found, notes = _faces(reader.detect(rgb)) or _faces(_with_room(rgb, reader)), tuple[str, ...]()
+    meant = choose(rgb, found) if choose and len(found) > 1 else None
+    if meant:
+        refuse_cut(meant.mesh, rgb.shape, name)
+        return Portrait(rgb, meant, (f"{name} shows several people; the one whom the other photos show is taken",))
+    face = _only(found, name)
     if turn := geometry.quarters(face.mesh):
         rgb, notes = np.ascontiguousarray(np.rot90(rgb, turn)), (f"{name} lies {_TURNS[turn]}; it was turned",)
         face = _only([each for each in _faces(reader.detect(rgb)) if visible(each) >= GHOST], name)  # a beard is none
@@ -86,7 +98,7 @@ def _only(faces: Sequence[Face], name: str) -> Face:
     if not faces:
         raise IdentityError(f"no face in {name}", "use a sharp, well-lit photo of one face looking at the camera")
     if len(faces) > 1 and area(faces[0].box) <= ALONE * area(faces[1].box):
-        raise IdentityError(f"{len(faces)} faces in {name}", "crop the photo to the face that is meant")
+        raise SeveralFaces(f"{len(faces)} faces in {name}", "crop the photo to the face that is meant")
     return faces[0]
 
 
