@@ -22,7 +22,7 @@ from vidswap.types import Array, Crops
 
 BURNT = 0.9  # of white: above it colours begin to go
 MOST = 3.0  # most that a complexion differs from another, in logarithms of light: twenty times
-EVEN = 0.6  # of what of a skin is lighter and darker without its light, so much is light that the network missed
+EVEN = 0.85  # of what of a skin is lighter and darker without its light, so much is light that the network missed
 SHADE = (-1.4, -0.9)  # logarithms: so much darker than a skin is what is none, and what may be
 BRIGHT = -0.9  # logarithm of the light in which a photo's plain skin is kept, at most
 EVERY = 2  # frames, from one to the next of which the network is asked
