@@ -1,5 +1,8 @@
 """The engine warp."""
 
+from dataclasses import replace
+
+import cv2
 import numpy as np
 import pytest
 
@@ -75,3 +78,16 @@ def test_masks_must_fit_their_crops(window):
     crops = window(1)
     with pytest.raises(ValueError, match=r"Crops\.mask"):
         Crops(0, 0, crops.rgb, crops.mesh, crops.mask[:, :10], crops.to_frame, crops.weight, crops.neutral)
+
+
+def test_a_beard_is_worn_up_to_the_outline(engine, identity, window):
+    (photo,), (mesh,) = identity.photos, identity.meshes
+    beard = cv2.convexHull(np.rint(mesh[[58, 172, 136, 149, 152, 378, 365, 397, 288, 393, 167], :2]).astype(np.int32))
+    dark = photo.copy()
+    cv2.fillConvexPoly(dark, beard, (60, 45, 40))
+    lips = cv2.convexHull(np.rint(mesh[landmarks.OUTER_LIPS, :2]).astype(np.int32))
+    cv2.fillConvexPoly(dark, lips, (150, 90, 80))
+    plain, bearded = (engine.frames(window(1), replace(identity, photos=(each,)))[0] for each in (photo, dark))
+    np.testing.assert_allclose(bearded.alpha[plain.alpha > 0.5], plain.alpha[plain.alpha > 0.5], atol=0.2)
+    x, y = np.rint(bearded.mesh[200, :2]).astype(int)
+    assert bearded.picture[y, x].mean() < 0.8 * plain.picture[y, x].mean()

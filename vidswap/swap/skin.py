@@ -172,7 +172,7 @@ def _strands(luma: Array) -> Array:
 
 def _bearded(odd: Array, place: _Place) -> bool:
     """Whether chin and upper lip look unlike skin as well, so that what does so on the jaw is a beard."""
-    inner = (place.beards > 0) & (place.features == 0) & (place.depth > NARROW)
+    inner = (place.beards > 0) & (place.features == 0) & (place.depth > 1.6 * NARROW)
     return bool(inner.any() and odd[inner].mean() > BEARDED)
 
 

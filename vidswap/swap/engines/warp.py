@@ -22,7 +22,7 @@ from vidswap.face.blendshapes import BlendShapes, blend_shapes
 from vidswap.face.creases import softened
 from vidswap.face.expression import Blend, Likeness, closable, likeness, perform
 from vidswap.face.eyes import Eyeballs, eyeballs, look
-from vidswap.face.raster import Drawing, Surface, draw, fields, surface, texture, with_ring
+from vidswap.face.raster import Drawing, Surface, draw, fields, filled, surface, texture, with_ring
 from vidswap.keys import key_of, packages
 from vidswap.models.registry import digests
 from vidswap.settings import Setting, one_of
@@ -153,7 +153,7 @@ class Warp:
             told = complexion.scenery(crops, wide, bare.tone, self.model)
         rest, eyes = self.at_rest(crops, selfie), eyeballs(photo, selfie, self.form.mean)
         photo = softened(photo, selfie, self.form.mean, rest.smile)
-        photo = with_skin(photo, match.skin_alike(photo, selfie))
+        photo = with_skin(photo, np.maximum(match.skin_alike(photo, selfie), filled(photo.shape, selfie[:468])))
         scenes = [
             Scene(photo, selfie, crops.rgb[row], crops.mesh[row], self.mesh(crops.mesh[row], rest),
                   zoom_of(crops, row), eyes, told[row], None if bare is None else bare.level)
