@@ -114,10 +114,11 @@ def test_what_is_trained_loads_in_plain_diffusers_and_changes_what_it_draws(
     network = network_of(family, base, torch.float32)
     pipe = stock(family, base, network)
     with torch.no_grad():
-        plain = asked(name, network, batch, base)
+        plain, picture = asked(name, network, batch, base), family.drawn(pipe, "ohwx person", 0, 64, 1)
         pipe.load_lora_weights(made.file.parent, weight_name=made.file.name)
         loaded = asked(name, network, batch, base)
         assert (loaded - plain).abs().max() > 1e-4
+        assert np.abs(family.drawn(pipe, "ohwx person", 0, 64, 1) - picture).max() > 1e-4
         pipe.unload_lora_weights()
         assert torch.equal(asked(name, network, batch, base), plain)
     assert all(bool(weights.any()) for weights in load_file(made.file).values())
