@@ -18,7 +18,7 @@ LEAST = 2.2  # radius of an iris in the picture's pixels: of a smaller one nothi
 OPEN = 0.05  # opening of an eye, in such distances, below which nothing is told
 FAINT, CLEAR = 3.0, 12.0  # grey levels by which an iris is darker: from none to all is believed
 LIKELY = 0.3  # such distances from where the net sees it, over which a place becomes unlikely
-UPWARDS = 0.4  # share that is believed of what lies above or below: there lashes are as dark
+UPWARDS = 0.15  # share that is believed of what lies above or below: there lashes are as dark
 BESIDE = (1.15, 1.9)  # what is beside an iris, in its radii
 
 
