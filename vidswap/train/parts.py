@@ -42,13 +42,15 @@ DOUBTED = (0.15, 0.7)  # share of a run from which the net is believed over a fa
 
 @dataclass(frozen=True)
 class Schedule(loop.Schedule):
-    """Of a batch, `fresh` samples are new, the others drawn from the last `kept`."""
+    """Of a batch, `fresh` samples are new, the others drawn from the last `kept`; `start` is a checkpoint whose weights
+    a run begins with."""
 
     steps: int = 20_000
     batch: int = 24
     fresh: int = 8
     kept: int = 3000
     rate: float = 5e-4  # four times as much where the net is new
+    start: str = ""
 
 
 class Block(nn.Module):
@@ -239,8 +241,9 @@ def train(
 ) -> Path:
     """Learn from `data`/parts_samples.npz and write `out`/parts/parts.onnx."""
     torch.manual_seed(schedule.seed)
-    net, source = PartsNet(), data / "parts_samples.npz"
-    net.seen.take(path_to("mesh"))
+    plain, source = PartsNet(), data / "parts_samples.npz"
+    plain.seen.take(path_to("mesh"))
+    net = loop.begun(plain, schedule.start)
     samples = Samples(parts_samples.load(source), schedule.seed)
     batches = loop.Echoed(samples, schedule.batch, schedule.fresh, schedule.kept, schedule.seed)
     lesson = loop.Lesson(net, batches, loss_of, loop.cosine, 0.998, clip=1.0, shrink=0.01, quick="told.",

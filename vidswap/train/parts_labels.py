@@ -19,7 +19,7 @@ LEAST = np.array([0.05, 0.05, 0.3])  # spreads of a colour: of red over green, b
 ALIKE, OTHER = 2.5, 4.0  # spreads within which a colour is that of a region, and beyond which it is not
 BEHIND, PERSON = 0.15, 0.7  # shares of person: less is background; more is not
 DARK, SHADED = 0.55, 0.25  # logarithms of light by which a beard is darker than the skin, and what may be one
-BOTH = 0.3  # share of either side of a jaw that is dark where there is a beard, and no shade
+BOTH = 0.45  # share of either side of a jaw that is dark where there is a beard, and no shade
 FINGER = 0.3  # width of a finger over the palm's length
 
 
@@ -130,8 +130,8 @@ def _around(colours: Array, place: _Place, skin: Colour, hair: Colour | None, pe
     parts = np.where(near & (hue < ALIKE) & (away < 0.7 * like), BODY, parts)
     head = (place.down < 1.0) & (np.abs(place.across) < 1.7) & (place.down > -0.7)
     parts = np.where(head & (like < ALIKE) & (like < 0.7 * away), HAIR, parts)
-    low = (place.down > 1.35) & (away > OTHER) & (hue > ALIKE) & (like > OTHER)
-    parts = np.where(low, ELSE, parts)
+    worn = (place.down > 1.15) & (away > OTHER) & (like > ALIKE)
+    parts = np.where(worn & ((hue > ALIKE) | (place.down > 1.35)), ELSE, parts)  # clothes
     parts = np.where(person < PERSON, UNSURE, parts)
     return np.where(person < BEHIND, ELSE, parts)
 
