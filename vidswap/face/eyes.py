@@ -49,9 +49,9 @@ def eyeballs(photo: Array, mesh: Array, mean: Array) -> Eyeballs | None:
     shown = [float(disc.sum() / _disc(radius).sum()) for disc in discs]
     if max(shown) < SEEN:
         return None
-    best = int(np.argmax(shown))
+    lights = np.array([np.median(picture[UNDER]) for picture, _ in unrolled]) + 1.0
+    best = int(np.argmax(shown * lights))  # in the dark an iris has the colour of the shade
     iris = _whole(*unrolled[best])
-    lights = np.array([np.median(picture[UNDER]) for picture, _ in unrolled])
     pictures = [_joined(_white(picture, seen * (1 - _disc(radius * RIM))), iris * gain, radius)
                 for (picture, seen), gain in zip(unrolled, np.clip(lights / lights[best], *GAIN))]  # fmt: skip
     return Eyeballs(np.stack(pictures), radius)
@@ -108,11 +108,19 @@ def _white(picture: Array, seen: Array) -> Array:
     convolution, Knutsson and Westin 1993)."""
     found = np.zeros_like(picture)
     for reach in (SIDE / 4, SIDE / 12, SIDE / 30):
-        share = cv2.GaussianBlur(seen, (0, 0), reach)[..., None]
-        near = cv2.GaussianBlur(picture * seen[..., None], (0, 0), reach) / np.maximum(share, 1e-7)
+        share = _blurred(seen, reach)[..., None]
+        near = _blurred(picture * seen[..., None], reach) / np.maximum(share, 1e-7)
         found += (near - found) * (np.clip(4 * share, 0, 1) if reach < SIDE / 4 else 1)
     own = cv2.GaussianBlur(seen, (0, 0), 1.0)[..., None] * seen[..., None]
     return np.asarray(found + own * (picture - found), np.float32)
+
+
+def _blurred(plane: Array, reach: float) -> Array:
+    """A plane (SIDE, SIDE[, C]) blurred over so many pixels, small where that is wide."""
+    side = SIDE // max(int(reach / 4), 1)
+    small = cv2.resize(plane, (side, side), interpolation=cv2.INTER_AREA)
+    soft = cv2.GaussianBlur(small, (0, 0), reach * side / SIDE)
+    return np.asarray(cv2.resize(soft, (SIDE, SIDE), interpolation=cv2.INTER_LINEAR))
 
 
 def _joined(white: Array, iris: Array, radius: float) -> Array:
