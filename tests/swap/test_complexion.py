@@ -293,6 +293,13 @@ def test_the_network_is_asked_in_some_frames(own, scene):
         np.testing.assert_allclose(each.seen, logs(FAIR), atol=0.05)
 
 
+def test_darker_skin_keeps_some_of_its_grain():
+    assert complexion.grained(np.zeros(3)) == 1
+    change = np.full(3, -2.0)
+    assert 1 < complexion.grained(change) < np.exp(2.0 / GAMMA)
+    assert complexion.grained(change) == pytest.approx(1 / complexion.grained(-change))
+
+
 @given(st.floats(0, 2000), st.floats(0, 2000))
 def test_bright_skin_is_rolled_off_and_keeps_its_order(one, other):
     low, high = sorted([one, other])

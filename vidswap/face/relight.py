@@ -180,14 +180,14 @@ def contrast_of(face: Array, actor: Array, drawing: Drawing, settings: LightSett
     return Tone(float(contrast), float(np.clip(light_colour / max(own_colour, 1e-3), *COLOUR)))
 
 
-def sharpness_of(face: Array, actor: Array, mask: Array, zoom: float) -> Tone:
-    """The blur or sharpening that gives `face` (S, S, 3) float32 the finest detail of `actor` within `mask`, both seen
-    at the footage's own resolution (`zoom` crop pixels a frame pixel)."""
+def sharpness_of(face: Array, actor: Array, mask: Array, zoom: float, more: float = 1.0) -> Tone:
+    """The blur or sharpening that gives `face` (S, S, 3) float32 the finest detail of `actor` within `mask`, or so many
+    times `more`, both seen at the footage's own resolution (`zoom` crop pixels a frame pixel)."""
     own, light, mask = (_native(picture, zoom) for picture in (face @ LUMA, actor @ LUMA, mask))
     inside = mask > 0.9
     if inside.sum() < 16:
         return Tone()
-    wanted = _detail(light, inside) * LOST_ON_THE_WAY
+    wanted = _detail(light, inside) * LOST_ON_THE_WAY * more
     found = [_detail(tone(own, Tone(blur=sigma), 1.0), inside) for sigma in BLURS]
     if found[0] < wanted:
         gained = _detail(tone(own, Tone(sharpen=1.0), 1.0), inside) - found[0]

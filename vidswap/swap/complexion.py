@@ -25,6 +25,7 @@ MOST = 3.0  # most that a complexion differs from another, in logarithms of ligh
 EVEN = 0.85  # of what of a skin is lighter and darker without its light, so much is light that the network missed
 SHADE = (-1.4, -0.9)  # logarithms: so much darker than a skin is what is none, and what may be
 BRIGHT = -0.9  # logarithm of the light in which a photo's plain skin is kept, at most
+GRAIN = 0.5  # of the finest detail of skin, as an exponent
 EVERY = 4  # frames, from one to the next of which the network is asked
 WELL_LIT, HELD = -0.9, 0.6  # logarithm of the light on skin, above which so much of it is held back
 KNEE, WHITE = 176.0, 246.0  # levels between which lit skin is rolled off
@@ -159,6 +160,12 @@ def changed(picture: Array, change: Array, skin: Array) -> Array:
     levels = np.arange(256, dtype=np.float32)[:, None]
     table = np.rint(rolled_off(levels * np.exp(change / GAMMA), levels)).astype(np.uint8)[None]
     return np.asarray(cv2.blendLinear(cv2.LUT(picture, table), picture, skin, 1 - skin))
+
+
+def grained(change: Array) -> float:
+    """How many times the finest detail of skin that took a `change` (3,) there should be: what of it is the camera's
+    grain and sharpening does not grow darker or lighter with it."""
+    return float(np.exp(change.mean() * (-GRAIN / GAMMA)))
 
 
 def rolled_off(values: Array, were: Array) -> Array:

@@ -228,7 +228,8 @@ class Warp:
             plain = self._lit(face, around, drawing, match.Tone(), own is not None)
             how = match.contrast_of(plain, around, drawing, self.light)
             lit = self._lit(face, around, drawing, how, own is not None)
-            fine = match.sharpness_of(lit, around, match.face_alpha(drawing, self.light), scene.zoom)
+            more = 1.0 if scene.scenery is None else complexion.grained(scene.scenery.change)
+            fine = match.sharpness_of(lit, around, match.face_alpha(drawing, self.light), scene.zoom, more)
             tones.append((how.contrast, how.colour, fine.blur, fine.sharpen))
         return match.Tone(*(float(v) for v in np.mean(tones, axis=0)))
 
