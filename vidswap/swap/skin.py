@@ -158,7 +158,7 @@ def _placed(mesh: Array) -> _Place:
     y = np.mgrid[:SIDE, :SIDE][0]
     depth = cv2.distanceTransform(face, cv2.DIST_L2, 3) / np.ptp(mesh[:468, 1])
     brows = mesh[np.concatenate(landmarks.BROWS), 1].mean()
-    near = np.where(y < brows, 1.0, 0.16)  # of a face's height, how far in things may hang
+    near = np.where(y < brows, 1.0, 0.28)  # of a face's height, how far in things may hang
     beards = (y > mesh[2, 1]).astype(np.uint8)
     forehead = ((y < brows) & (features == 0)).astype(np.uint8)
     return _Place(face, depth, (depth < near).astype(np.uint8), features, forehead, beards)
