@@ -20,10 +20,11 @@ from vidswap.errors import InputError, OutputError, UsageError
 from vidswap.media.loudness import Excerpt, loudness_of
 from vidswap.media.upload import Upload, upload_of
 from vidswap.plan.store import facts_of
-from vidswap.read.clip import open_clip
+from vidswap.read.clip import frames, open_clip
 from vidswap.settings import ReadSettings, Settings, TitleSettings, WriteSettings
 from vidswap.shorts import LABELS, PRESETS, Wishes, amiss_in, presets_in, short_clip
 from vidswap.types import Shot
+from vidswap.write.film import encode
 from vidswap.write.lettering import Page, mark
 
 COUNT = 120
@@ -82,6 +83,19 @@ def test_a_short_is_cut_reframed_labelled_levelled_and_recorded(film: Path, sett
     assert record["ai_generated"] is True
     assert record["declare"] == preset.declare
     assert record["frames_of_the_clip"] == [made.moment.start, made.moment.stop]
+
+
+def test_no_more_bits_are_taken_than_the_platform_takes(tmp_path: Path) -> None:
+    noise = [np.random.default_rng(number).integers(0, 255, (108, 192, 3), np.uint8) for number in range(75)]
+    clip = open_clip(make_clip(tmp_path / "noise.mp4", noise, sound=False))
+    rates = []
+    for most in (None, 2.0):
+        out = tmp_path / f"{most}.mp4"
+        pictures = ((frame.index, frame.native) for frame in frames(clip))
+        encode(clip, pictures, out, WriteSettings(megabits=most, preset="ultrafast"), {})
+        rates.append(upload_of(out).megabits)
+    assert rates[0] > 3
+    assert rates[1] <= 2.2
 
 
 def test_why_there_is_no_label_is_recorded(film: Path, settings: Settings, tmp_path: Path) -> None:

@@ -179,7 +179,8 @@ def options_of(codec: Codec, samples: PixelFormat, settings: WriteSettings, own:
     """The encoder's options; `own` are parameters of it alone, handed on as they are."""
     crf, lossless = str(codec.crf if settings.crf is None else settings.crf), settings.lossless
     preset = codec.presets.get(settings.preset or "medium", "")
-    most = {"maxrate": f"{settings.megabits}M", "bufsize": f"{2 * settings.megabits}M"} if settings.megabits else {}
+    kilobits = 1000 * (settings.megabits or 0)  # a full buffer comes on top, once a segment, and sound
+    most = {"maxrate": f"{round(0.9 * kilobits)}k", "bufsize": f"{round(0.5 * kilobits)}k"} if kilobits else {}
     match codec.name:
         case "h264":
             options = {**({"qp": "0"} if lossless else {"crf": crf}), "preset": preset, "x264-params": ":".join(own),
