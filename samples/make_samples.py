@@ -2,6 +2,7 @@
 
     python samples/make_samples.py --data FACES              clip.mp4 and selfie.jpg beside this script
     python samples/make_samples.py --before-after OUT.mp4    before_after.jpg, from the clip and its swap
+    python samples/make_samples.py --strip SHORT.mp4         short.jpg, from a short of the clip
 
 FACES is a folder of labelled synthetic portraits: pictures, labels.npz (name, mesh) and topology.npz (tri). Ours were
 tiles of SFHQ-T2I by David Beniaguev (MIT licence): generated pictures, no real person. A new person is several of
@@ -171,10 +172,24 @@ def before_after(clip: Path, swapped: Path, selfie: Path) -> Array:
     return page
 
 
+def strip(short: Path) -> Array:
+    """(H, W, 3) uint8: frames of a short, evenly spaced, side by side."""
+    wide, gap, count = 180, 6, 6
+    with av.open(str(short)) as container:
+        frames = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
+    high = round(frames[0].shape[0] * wide / frames[0].shape[1])
+    page = np.full((high, count * (wide + gap) - gap, 3), 255, np.uint8)
+    for column, place in enumerate(np.linspace(0, len(frames) - 1, count).round().astype(int)):
+        left = column * (wide + gap)
+        page[:, left : left + wide] = cv2.resize(frames[place], (wide, high), interpolation=cv2.INTER_AREA)
+    return page
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, help="the folder of labelled faces: make the clip and the selfie")
     parser.add_argument("--before-after", type=Path, metavar="OUT", help="the swapped clip: make the picture")
+    parser.add_argument("--strip", type=Path, metavar="SHORT", help="a short of the clip: make the picture")
     parser.add_argument("--out", type=Path, default=HERE, help="where the samples go")
     words = parser.parse_args()
     if words.data:
@@ -183,6 +198,8 @@ def main() -> None:
     if words.before_after:
         page = before_after(HERE / "clip.mp4", words.before_after, HERE / "selfie.jpg")
         save_jpeg(words.out / "before_after.jpg", page, 88)
+    if words.strip:
+        save_jpeg(words.out / "short.jpg", strip(words.strip), 86)
 
 
 if __name__ == "__main__":
