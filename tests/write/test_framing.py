@@ -24,6 +24,8 @@ def film(folder: Path, kind: str) -> Path:
     wanted, path = texture(5, 96, 64) // 2 + 40, folder / "a.mkv"
     if kind == "deep":
         return make_clip(path, [wanted] * 2, sound=False, pix_fmt="yuv422p10le", options={"crf": "0"})
+    if kind == "full":
+        return make_clip(path, [wanted] * 2, sound=False, pix_fmt="yuvj420p", options={"crf": "0"})
     transfer = {"pq": colour.PQ, "hlg": colour.HLG}[kind]
 
     def tagged(_target: Any, video: Any) -> None:
@@ -35,7 +37,7 @@ def film(folder: Path, kind: str) -> Path:
                      options={"crf": "0"})  # fmt: skip
 
 
-@pytest.mark.parametrize("kind", ["pq", "hlg", "deep"])
+@pytest.mark.parametrize("kind", ["pq", "hlg", "deep", "full"])
 @pytest.mark.parametrize("shape", [None, (48, 64)])
 def test_every_screen_shows_what_is_seen(tmp_path: Path, kind: str, shape: tuple[int, int] | None) -> None:
     clip = open_clip(film(tmp_path, kind))

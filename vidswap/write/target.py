@@ -16,7 +16,7 @@ from vidswap.facts import Stream
 from vidswap.files import as_output_error, check_place, check_room, refuse_clash
 from vidswap.media import subtitles
 from vidswap.media.codecs import CODECS
-from vidswap.media.colour import BT709, LIMITED, is_hdr
+from vidswap.media.colour import BT709, FULL, LIMITED, is_hdr
 from vidswap.media.containers import Container, kind_of, kinds_that
 from vidswap.media.copying import copied_packets, copied_streams, describe, muxing, opened_for
 from vidswap.media.encoder import Encoding, encoding_of
@@ -107,9 +107,10 @@ def plan_target(
 
 
 def is_for_every_screen(clip: Clip) -> bool:
-    """Whether pictures are of what every screen and platform takes: SDR of 8 bits, 4:2:0."""
-    made = clip.format
-    return (made.bits, made.sampling, made.rgb, made.clear) == (8, "420", False, False) and not is_hdr(clip.colour[3])
+    """Whether pictures are of what every screen and platform takes: SDR of 8 bits, 4:2:0, limited range."""
+    made, (_, extent, _, transfer) = clip.format, clip.colour
+    plain = (made.bits, made.sampling, made.rgb, made.clear) == (8, "420", False, False)
+    return plain and not (made.full or extent == FULL or is_hdr(transfer))
 
 
 def in_sdr(clip: Clip) -> Clip:
