@@ -23,11 +23,12 @@ from vidswap.write.sheets import CastSheet
 
 SAMPLES = Path(__file__).parents[2] / "samples"
 CLIP, SELFIE = SAMPLES / "clip.mp4", SAMPLES / "selfie.jpg"
-# A job in the background ignores Ctrl-C, and so would what it starts: hear it again.
+# A job in the background ignores Ctrl-C, one of nohup a closed terminal, and so would what it starts: hear them again.
 HANGUP = getattr(signal, "SIGHUP", signal.SIGTERM)
 LISTENING = (
     "import signal, sys; from vidswap.cli.main import main;"
-    "signal.signal(signal.SIGINT, signal.default_int_handler); sys.exit(main(sys.argv[1:]))"
+    "signal.signal(signal.SIGINT, signal.default_int_handler);"
+    f"signal.signal({int(HANGUP)}, signal.SIG_DFL); sys.exit(main(sys.argv[1:]))"
 )
 
 
