@@ -16,6 +16,8 @@ import numpy as np
 
 from vidswap.casting import Cast, Players, Role
 from vidswap.errors import InputError, UsageError, quoted
+from vidswap.face.boxes import overlap
+from vidswap.face.geometry import bounds
 from vidswap.files import as_output_error, write_whole
 from vidswap.plan.file import Plan
 from vidswap.records import Damaged, from_toml
@@ -128,8 +130,7 @@ def _span(words: str, where: str) -> tuple[TimePoint, TimePoint]:
 
 
 def _refuse_doubles(persons: Sequence[Person], path: Path) -> None:
-    """A person who is said to be the same as another has no table with a face of its own; nor are there two tables of
-    one who is always the same."""
+    """Raise UsageError where a person who is said to be the same as another has a face of their own."""
     for person in persons:
         for other in persons:
             if other.number in person.same and other.face and not other.skip:
@@ -163,22 +164,14 @@ def _seen(tracks: Sequence[Track], sighting: Sighting) -> int | None:
     """Whose face lies where one was seen; None where there is none."""
     frame, *box = sighting
     there = [track for track in tracks if track.start <= frame < track.stop]
-    common = [_overlap(np.array(box, float), _box(track, frame)) for track in there]
+    common = [overlap(np.array(box, np.float32), _box(track, frame)) for track in there]
     best = max(range(len(there)), key=common.__getitem__, default=None)
     return there[best].person if best is not None and common[best] >= ALIKE else None
 
 
 def _box(track: Track, frame: int) -> Array:
     """(4,): left, top, right and bottom of a face."""
-    mesh = track.part(frame, frame + 1).mesh[0, :, :2]
-    return np.concatenate([mesh.min(0), mesh.max(0)])
-
-
-def _overlap(one: Array, other: Array) -> float:
-    """What two boxes have in common, of what they cover together (Jaccard's index)."""
-    inner = np.maximum(np.minimum(one[2:], other[2:]) - np.maximum(one[:2], other[:2]), 0).prod()
-    areas = (one[2:] - one[:2]).prod() + (other[2:] - other[:2]).prod()
-    return float(inner / max(areas - inner, 1e-9))
+    return bounds(track.part(frame, frame + 1).mesh[0])
 
 
 # -- writing ----------------------------------------------------------------------------------------------------------
