@@ -12,7 +12,7 @@ import pytest
 from footage import make_clip, moving
 from hypothesis import given
 from hypothesis import strategies as st
-from rendered import SOMEONE, Echo, clip_of, lazy, track_of, write_plan
+from rendered import SOMEONE, Echo, clip_of, facts_for, lazy, track_of, write_plan
 
 from vidswap.casting import Role
 from vidswap.errors import NoFaceError, OutputError, UsageError
@@ -90,7 +90,7 @@ def test_what_a_swap_would_refuse_is_refused(film: Path, tmp_path: Path) -> None
 def test_pieces_lie_in_the_span(count: int, numbered: bool) -> None:
     span = Shot(30, 30 + count)
     cast = {0: Role(SOMEONE)} if numbered else {"largest": Role(SOMEONE)}
-    pieces, settings = pieces_of(clip_of(30 + count), span, ReadSettings(), cast)
+    pieces, settings = pieces_of(facts_for(30 + count), span, ReadSettings(), cast)
     if numbered or count <= 200:
         assert pieces == [span]
     else:

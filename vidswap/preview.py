@@ -22,7 +22,8 @@ from vidswap.files import refuse_clash
 from vidswap.media.view import to_rgb
 from vidswap.pipeline import SHEET_ROWS, begun, ended_as, lasting, read_by, written_by
 from vidswap.plan.file import Plan, persons_on, subsample
-from vidswap.plan.store import find_plan, is_kept
+from vidswap.plan.header import Facts
+from vidswap.plan.store import facts_of, find_plan, is_kept
 from vidswap.progress import Progress, Report, quiet
 from vidswap.read.analysis import analyse
 from vidswap.read.clip import frames, open_clip, span_of
@@ -35,7 +36,7 @@ from vidswap.trust.consent import SWAP
 from vidswap.types import Clip, Crops, Shot, Swapped, Track
 from vidswap.write.camera import subjects_of
 from vidswap.write.composite import composite
-from vidswap.write.framing import framing
+from vidswap.write.framing import Framing, framing
 from vidswap.write.sheets import SheetRow, sheet, timecode, write_picture
 from vidswap.write.target import Target, plan_target
 
@@ -83,10 +84,12 @@ def preview_clip(
         engines = Engines({choice: life.enter_context(engine) for choice, engine in opening.items()})
         engines.permit(players)
         refuse_whole(engines)
-        pieces, reading = pieces_of(clip, span, settings.read, cast)
+        facts = facts_of(clip, settings.read.face_pack)  # once: the clip's digest is among them
+        pieces, reading = pieces_of(facts, span, settings.read, cast)
         shown = list[Moment]()
         for piece in progress.reported("preview", pieces, len(pieces)):
-            with find_plan(clip, piece, reading, lambda *given: analyse(faces(), *given), progress) as plan:
+            found = find_plan(clip, piece, reading, lambda *given: analyse(faces(), *given), progress, facts=facts)
+            with found as plan:
                 known = renumbered(players, cast, plan)
                 casting = assign(known, clip, plan.tracks, plan.persons) if plan.persons else []
                 shown += shown_of(Piece(clip, plan, casting, target, engines), progress)
@@ -109,11 +112,11 @@ def refuse_whole(engines: Engines) -> None:
                          "swap a short part: `read.start`, `read.end`")  # fmt: skip
 
 
-def pieces_of(clip: Clip, span: Shot, settings: ReadSettings, cast: object) -> tuple[list[Shot], ReadSettings]:
+def pieces_of(facts: Facts, span: Shot, settings: ReadSettings, cast: object) -> tuple[list[Shot], ReadSettings]:
     """The parts of a span that are gone through, and how: all of it where a plan is there, or soon made, or persons are
     told by numbers, that only a whole plan has; else a piece around each moment, of which nothing is kept."""
     numbered = isinstance(cast, CastList) or (isinstance(cast, Mapping) and any(isinstance(who, int) for who in cast))
-    if numbered or settings.plan or len(span) <= SHORT or is_kept(clip, span, settings):
+    if numbered or settings.plan or len(span) <= SHORT or is_kept(facts, span, settings):
         return [span], settings
     starts = np.linspace(span.start, span.stop - PIECE, 2 * SHEET_ROWS + 1)[1::2].astype(int)
     return [Shot(int(start), int(start) + PIECE) for start in starts], replace(settings, cache=None)
@@ -139,6 +142,11 @@ class Piece:
     target: Target
     engines: Engines
 
+    def framing(self) -> Framing:
+        """What makes its frames the target's."""
+        tracks = [each.track for each in self.casting]
+        return framing(replace(self.target, span=self.plan.span), self.clip, self.plan.shots, tracks)
+
 
 def shown_of(piece: Piece, progress: Progress) -> Iterator[Moment]:
     """Moments of a piece: some evenly over all of a clip, one of a few frames."""
@@ -146,8 +154,9 @@ def shown_of(piece: Piece, progress: Progress) -> Iterator[Moment]:
     covered = sorted({index for track in tracks for index in range(track.start, track.stop)})
     count = SHEET_ROWS if len(span) > PIECE else 1
     hard = tuple(line for track in tracks for line in hard_in(track, piece.clip))
+    shown = piece.framing()
     for index in inner(covered or range(span.start, span.stop), count):
-        yield replace(moment(piece, index, progress), hard=hard)
+        yield replace(moment(piece, index, shown, progress), hard=hard)
 
 
 def inner(items: Sequence[int], count: int) -> list[int]:
@@ -156,13 +165,12 @@ def inner(items: Sequence[int], count: int) -> list[int]:
     return [items[int(place)] for place in dict.fromkeys(places.astype(int).tolist())]
 
 
-def moment(piece: Piece, index: int, progress: Progress) -> Moment:
+def moment(piece: Piece, index: int, shown: Framing, progress: Progress) -> Moment:
     """A frame before and after, swapped with some around it."""
     clip, plan = piece.clip, piece.plan
     start = min(max(index - PIECE // 2, plan.span.start), max(plan.span.stop - PIECE, plan.span.start))
     near = plan.within(Shot(start, min(start + PIECE, plan.span.stop)))
     casting = [part for each in piece.casting for part in within(each, near.span)]
-    shown = framing(replace(piece.target, span=plan.span), clip, plan.shots, [each.track for each in piece.casting])
     seen, began = to_rgb(piece.target.seen(clip)), perf_counter()
     before = next(frames(clip, index, index + 1))
     footage = frames(clip, near.span.start, near.span.stop)

@@ -51,16 +51,18 @@ Analyse = Callable[[Clip, Shot, Progress], Analysis]
 
 
 @contextmanager
-def find_plan(clip: Clip, span: Shot, settings: ReadSettings, analyse: Analyse, progress: Progress) -> Iterator[Plan]:
+def find_plan(
+    clip: Clip, span: Shot, settings: ReadSettings, analyse: Analyse, progress: Progress, *, facts: Facts | None = None
+) -> Iterator[Plan]:  # fmt: skip
     """The plan of a clip's span, open meanwhile: from the file that `settings` name (whose own span counts where they
-    choose none), from their cache, or what `analyse` finds now. Raises InputError, UsageError, OutputError, ModelError.
-    """
+    choose none), from their cache, or what `analyse` finds now. `facts` are those of the clip, where they are
+    known. Raises InputError, UsageError, OutputError, ModelError."""
     with ExitStack() as stack:
         if settings.plan:
             plan = stack.enter_context(open_plan(settings.plan))
             span = plan.span if settings.start is settings.end is None else span
         with progress.stage("digest"):
-            facts = facts_of(clip, settings.face_pack)
+            facts = facts or facts_of(clip, settings.face_pack)
         if settings.plan:
             plan.refuse_unless(facts, span)
             yield replace(plan.within(span), persons=plan.persons)  # a share of it has the roles of the whole
@@ -74,11 +76,9 @@ def find_plan(clip: Clip, span: Shot, settings: ReadSettings, analyse: Analyse, 
         yield _kept(cache, facts, span, stack) or _made(make, facts, span, cache, stack)
 
 
-def is_kept(clip: Clip, span: Shot, settings: ReadSettings) -> bool:
-    """Whether the cache has a plan that covers a span. Raises InputError, ModelError."""
-    if not settings.cache:
-        return False
-    return any(Cache(settings.cache).covering(key_of(facts_of(clip, settings.face_pack)), span))
+def is_kept(facts: Facts, span: Shot, settings: ReadSettings) -> bool:
+    """Whether the cache has a plan of a clip's facts that covers a span."""
+    return settings.cache is not None and any(Cache(settings.cache).covering(key_of(facts), span))
 
 
 def facts_of(clip: Clip, face_pack: str) -> Facts:
