@@ -20,6 +20,7 @@ from vidswap.media.subtitles import Cue
 from vidswap.read.clip import open_clip
 from vidswap.settings import TitleSettings
 from vidswap.types import Shot
+from vidswap.write import inscription
 from vidswap.write.inscription import Inscription, inscriber, inscription_of, plain
 from vidswap.write.lettering import Page, broken, caption, mark, title
 
@@ -72,6 +73,20 @@ def test_words_come_and_go_when_they_should() -> None:
     assert rows(2.0) == {"mark", "head"}
     assert rows(4.5) == {"mark"}
     assert rows(5.5) == {"mark", "foot"}
+
+
+def test_captions_are_drawn_when_they_come_and_refused_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn = list[str]()
+    monkeypatch.setattr(inscription, "caption", lambda words, page: drawn.append(words) or caption(words, page))
+    cues = [Cue(Fraction(k), Fraction(k + 1), f"words {k}") for k in range(300)]
+    write = inscriber(Inscription(tuple(cues)), SIZE)
+    assert drawn == []
+    for second in (7.0, 7.5, 8.0, 7.9):
+        write(native(), second)
+    assert drawn == ["words 7", "words 8"]
+    late = Cue(Fraction(400), Fraction(401), "\u6f22")
+    with pytest.raises(UsageError, match="has no '\u6f22'"):
+        inscriber(Inscription((*cues, late)), SIZE)
 
 
 @pytest.mark.parametrize("corner", ["top-left", "top-right", "bottom-left", "bottom-right"])

@@ -25,7 +25,7 @@ from vidswap.media.subtitles import TEXT_CODECS, Cue, apart, cues_in, read_cues
 from vidswap.settings import TitleSettings
 from vidswap.types import Array, Clip, Shot
 from vidswap.write.composite import sampled, yuv_matrix
-from vidswap.write.lettering import Lettering, Page, caption, mark, title
+from vidswap.write.lettering import Lettering, Page, caption, mark, refuse_captions, title
 
 KEPT = 4  # letterings that stay worked out
 HEADED = 4.0  # seconds that a heading stays
@@ -69,13 +69,15 @@ def own_cues(clip: Clip) -> list[Cue]:
 
 
 def inscriber(inscription: Inscription, size: tuple[int, int]) -> Callable[[Any, float], None]:
-    """What writes on a native picture of a size, in place, that is shown at a second of the result. All is drawn at
-    once, so that what cannot be is refused before a frame is rendered. Raises InputError, UsageError."""
+    """What writes on a native picture of a size, in place, that is shown at a second of the result. What cannot be
+    drawn is refused at once; captions are drawn when they come: a film has thousands. Raises InputError, UsageError."""
     page = Page(*size, inscription.safe, inscription.font)
     always = [mark(inscription.label, page, inscription.corner)] if inscription.label else []
     below = sum(len(each.alpha) for each in always if inscription.corner.startswith("top"))
     headings = [title(inscription.heading, page, below)] if inscription.heading else []
-    captions = [caption(plain(cue.text), page) for cue in inscription.cues]
+    captions = [plain(cue.text) for cue in inscription.cues]
+    refuse_captions(captions, page)
+    drawn = lru_cache(KEPT)(lambda place: caption(captions[place], page))
     starts = [float(cue.start) for cue in inscription.cues]
 
     def shown(second: float) -> Iterator[Lettering]:
@@ -84,7 +86,7 @@ def inscriber(inscription: Inscription, size: tuple[int, int]) -> Callable[[Any,
             yield from headings
         place = bisect_right(starts, second) - 1
         if place >= 0 and second < inscription.cues[place].end:
-            yield captions[place]
+            yield drawn(place)
 
     worked_out = lru_cache(KEPT)(_worked_out)
 

@@ -7,7 +7,7 @@ what no app covers with its own buttons.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.resources import as_file, files
@@ -65,6 +65,11 @@ def caption(words: str, page: Page) -> Lettering:
     return _lines(words, page, CAPTION)
 
 
+def refuse_captions(words: Iterable[str], page: Page) -> None:
+    """Raise UsageError where a caption of these words has a letter that the font lacks, InputError for no font."""
+    refuse_unwritable("".join(words), _font(page.font, _height(CAPTION, page)))
+
+
 def title(words: str, page: Page, below: int = 0) -> Lettering:
     """Words at the head of the safe area, in its middle, so many pixels `below` it. Raises InputError, UsageError."""
     return _lines(words, page, TITLE, below=below)
@@ -72,7 +77,7 @@ def title(words: str, page: Page, below: int = 0) -> Lettering:
 
 def mark(words: str, page: Page, corner: str) -> Lettering:
     """Small words in a corner of the safe area, on something dark. Raises InputError, UsageError."""
-    font = _font(page.font, max(9, round(MARK * page.short)))
+    font = _font(page.font, _height(MARK, page))
     refuse_unwritable(words, font)
     around = round(PADDING * font.size)
     left, top, right, bottom = (round(edge) for edge in font.getbbox(words))
@@ -99,10 +104,15 @@ def _lettering(ink: Array, cover: Array, x: int, y: int, page: Page) -> Letterin
     return Lettering(rgb, cover.astype(np.float32) / 255, x, y)
 
 
+def _height(share: float, page: Page) -> int:
+    """Pixels of letters that are to have a share of the shorter side; fewer could not be read."""
+    return max(9, round(share * page.short))
+
+
 def _lines(words: str, page: Page, size: float, below: int | None = None) -> Lettering:
     """Words in the middle, at the foot or, so far `below`, at the head of the safe area."""
     left, top, right, bottom = page.room
-    font = _font(page.font, max(9, round(size * page.short)))
+    font = _font(page.font, _height(size, page))
     refuse_unwritable(words, font)
     lines = broken(words, font.getlength, right - left)
     outline, step = max(1, round(OUTLINE * font.size)), round(LEADING * font.size)
