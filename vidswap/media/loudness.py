@@ -71,17 +71,17 @@ def decibels(amplitude: float) -> float:
     return 20 * log10(amplitude) if amplitude > 0 else -inf
 
 
-def levelling(excerpt: Excerpt, wanted: float, ceiling: float = CEILING) -> list[Filter]:
-    """The filters that bring an excerpt to a loudness, LUFS, with its peaks under the ceiling: as near as that goes.
-    Silence stays as it is. Raises InputError."""
-    plain = loudness_of(excerpt)
+def levelling(excerpt: Excerpt, plain: Loudness, wanted: float, ceiling: float) -> list[Filter]:
+    """The filters that bring an excerpt that is `plain` loud to a loudness, LUFS, with its peaks under the ceiling: as
+    near as that goes. Silence stays as it is. Raises InputError."""
     if not isfinite(plain.lufs):
         return []
     gain = min(wanted - plain.lufs, LOUDEST)
     if plain.peak + gain <= ceiling:
         return [("volume", f"{gain:.3f}dB")]
+    rate = rate_of(excerpt)
     for _ in range(ROUNDS):
-        filters = limited(gain, rate_of(excerpt), ceiling)
+        filters = limited(gain, rate, ceiling)
         short = wanted - loudness_of(excerpt, filters).lufs
         if abs(short) <= NEAR or gain + short > LOUDEST:
             break
@@ -173,9 +173,9 @@ def add_track(original: Any, target: Any) -> Any:
 def levelled(excerpt: Excerpt, track: Any, wanted: float) -> Iterator[Any]:
     """The packets of an excerpt at a loudness, LUFS, for a track that `add_track` made. Raises InputError."""
     try:
-        context, ceiling = track.codec_context, CEILING
+        context, ceiling, plain = track.codec_context, CEILING, loudness_of(excerpt)
         for _ in range(ROUNDS):
-            filters = [*levelling(excerpt, wanted, ceiling), *_taken_by(context)]
+            filters = [*levelling(excerpt, plain, wanted, ceiling), *_taken_by(context)]
             over = decoded_loudness(excerpt, filters, context).peak - HIGHEST
             if over <= 0:
                 break
