@@ -1,13 +1,15 @@
-"""The words of who plays whom, which commands that swap have in common."""
+"""The words that commands that swap have in common: who plays whom, and how."""
 
 from __future__ import annotations
 
 import argparse
 import re
+from collections.abc import Collection
 from pathlib import Path
 
 import vidswap
-from vidswap.cli.words import Parser, place
+from vidswap.cli.options import engine_words
+from vidswap.cli.words import Parser, cache_word, json_word, place, settings_words
 from vidswap.errors import ConsentError, UsageError, quoted
 from vidswap.settings import Settings
 
@@ -23,6 +25,17 @@ def people_words(words: Parser) -> None:
                        "writes it to be filled in (default: none)")  # fmt: skip
     words.add_argument("--consent", action="append", default=[], metavar="self|FILE", help="'self', or a TOML record: "
                        "subject, uses, until; N=FILE is that of --role N")  # fmt: skip
+
+
+def swap_words(words: Parser, without: Collection[str] = ()) -> None:
+    """Where the result goes, and all settings of a swap but, of reading, those `without`."""
+    words.add_argument("-o", "--out", type=place, required=True, metavar="OUT", help="the result, e.g. out.mp4")
+    json_word(words)
+    settings_words(words, "read", without=without)
+    cache_word(words)
+    engine_words(words)
+    for section in ("swap", "write", "title"):
+        settings_words(words, section)
 
 
 def cast_told(options: argparse.Namespace, settings: Settings) -> vidswap.Cast:

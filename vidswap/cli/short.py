@@ -6,9 +6,8 @@ import argparse
 
 import vidswap
 from vidswap.cli.console import bars, say, say_json
-from vidswap.cli.options import engine_words
-from vidswap.cli.people import cast_told, people_words
-from vidswap.cli.words import Parser, cache_word, json_word, place, settings_of, settings_words, warn
+from vidswap.cli.people import cast_told, people_words, swap_words
+from vidswap.cli.words import Parser, place, settings_of, warn
 from vidswap.errors import UsageError, quoted
 
 ABOUT = "make a short for a platform: cut, swap, reframe, caption, loudness, label"
@@ -26,14 +25,7 @@ def words(words: Parser) -> None:
     words.add_argument("--unlabelled", default="", metavar="WHY", help="no label on the pictures; the reason is kept "
                        "in the record for posting (default: labelled)")  # fmt: skip
     words.add_argument("--gif", action="store_true", help="also a small animation of it (default: none)")
-    words.add_argument("-o", "--out", type=place, required=True, metavar="OUT", help="the result, e.g. out.mp4")
-    json_word(words)
-    settings_words(words, "read", without=("plan",))
-    cache_word(words)
-    engine_words(words)
-    settings_words(words, "swap")
-    settings_words(words, "write")
-    settings_words(words, "title")
+    swap_words(words, without=("plan",))
 
 
 def run(options: argparse.Namespace) -> None:

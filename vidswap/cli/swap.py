@@ -6,9 +6,8 @@ import argparse
 
 import vidswap
 from vidswap.cli.console import bars, say, say_json
-from vidswap.cli.options import engine_words
-from vidswap.cli.people import cast_told, people_words
-from vidswap.cli.words import Parser, cache_word, json_word, place, settings_of, settings_words, warn
+from vidswap.cli.people import cast_told, people_words, swap_words
+from vidswap.cli.words import Parser, place, settings_of, warn
 
 ABOUT = "put a face into a clip"
 
@@ -16,16 +15,9 @@ ABOUT = "put a face into a clip"
 def words(words: Parser) -> None:
     words.add_argument("clip", type=place, metavar="CLIP", help="the film clip")
     people_words(words)
-    words.add_argument("-o", "--out", type=place, required=True, metavar="OUT", help="the result, e.g. out.mp4")
     words.add_argument("--preview", action="store_true", help="no film: some moments of it as a picture beside it, how "
                        "long it would take, and where it is hard")  # fmt: skip
-    json_word(words)
-    settings_words(words, "read")
-    cache_word(words)
-    engine_words(words)
-    settings_words(words, "swap")
-    settings_words(words, "write")
-    settings_words(words, "title")
+    swap_words(words)
 
 
 def run(options: argparse.Namespace) -> None:
