@@ -24,7 +24,7 @@ from vidswap.files import refuse_clash
 from vidswap.pipeline import begun
 from vidswap.progress import Report, quiet
 from vidswap.read.faces import FaceReader, open_faces
-from vidswap.read.identity import Taken, photos_in, take
+from vidswap.read.identity import Taken, frontal, photos_in, take
 from vidswap.settings import Place, Settings, path_of
 from vidswap.types import Array
 from vidswap.write.sheets import INK, LINE, MARGIN, PALE, PAPER, inscribe, write_picture
@@ -86,24 +86,22 @@ def look_of(path: Path, reader: FaceReader) -> Look:
         taken = take(path, reader)
     except IdentityError as error:
         return Look(path, will_do=False, words=(f"it will not do: {error.message}", error.hint), picture=None)
-    good = [f"face {tall_of(taken):.0f} pixels high"]
-    words = [*advice_on(taken.rgb, taken.mesh), *(f"{each.words}" for each in taken.wrong), *taken.notes]
+    good = [f"face {tall_of(taken.mesh):.0f} pixels high"]
+    words = [*advice_on(taken.rgb, taken.mesh), *(each.words for each in taken.wrong), *taken.notes]
     return Look(path, not taken.hidden, (*good, *(words or ["nothing in the way: it will do well"])), outlined(taken))
 
 
-def tall_of(taken: Taken) -> float:
-    """How high a face is, pixels."""
-    return float(np.linalg.norm(taken.mesh[FOREHEAD] - taken.mesh[CHIN]))
+def tall_of(mesh: Array) -> float:
+    """How high a face (478, 3) is, pixels."""
+    return float(np.linalg.norm(mesh[FOREHEAD] - mesh[CHIN]))
 
 
 def advice_on(rgb: Array, mesh: Array) -> Iterator[str]:
     """What would make a photo better, a line each."""
-    tall = float(np.linalg.norm(mesh[FOREHEAD] - mesh[CHIN]))
+    tall = tall_of(mesh)
     if tall < SMALL:
         yield f"the face is small: from {LARGE:.0f} pixels on its features are clear; go nearer"
-    left, right = OUTER_CORNERS
-    normal = np.cross(mesh[right] - mesh[left], mesh[CHIN] - mesh[FOREHEAD])
-    if abs(float(normal[2])) < ASIDE * float(np.linalg.norm(normal)):
+    if frontal(mesh) < ASIDE:
         yield "the face is turned aside: look into the camera (and add this one as a second photo)"
     yield from light_on(rgb, mesh)
     if float(np.linalg.norm(mesh[UPPER_LIP] - mesh[LOWER_LIP])) > OPEN * tall:

@@ -202,11 +202,15 @@ def _cut(rgb: Array, mesh: Array) -> tuple[Array, Array]:
     return np.ascontiguousarray(cut), geometry.apply(to_cut, mesh)
 
 
-def quality(rgb: Array, mesh: Array) -> float:
-    """How good a likeness a photo gives, 0 to 1: the face turned to the camera, sharp, large, well lit."""
+def frontal(mesh: Array) -> float:
+    """The cosine between a face (478, 3) and the camera, 0 to 1."""
     left, right = landmarks.OUTER_CORNERS
     normal = np.cross(mesh[right] - mesh[left], mesh[landmarks.CHIN] - mesh[landmarks.FOREHEAD])
-    frontal = abs(float(normal[2])) / (float(np.linalg.norm(normal)) + 1e-9)
+    return abs(float(normal[2])) / (float(np.linalg.norm(normal)) + 1e-9)
+
+
+def quality(rgb: Array, mesh: Array) -> float:
+    """How good a likeness a photo gives, 0 to 1: the face turned to the camera, sharp, large, well lit."""
     x0, y0, x1, y1 = np.clip(np.round(geometry.bounds(mesh)).astype(int), 0, [*rgb.shape[1::-1]] * 2)
     if x1 - x0 < 2 or y1 - y0 < 2:
         return 0.0
@@ -215,4 +219,4 @@ def quality(rgb: Array, mesh: Array) -> float:
     sharp = detail / (detail + 60.0)
     large = min(1.0, (y1 - y0) / 300)
     lit = 1 - abs(float(grey.mean()) - 128) / 128
-    return float(frontal**2 * (0.2 + 0.8 * sharp) * (0.3 + 0.7 * large) * (0.2 + 0.8 * lit))
+    return float(frontal(mesh) ** 2 * (0.2 + 0.8 * sharp) * (0.3 + 0.7 * large) * (0.2 + 0.8 * lit))
