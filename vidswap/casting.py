@@ -94,11 +94,16 @@ class Engines:
 
 def cast_of(people: str | int, role: Role) -> Cast:
     """One role for all `people`: "largest", "all", or numbers ("0,2"). Raises UsageError."""
+    return dict.fromkeys(named(people), role)
+
+
+def named(people: str | int) -> list[int | str]:
+    """The keys of a cast that words name: "largest", "all", or numbers ("0,2"). Raises UsageError."""
     try:
         words = PEOPLE.read(str(people).strip())
     except ValueError as error:
         raise UsageError(f"the person is {quoted(people)}", f"allowed: {PEOPLE.allowed}") from error
-    return {words: role} if words in (LARGEST, ALL) else {int(number): role for number in words.split(",")}
+    return [words] if words in (LARGEST, ALL) else [int(number) for number in words.split(",")]
 
 
 def checked_cast(cast: Cast | Role) -> Roles:

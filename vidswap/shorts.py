@@ -17,7 +17,7 @@ from types import MappingProxyType
 from typing import Any
 
 from vidswap import __version__
-from vidswap.casting import LARGEST, Cast, Role, cast_of, checked_cast, found
+from vidswap.casting import LARGEST, Cast, Role, checked_cast, found, named
 from vidswap.errors import InputError, UsageError, quoted
 from vidswap.files import as_output_error, check_place, noted_as, refuse_clash, write_whole
 from vidswap.media.native import film_maker, sized
@@ -178,9 +178,9 @@ def find_moments(
     if drawn:
         refuse_clash([("the picture", drawn)], read_by(settings, clip=source))
         check_picture(drawn)
-    who = cast_of(settings.read.person, Role(""))
+    who = named(settings.read.person)
     with planned(clip, settings.read, progress) as plan:
-        best = moments_of(clip, plan.span, plan.shots, tracks_of(plan, list(who)), length=length, count=count)
+        best = moments_of(clip, plan.span, plan.shots, tracks_of(plan, who), length=length, count=count)
     timed = [(each, clip.seconds(each.start), clip.seconds(each.stop - 1)) for each in best]
     if drawn:
         rows = [(f"{timecode(first)}-{timecode(last)}  score {each.score:.2f}", pictures_of(clip, each))
