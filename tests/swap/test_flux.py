@@ -20,10 +20,11 @@ from vidswap.face import geometry, landmarks
 from vidswap.face.landmarks import mean_face
 from vidswap.models import hub
 from vidswap.progress import quiet
+from vidswap.swap.codecs import Shifted
 from vidswap.swap.engines import flux as engine_flux
 from vidswap.swap.engines import warp
 from vidswap.swap.engines.flux import Settings, check_folder, load, models
-from vidswap.swap.flux import VARIANTS, Tiny, flux_levels, shift_of
+from vidswap.swap.flux import VARIANTS, flux_levels, shift_of
 from vidswap.swap.latent import Painter, Start
 from vidswap.swap.placement import Placed, Placement
 from vidswap.swap.portraits import portrait, portraits
@@ -462,7 +463,7 @@ def test_flux_never_computes_in_float16_unless_told():
 
 def test_the_tiny_autoencoder_is_read_as_its_maker_publishes_it(tmp_path):
     tiny = load_taef2(tiny_taef2(tmp_path / "taef2.safetensors"), torch.float32)
-    codec, pictures = Tiny(tiny, Placed(Placement("cpu", "float32"), ())), torch.rand(2, 3, 32, 48) * 2 - 1
+    codec, pictures = Shifted(tiny, Placed(Placement("cpu", "float32"), ())), torch.rand(2, 3, 32, 48) * 2 - 1
     with torch.inference_mode():
         latents = codec.encode(pictures)
         assert latents.shape == (2, 32, 4, 6)

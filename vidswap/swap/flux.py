@@ -11,18 +11,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from types import MappingProxyType
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.functional import pixel_shuffle, pixel_unshuffle
 
+from vidswap.swap.codecs import Codec
 from vidswap.swap.latent import Network, Start
 from vidswap.swap.placement import Batches, Footprint, Placed
 from vidswap.swap.portraits import portraits
 from vidswap.swap.sampler import Levels, levels_of
-from vidswap.swap.tokens import SQUARE, from_tokens, mask_tokens, places, tokens, word_places
+from vidswap.swap.tokens import from_tokens, mask_tokens, places, tokens, word_places
 
 FINE = 1000  # times of which their noise is looked up
 SHIFTS = (256, 4096, 0.5, 1.15)  # of FLUX.1: tokens, few and many, and how far levels are shifted for so many
@@ -109,80 +109,6 @@ class Words:
     told: Tensor
     pooled: Tensor | None = None
     nothing: Tensor | None = None
-
-
-class Codec(Protocol):
-    """An autoencoder, in the numbers that a transformer sees."""
-
-    def encode(self, pictures: Tensor) -> Tensor: ...
-    def decode(self, latents: Tensor) -> Tensor: ...
-
-
-@dataclass(frozen=True, eq=False)
-class Shifted:
-    """FLUX.1's: its latents less their mean, over their deviation."""
-
-    vae: Any
-    placed: Placed
-
-    def encode(self, pictures: Tensor) -> Tensor:
-        mean, scale = float(self.vae.config.shift_factor), float(self.vae.config.scaling_factor)
-        return (_encoded(self, pictures) - mean) * scale
-
-    def decode(self, latents: Tensor) -> Tensor:
-        mean, scale = float(self.vae.config.shift_factor), float(self.vae.config.scaling_factor)
-        return _decoded(self, latents / scale + mean)
-
-
-@dataclass(frozen=True, eq=False)
-class Normed:
-    """FLUX.2's: each number of a square of 2 x 2 latents less its own mean, over its own deviation, which the
-    autoencoder has in its batch norm."""
-
-    vae: Any
-    placed: Placed
-
-    def encode(self, pictures: Tensor) -> Tensor:
-        mean, deviation = self._norm()
-        return pixel_shuffle((pixel_unshuffle(_encoded(self, pictures), SQUARE) - mean) / deviation, SQUARE)
-
-    def decode(self, latents: Tensor) -> Tensor:
-        mean, deviation = self._norm()
-        return _decoded(self, pixel_shuffle(pixel_unshuffle(latents, SQUARE) * deviation + mean, SQUARE))
-
-    def _norm(self) -> tuple[Tensor, Tensor]:
-        norm = self.vae.bn
-        deviation = (norm.running_var.float() + self.vae.config.batch_norm_eps).sqrt()
-        mean, deviation = (each.view(1, -1, 1, 1).to(self.placed.device) for each in (norm.running_mean, deviation))
-        return mean.float(), deviation
-
-
-@dataclass(frozen=True, eq=False)
-class Tiny:
-    """A tiny one, whose latents are those that the transformer sees."""
-
-    vae: Any
-    placed: Placed
-
-    def encode(self, pictures: Tensor) -> Tensor:
-        return _encoded(self, pictures)
-
-    def decode(self, latents: Tensor) -> Tensor:
-        return _decoded(self, latents)
-
-
-def _encoded(codec: Shifted | Normed | Tiny, pictures: Tensor) -> Tensor:
-    """What an autoencoder gives; of what it spreads, the middle."""
-    vae = codec.placed.bring(codec.vae)
-    found = vae.encode(pictures.to(codec.placed.device, vae.dtype))
-    latents: Tensor = found.latents if hasattr(found, "latents") else found.latent_dist.mode()
-    return latents.float()
-
-
-def _decoded(codec: Shifted | Normed | Tiny, latents: Tensor) -> Tensor:
-    vae = codec.placed.bring(codec.vae)
-    found: Tensor = vae.decode(latents.to(codec.placed.device, vae.dtype), return_dict=False)[0]
-    return found.float()
 
 
 @dataclass(frozen=True, eq=False)

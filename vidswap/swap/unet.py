@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
 
+from vidswap.swap.codecs import Codec, Shifted
 from vidswap.swap.guides import Call, Guide
 from vidswap.swap.latent import Network, Start
 from vidswap.swap.placement import Batches, Placed
@@ -51,18 +52,16 @@ class StableDiffusion:
     def shared(self) -> int:
         return MOTION_SHARED if self.moving else 0
 
+    @property
+    def codec(self) -> Codec:
+        """The autoencoder, in the UNet's scale."""
+        return Shifted(self.pipeline.vae, self.placed)
+
     def encode(self, pictures: Tensor) -> Tensor:
-        """Latents of pictures, in the UNet's scale; of what the autoencoder spreads, the middle."""
-        vae = self.placed.bring(self.pipeline.vae)
-        found = vae.encode(pictures.to(self.placed.device, vae.dtype))
-        latents = found.latents if hasattr(found, "latents") else found.latent_dist.mode()
-        return (latents.float() - _shift(vae)) * vae.config.scaling_factor  # type: ignore[no-any-return]
+        return self.codec.encode(pictures)
 
     def decode(self, latents: Tensor) -> Tensor:
-        """Pictures of latents, in [-1, 1] or a little beyond."""
-        vae = self.placed.bring(self.pipeline.vae)
-        scaled = latents / vae.config.scaling_factor + _shift(vae)
-        return vae.decode(scaled.to(self.placed.device, vae.dtype), return_dict=False)[0].float()  # type: ignore[no-any-return]
+        return self.codec.decode(latents)
 
     def predictor(self, start: Start) -> Network:
         """The UNet, told the prompt, what the guides know, and for inpainting the mask."""
@@ -115,7 +114,3 @@ class StableDiffusion:
 def _repeated(halves: int, count: int, like: Tensor) -> Callable[[Tensor], Tensor]:
     """Of a pair, nobody's first, `count` for each of the halves that are asked for."""
     return lambda pair: pair[2 - halves :].to(like).repeat_interleave(count, 0)
-
-
-def _shift(vae: Any) -> float:
-    return float(vae.config.get("shift_factor") or 0.0)

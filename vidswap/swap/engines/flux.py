@@ -21,8 +21,9 @@ from vidswap.keys import key_of, packages
 from vidswap.models import hub
 from vidswap.settings import FILE, SWITCH, WORD, Place, Setting, number, one_of, whole
 from vidswap.swap import placement as place
+from vidswap.swap.codecs import Normed, Shifted
 from vidswap.swap.engines import warp
-from vidswap.swap.flux import VARIANTS, Flux, Normed, Shifted, Tiny, Variant, Words, flux_levels
+from vidswap.swap.flux import VARIANTS, Flux, Variant, Words, flux_levels
 from vidswap.swap.folders import network, reading, tokenizer
 from vidswap.swap.latent import Painter, at_size
 from vidswap.swap.lora import LORAS, Lora, bake, called, digests_of
@@ -199,7 +200,7 @@ def _model(pipeline: Any, settings: Settings, told: tuple[Tensor, ...], found: p
     placed = place.placed(found, pipeline.transformer, pipeline.vae)
     if settings.compile and found.device.startswith("cuda"):
         pipeline.transformer.compile()
-    codec = Tiny if settings.vae == "tiny" else Normed if variant.is_second else Shifted
+    codec = Normed if variant.is_second and settings.vae == "own" else Shifted
     return Flux(
         variant, pipeline.transformer, codec(pipeline.vae, placed), levels, Words(told[0], pooled, *told[1:]),
         place.Batches(found.batch, found.device), placed,
