@@ -287,6 +287,19 @@ def test_digests_are_found_once_a_file(home, tmp_path, monkeypatch):
     assert hashed[2:] == ["config.json"]
 
 
+def test_what_was_hashed_as_it_was_pulled_is_not_hashed_again_as_it_is_opened(home, monkeypatch):
+    filled(home / "clip-vit-h", "models/image_encoder/config.json", "models/image_encoder/model.safetensors")
+    filled(home / "taef2", "taef2.safetensors")
+    files = {**hub.seal("clip-vit-h").files, **hub.seal("taef2").files}
+    found = hub.place_of("clip-vit-h") / "config.json"
+    wanted = {path.rpartition("/")[2]: held.sha256 for path, held in files.items()}
+    with monkeypatch.context() as patch:
+        patch.setattr(hub, "digest_of", lambda path: pytest.fail("it was hashed again"))
+        assert {**hub.digests_in(hub.place_of("clip-vit-h")), **hub.digests_in(hub.place_of("taef2"))} == wanted
+    found.write_text('{"changed": 1}')
+    assert hub.digests_in(found) == {"config.json": hub.digest_of(found)} != {"config.json": wanted["config.json"]}
+
+
 def test_digests_are_found_where_nothing_can_be_kept(tmp_path, monkeypatch):
     (tmp_path / "taken").write_text("")
     monkeypatch.setattr(hub, "home", lambda: tmp_path / "taken")

@@ -106,6 +106,14 @@ def test_what_is_there_is_not_asked_for_again(hub):
     assert hub.asked == []
 
 
+def test_what_comes_is_hashed_once(hub, monkeypatch):
+    hashed, real = [], shelf.digest_of
+    for module in (shelf, pulling):
+        monkeypatch.setattr(module, "digest_of", lambda path: hashed.append(path.stat().st_size) or real(path))
+    pull("toy")
+    assert hashed.count(len(WEIGHTS)) == 1
+
+
 def test_a_broken_connection_is_taken_up_where_it_broke(hub, tmp_path, monkeypatch):
     hub.cut = 6000
     monkeypatch.setattr(constants, "DOWNLOAD_CHUNK_SIZE", 3000)  # what is short of one is lost with the connection

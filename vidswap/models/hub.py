@@ -194,27 +194,38 @@ def remove(name: str) -> int:
 def digests_in(place: Path) -> dict[str, str]:
     """Path -> sha256 of all that an engine may open in a folder, or of a file: what its key depends on. Each file is
     hashed once, and again only when its size or time has changed. Raises ModelError."""
-    place = Path(os.path.realpath(place))
+    pulled, place = _pulled_in(place.parent if place.is_file() else place), Path(os.path.realpath(place))
     notes = home() / ".hashed" / f"{key_of(str(place))[:32]}.json"
-    known: dict[str, Held] = {}
+    noted: dict[str, Held] = {}
     with suppress(OSError, Damaged):
-        known = from_json(dict[str, Held], notes.read_bytes())
+        noted = from_json(dict[str, Held], notes.read_bytes())
+    known = noted | pulled
     top = place.parent if place.is_file() else place
     now = {path.relative_to(top).as_posix(): path for path in _files_of(place) if path.name != LOCK}
     held = {name: _as_known(path, known.get(name)) for name, path in now.items()}
-    if held != known:
+    if held != noted:
         with suppress(OSError):  # nowhere to keep it: hashed again next time
             notes.parent.mkdir(parents=True, exist_ok=True)
             write_whole(notes, json.dumps({name: asdict(each) for name, each in held.items()}).encode())
     return {name: each.sha256 for name, each in held.items()}
 
 
-def held_of(path: Path) -> Held:
-    """A file as it is now, hashed. Raises ModelError."""
+def _pulled_in(folder: Path) -> dict[str, Held]:
+    """What was taken down of a folder's files as they were pulled, by their paths in it; {} of folders not ours."""
+    with suppress(ValueError, ModelError):
+        name, *inner = folder.relative_to(home()).parts
+        lock, within = lock_of(name), "".join(f"{each}/" for each in inner)
+        files = lock.files.items() if lock else ()
+        return {path.removeprefix(within): held for path, held in files if path.startswith(within)}
+    return {}
+
+
+def held_of(path: Path, sha256: str = "") -> Held:
+    """A file as it is now, hashed unless its `sha256` was found out already. Raises ModelError."""
     try:
         with path.open("rb") as file:
             found = os.fstat(file.fileno())
-        return Held(digest_of(path), found.st_size, found.st_mtime_ns)
+        return Held(sha256 or digest_of(path), found.st_size, found.st_mtime_ns)
     except OSError as error:
         raise unreadable(path, error) from error
 

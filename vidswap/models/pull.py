@@ -141,7 +141,8 @@ def _placed(found: Entry, wanted: Wanted, part: Path, folder: Path) -> dict[str,
         return _unpacked(found, part, folder)
     if wanted.is_pickle:
         unpickle(part, wanted.path)
-    return _named(wanted.becomes, part, folder)
+        return _named(wanted.becomes, part, folder)
+    return _named(wanted.path, part, folder, wanted.sha256)
 
 
 def _carry(wanted: Wanted, part: Path, told: _Told) -> None:
@@ -158,8 +159,9 @@ def _carry(wanted: Wanted, part: Path, told: _Told) -> None:
                      expected_size=wanted.bytes or None, tqdm_class=told)  # type: ignore[arg-type]  # fmt: skip
 
 
-def _named(name: str, part: Path, folder: Path) -> dict[str, Held]:
-    """A file that was loaded, under its name, if it is what that says; else it is deleted."""
+def _named(name: str, part: Path, folder: Path, sha256: str = "") -> dict[str, Held]:
+    """A file that was loaded, and found to hash to `sha256` if that is told, under its name, if it is what that says;
+    else it is deleted."""
     try:
         check_sound(part, name)
     except ModelError:
@@ -168,7 +170,7 @@ def _named(name: str, part: Path, folder: Path) -> dict[str, Held]:
     path = folder / name
     path.parent.mkdir(parents=True, exist_ok=True)
     publish(part, path)
-    return {name: held_of(path)}
+    return {name: held_of(path, sha256)}
 
 
 def _unpacked(found: Entry, archive: Path, folder: Path) -> dict[str, Held]:
