@@ -282,10 +282,13 @@ def test_a_token_is_told_to_the_hub_and_not_to_whom_it_sends_us_on_to(hub, monke
 
 
 class Evil:
-    """What runs a program where it is unpickled by whoever trusts it."""
+    """What runs a program where it is unpickled by whoever trusts it: the folder `made` is there then."""
+
+    def __init__(self, made):
+        self.made = str(made)
 
     def __reduce__(self):
-        return os.mkdir, ("/tmp/vidswap-was-here",)
+        return os.mkdir, (self.made,)
 
 
 @pytest.fixture
@@ -311,22 +314,23 @@ def test_a_pickle_without_another_form_becomes_safetensors(adapter, tmp_path):
 
 
 @pytest.mark.parametrize("content", [
-    pickle.dumps(Evil(), 2), pickled({"a": Evil()}), pickled({"a": NUMBERS["a"]})[:-300], b"<html>", b"",
-    pickled(["a"]), pickled({"a": 5}),
+    lambda evil: pickle.dumps(evil, 2), lambda evil: pickled({"a": evil}),
+    lambda _: pickled({"a": NUMBERS["a"]})[:-300], lambda _: b"<html>", lambda _: b"", lambda _: pickled(["a"]),
+    lambda _: pickled({"a": 5}),
 ], ids=["a program", "a program in torch's", "cut", "a page", "empty", "a list", "a number"])  # fmt: skip
 def test_a_pickle_that_holds_more_than_tensors_is_refused_and_not_run(adapter, tmp_path, content):
-    adapter.files["a.bin"] = content
+    adapter.files["a.bin"] = content(Evil(tmp_path / "was-here"))
     with pytest.raises(ModelError, match="holds more than tensors, or is damaged: it is not opened"):
         pull("toy")
-    assert not os.path.exists("/tmp/vidswap-was-here")
+    assert not os.path.exists(tmp_path / "was-here")
     assert not any(name.endswith(".bin") or name == "vidswap.json" for name in left(tmp_path))
 
 
 def test_a_pickle_in_disguise_is_refused(adapter, tmp_path):
-    adapter.files["a_lora.safetensors"] = pickle.dumps(Evil(), 2)
+    adapter.files["a_lora.safetensors"] = pickle.dumps(Evil(tmp_path / "was-here"), 2)
     with pytest.raises(ModelError, match=r"a_lora\.safetensors is no safetensors"):
         pull("toy")
-    assert not os.path.exists("/tmp/vidswap-was-here")
+    assert not os.path.exists(tmp_path / "was-here")
 
 
 # -- what lies on no hub ----------------------------------------------------------------------------------------------
