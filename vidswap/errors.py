@@ -68,6 +68,11 @@ class InstallError(VidswapError, ImportError):
     code = 10
 
 
+def line_of(error: Exception) -> str:
+    """What a library's error says, in its first line; of one that says nothing, what it is called."""
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)
+
+
 def quoted(value: object) -> str:
     """A value in few words, whatever it is: 'a very ... long one'."""
     short = Repr()

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from traceback import walk_tb
 from types import MappingProxyType
 
-from vidswap.errors import InstallError
+from vidswap.errors import InstallError, line_of
 
 PACKAGES = MappingProxyType({"cv2": "opencv-python-headless", "PIL": "pillow", "google": "protobuf"})  # other names
 MORE = "`vidswap doctor` says what else is amiss"
@@ -47,7 +47,7 @@ def explained(error: ImportError | OSError) -> InstallError:
     package = PACKAGES.get(library, library)
     if isinstance(error, ModuleNotFoundError) and error.name == library:
         return InstallError(f"the library {library} is not installed", f"pip install {package}; {MORE}")
-    reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
+    reason = line_of(error)
     if library == "cv2":
         return InstallError(f"OpenCV cannot be loaded: {reason}", f"{headless()}; no desktop or root is needed for it")
     return InstallError(f"the library {library} cannot be loaded: {reason}",

@@ -17,7 +17,7 @@ from zipfile import ZipFile
 
 from filelock import FileLock, Timeout
 
-from vidswap.errors import ModelError, OutputError
+from vidswap.errors import ModelError, OutputError, line_of
 from vidswap.files import FULL, as_output_error, noted_as, publish
 from vidswap.keys import digest_of, git_blob
 from vidswap.models import hub
@@ -248,5 +248,4 @@ def _translated(found: Entry) -> Iterator[None]:
 
 def _line(error: Exception) -> str:
     """What went wrong, in one line, without what gives access to a file for a while."""
-    said = next(iter(str(error).strip().splitlines()), "") or type(error).__name__
-    return re.sub(r"\?[^\s'\"]*", "", said)
+    return re.sub(r"\?[^\s'\"]*", "", line_of(error))

@@ -11,7 +11,7 @@ import onnxruntime
 from google.protobuf.message import DecodeError
 from onnxruntime.capi import onnxruntime_pybind11_state as onnx_errors
 
-from vidswap.errors import ModelError
+from vidswap.errors import ModelError, line_of
 from vidswap.types import Array
 
 UNREADABLE = (
@@ -45,8 +45,7 @@ def translated(message: str, hint: str) -> Iterator[None]:
     try:
         yield
     except UNREADABLE as error:
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise ModelError(f"{message}: {reason}", hint) from error
+        raise ModelError(f"{message}: {line_of(error)}", hint) from error
 
 
 def last_weights(path: Path) -> Array:

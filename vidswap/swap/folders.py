@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
-from vidswap.errors import ModelError
+from vidswap.errors import ModelError, line_of
 from vidswap.swap.placement import DTYPES
 
 CHANNELS = (4, 9)  # of a UNet that takes latents alone, and of one for inpainting
@@ -99,7 +99,7 @@ def reading(folder: Path, title: str) -> Iterator[None]:
     try:
         yield
     except (OSError, ValueError, RuntimeError, KeyError, TypeError, AttributeError, SafetensorError) as error:
-        said = next(iter(str(error).strip().splitlines()), type(error).__name__)
+        said = line_of(error)
         said = said if len(said) <= LONGEST else f"{said[:LONGEST]} ..."
         raise ModelError(f"{folder} cannot be loaded as {title}: {said}", AGAIN) from error
 

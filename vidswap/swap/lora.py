@@ -17,7 +17,7 @@ from typing import Any
 
 from torch import Tensor
 
-from vidswap.errors import ConsentError, ModelError
+from vidswap.errors import ConsentError, ModelError, line_of
 from vidswap.models.hub import digests_in
 from vidswap.models.sound import check_sound
 from vidswap.settings import Kind
@@ -252,6 +252,5 @@ def _check_there(path: Path) -> None:
 
 
 def _unusable(path: Path, error: Exception) -> ModelError:
-    said = next(iter(str(error).strip().splitlines()), type(error).__name__)
     hint = "name a file in kohya's, diffusers' or peft's layout"
-    return ModelError(f"the LoRA {path} cannot be loaded: {said}", hint)
+    return ModelError(f"the LoRA {path} cannot be loaded: {line_of(error)}", hint)

@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from vidswap.errors import UsageError, quoted
+from vidswap.errors import UsageError, line_of, quoted
 from vidswap.keys import key_of, packages
 from vidswap.models import hub
 from vidswap.settings import FILE, SWITCH, WORD, Kind, Pairs, Place, Setting, number, one_of, whole
@@ -234,7 +234,7 @@ def _levels(scheduler: Any, settings: Any, steps: int) -> Levels:
         return levels_of(scheduler, steps).cut(settings.strength)
     except ValueError as error:
         said = f"the scheduler {settings.scheduler} cannot walk in {steps} steps"
-        raise UsageError(f"{said}: {next(iter(str(error).splitlines()), '')}", "choose fewer") from error
+        raise UsageError(f"{said}: {line_of(error)}", "choose fewer") from error
 
 
 def _moving(settings: Any) -> bool:

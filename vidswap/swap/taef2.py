@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from vidswap.errors import ModelError
+from vidswap.errors import ModelError, line_of
 
 CHANNELS, WIDE, GROUPS = 32, 4, 4
 COARSE = {"encoder": slice(11, 14), "decoder": slice(2, 5)}  # the places of those blocks
@@ -59,8 +59,7 @@ def load_taef2(path: Path, dtype: torch.dtype) -> Any:
         made = taef2(len(weights["encoder.layers.0.bias"]))
         made.load_state_dict(weights)
     except (OSError, SafetensorError, KeyError, RuntimeError) as error:
-        reason = next(iter(str(error).splitlines()), "")
-        raise ModelError(f"{path} is not taef2: {reason}", "`vidswap models pull taef2` gets it") from error
+        raise ModelError(f"{path} is not taef2: {line_of(error)}", "`vidswap models pull taef2` gets it") from error
     for half in COARSE:
         getattr(made, half).to(dtype)
     return made.eval()
