@@ -27,7 +27,7 @@ from vidswap.types import Consent
 MOST_WEIGHT = 4.0  # beyond which no picture comes out
 MOST_WORDS = 80  # letters of words that call somebody
 PARTS = ("unet", "transformer", "text_encoder", "text_encoder_2")
-PLAIN = "base_model.model."  # before the keys of what peft itself saves
+PLAIN = "base_model.model."  # before all keys of what peft itself saves, which do not say of which network
 BAKED = "baked"
 _WEIGHT = re.compile(r"[+-]?\d+(\.\d+)?|[+-]?\.\d+")
 # What tells a base by its keys' widths: what its cross attention is told.
@@ -74,7 +74,8 @@ def bake(pipeline: Any, loras: Sequence[Lora], base: str) -> None:
     """Add LoRAs to the weights of a pipeline of diffusers, for a `base` by its name in words. Raises ModelError: a file
     that is missing, damaged, no LoRA, or one of another base; ConsentError for one of a person who did not agree."""
     for lora in loras:
-        weights, plain = read(lora.path), is_plain_peft(lora.path)
+        weights = read(lora.path)
+        plain = all(key.startswith(PLAIN) for key in weights)
         check_consent(lora.path)
         scale = _scale_beside(lora.path) if plain else 1.0
         part = "unet" if hasattr(pipeline, "unet") else "transformer"
@@ -145,14 +146,6 @@ def read(path: Path) -> dict[str, Tensor]:
         return load_file(path)
     except (OSError, SafetensorError) as error:
         raise _unusable(path, error) from error
-
-
-def is_plain_peft(path: Path) -> bool:
-    """Whether a file is as peft itself saves it: its keys do not say of which network."""
-    from safetensors import safe_open
-
-    with safe_open(path, "pt") as file:
-        return all(key.startswith(PLAIN) for key in file.keys())  # noqa: SIM118 - it is no mapping
 
 
 def _scale_beside(path: Path) -> float:
