@@ -49,9 +49,9 @@ class Kind:
     mark: str
 
 
-KINDS = MappingProxyType({
-    "faceid": Kind("buffalo_l", True, 0.7, "norm.weight"),
+KINDS = MappingProxyType({  # FaceID Plus first: it has a layer called as FaceID's mark, too
     "faceid-plus": Kind("buffalo_l", True, 0.7, "perceiver_resampler.proj_in.weight"),
+    "faceid": Kind("buffalo_l", True, 0.7, "norm.weight"),
     "instantid": Kind("antelopev2", False, 0.8, "latents"),
 })  # fmt: skip
 
@@ -163,22 +163,25 @@ def check(state: Mapping[str, Mapping[str, Tensor]], kind: Kind, unet: Any, titl
         raise ModelError(f"{title}: the file's adapter reads no vectors of {VECTOR} numbers", hint)
     wanted = unet.config.cross_attention_dim
     readers = {name: value.shape[-1] for name, value in reader.items() if name.endswith(".to_k_ip.weight")}
-    layers = [name for name in unet.attn_processors if name.endswith("attn2.processor") and "motion" not in name]
+    layers = [name for name in _still(unet) if name.endswith("attn2.processor")]
     if set(readers.values()) != {wanted} or len(readers) != len(layers):
         raise ModelError(f"{title}: the file is for another base: {len(readers)} layers of {set(readers.values())} "
                          f"numbers, where the UNet has {len(layers)} of {wanted}", hint)  # fmt: skip
 
 
 def _kind_of(maker: Mapping[str, Tensor]) -> str:
-    """The layer that tells which kind of adapter weights are of: FaceID Plus has one called as FaceID's, too."""
-    marks = ("perceiver_resampler.proj_in.weight", "norm.weight", "latents")
-    return next((mark for mark in marks if mark in maker), "")
+    """The layer that tells which kind of adapter weights are of."""
+    return next((kind.mark for kind in KINDS.values() if kind.mark in maker), "")
+
+
+def _still(unet: Any) -> list[str]:
+    """A UNet's attention by name, in order, without that of a motion network's own layers: as adapters count them."""
+    return [name for name in unet.attn_processors if "motion_modules" not in name]
 
 
 def bake(unet: Any, reader: Mapping[str, Tensor]) -> None:
     """Add an adapter's LoRA, if it has one, to the weights of a UNet's attention, layers of motion left out."""
-    names = [name for name in unet.attn_processors if "motion_modules" not in name]
-    for number, name in enumerate(names):
+    for number, name in enumerate(_still(unet)):
         attention = unet.get_submodule(name.removesuffix(".processor"))
         parts = {"to_q": attention.to_q, "to_k": attention.to_k, "to_v": attention.to_v, "to_out": attention.to_out[0]}
         for part, layer in parts.items():
