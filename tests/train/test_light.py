@@ -12,6 +12,7 @@ from vidswap.models import ROOT
 from vidswap.models.registry import path_to
 from vidswap.swap.light import SIDE, planes
 from vidswap.train import light, light_samples, shade
+from vidswap.train.rows import Row, load, save
 
 
 @pytest.fixture(scope="module")
@@ -39,20 +40,20 @@ def rows(mesh):
         if k % 2:
             mask = np.full((SIDE, SIDE, 3), (255, 0, 255), np.uint8)
             facts = {"person": k, "top": 1.0, "tone": float(rng.uniform(0.1, 0.5))}
-            made.append(light_samples.Row("head", (coded(lit), coded(bare), coded(mask, ".png")), mesh, facts))
+            made.append(Row("head", (coded(lit), coded(bare), coded(mask, ".png")), mesh, facts))
         else:
-            made.append(light_samples.Row("face", (coded(lit),), mesh, {}))
+            made.append(Row("face", (coded(lit),), mesh, {}))
     return made
 
 
 @pytest.fixture
 def data(rows, tmp_path):
-    light_samples.save(rows, tmp_path / "light_samples.npz")
+    save(rows, tmp_path / "light_samples.npz")
     return tmp_path
 
 
 def test_samples_come_back_as_they_were_kept(rows, data):
-    again = light_samples.load(data / "light_samples.npz")
+    again = load(data / "light_samples.npz")
     assert [row.pictures for row in again] == [row.pictures for row in rows]
     assert [row.facts for row in again] == [row.facts for row in rows]
     np.testing.assert_allclose(again[3].mesh, rows[3].mesh, atol=0.1)

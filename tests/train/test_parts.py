@@ -30,6 +30,7 @@ from vidswap.swap.parts import (
 )
 from vidswap.train import before, hands, parts, parts_samples, worn
 from vidswap.train.parts_labels import UNSURE, Told, labelled, moved
+from vidswap.train.rows import Row, jpeg, load, png, save
 
 TONE, DARK, GREEN = (205, 160, 135), (40, 28, 22), (40, 160, 60)
 
@@ -71,12 +72,12 @@ def rows(mean):
     picture = portrait(mesh, parts_samples.KEPT)
     told = labelled(picture, mesh, nobody(parts_samples.KEPT))
     for kind in ("face", "head", "face", "head"):
-        files = (parts_samples.coded(picture, ".jpg"), parts_samples.coded(told))
-        made.append(parts_samples.Row(kind, files, mesh))
+        files = (jpeg(picture, parts_samples.QUALITY), png(told))
+        made.append(Row(kind, files, mesh))
     shade, shape = np.full((64, 64), 128, np.uint8), np.zeros((64, 64), np.uint8)
     shape[10:50, 24:40] = 255
-    sprite = parts_samples.coded(np.dstack([shade, shape]))
-    made.append(parts_samples.Row("hand", (sprite,), np.zeros((478, 3), np.float32)))
+    sprite = png(np.dstack([shade, shape]))
+    made.append(Row("hand", (sprite,), np.zeros((478, 3), np.float32)))
     return made
 
 
@@ -86,7 +87,7 @@ def nobody(side):
 
 @pytest.fixture
 def data(rows, tmp_path):
-    parts_samples.save(rows, tmp_path / "parts_samples.npz")
+    save(rows, tmp_path / "parts_samples.npz")
     return tmp_path
 
 
@@ -210,7 +211,7 @@ def test_hands_bend_their_fingers_and_have_arms(tmp_path):
 
 
 def test_samples_come_back_as_they_were_kept(rows, data):
-    again = parts_samples.load(data / "parts_samples.npz")
+    again = load(data / "parts_samples.npz")
     assert [(row.kind, row.pictures) for row in again] == [(row.kind, row.pictures) for row in rows]
     np.testing.assert_allclose(again[0].mesh, rows[0].mesh, atol=0.1)
     with pytest.raises(UsageError, match="no model"):

@@ -11,7 +11,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -22,10 +21,10 @@ from vidswap.face import landmarks
 from vidswap.keys import digest_of
 from vidswap.progress import Report, quiet
 from vidswap.swap.light import DARKEST, SIDE, planes
-from vidswap.train import light_samples, loop
+from vidswap.train import loop
 from vidswap.train.export import save_onnx
+from vidswap.train.rows import decoded, load
 from vidswap.train.shade import Chance, blurred, face_of, key, linear, random_light, smooth_normals, taken
-from vidswap.types import Array
 
 BINS = 8  # of luma, in the bilateral grid
 WIDTHS = (48, 72, 96)
@@ -127,11 +126,11 @@ class Samples:
 
 def load_samples(data: Path) -> Samples:
     """Decode `data`/light_samples.npz."""
-    rows, mean = light_samples.load(data / "light_samples.npz"), landmarks.mean_face()
+    rows, mean = load(data / "light_samples.npz"), landmarks.mean_face()
     triangles = landmarks.triangles().astype(int)
 
     def stack(kind: str, number: int) -> Tensor:
-        found = [_decoded(row.pictures[number]) for row in rows if row.kind == kind]
+        found = [decoded(row.pictures[number]) for row in rows if row.kind == kind]
         return torch.from_numpy(np.stack(found)).permute(0, 3, 1, 2).contiguous()
 
     def geometry(kind: str) -> Tensor:
@@ -167,10 +166,6 @@ def exposures(count: int, chance: Chance) -> Tensor:
     (bright, even), (dark, uneven) = PORTRAIT, FILM
     normal = chance.normal(count, 1, 1, 1)
     return torch.where(chance.often(count, FILMED) > 0, dark + uneven * normal, bright + even * normal)
-
-
-def _decoded(code: bytes) -> Array:
-    return np.asarray(cv2.cvtColor(np.asarray(cv2.imdecode(np.frombuffer(code, np.uint8), 1)), cv2.COLOR_BGR2RGB))
 
 
 def mirrored(flip: Tensor, *pictures: Tensor) -> list[Tensor]:

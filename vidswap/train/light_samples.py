@@ -1,13 +1,12 @@
 """Heads, environments and face pictures -> light_samples.npz: what the network of light learns from, in one file.
 
 Every picture is the aligned crop that the network sees (geometry.crop_transform on the mean face). Of a rendered person
-there are the picture, the colours without light, and masks; of a face that nobody rendered, the picture alone.
+there are the picture and the colours without light, JPEGs, and a PNG of masks of the person, the eyes and the skin; of
+a face that nobody rendered, the picture alone.
 """
 
 from __future__ import annotations
 
-import json
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,19 +14,16 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from vidswap.errors import UsageError
 from vidswap.face import geometry, landmarks
-from vidswap.files import as_output_error, whole
-from vidswap.models import ROOT
 from vidswap.read.faces import open_faces
 from vidswap.train import heads, studio
 from vidswap.train.heads import Random
 from vidswap.train.loop import Say, mute
+from vidswap.train.rows import HELD, Row, faces_in, jpeg, png, refuse_models, save
 from vidswap.types import Array
 
 SIZE = 128
 FOUND = 256  # side of the picture in which the mesh of a rendered head is found
-HELD = "7"  # portraits whose number ends so are for tests
 QUALITY = 93  # of the JPEGs
 
 
@@ -39,17 +35,6 @@ class Schedule:
     poses: int = 1
     lights: int = 6
     seed: int = 0
-
-
-@dataclass(frozen=True, eq=False)
-class Row:
-    """One picture: `kind` face or head; `pictures` as files in memory: JPEG lit, and of heads JPEG bare and PNG masks
-    of skin, eyes and person; `mesh` (478, 3) in pixels of the crop; `facts` what else is known."""
-
-    kind: str
-    pictures: tuple[bytes, ...]
-    mesh: Array
-    facts: dict[str, float]
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,8 +50,7 @@ class Sitter:
 def train(data: Path, out: Path, *, schedule: Schedule = Schedule(), say: Say = mute) -> Path:
     """Write `out`/light_samples.npz from `data`: heads/makehuman, light/environments.npz, and faces and portraits with
     their labels.npz."""
-    if out.resolve() == (ROOT / "embedded").resolve():
-        raise UsageError("the samples of light are no model", "put them into a folder of your own")
+    refuse_models(out, "light")
     rows = list(faces(data / "faces", "")) + list(faces(data / "portraits", HELD))
     say(f"{len(rows)} faces")
     for number, row in enumerate(rendered(data, schedule)):
@@ -76,40 +60,12 @@ def train(data: Path, out: Path, *, schedule: Schedule = Schedule(), say: Say = 
     return save(rows, out / "light_samples.npz")
 
 
-def save(rows: list[Row], target: Path) -> Path:
-    """Write rows into one file, whole or not at all. Raises OutputError."""
-    facts = [{"kind": row.kind, "sizes": [len(p) for p in row.pictures], **row.facts} for row in rows]
-    blob = np.frombuffer(b"".join(p for row in rows for p in row.pictures), np.uint8)
-    mesh = np.stack([row.mesh for row in rows]).astype(np.float16)
-    with as_output_error(target), whole(target) as part, open(part, "wb") as file:
-        np.savez(file, blob=blob, rows=json.dumps(facts), mesh=mesh)
-    return target
-
-
-def load(source: Path) -> list[Row]:
-    """The rows of a file that `save` wrote."""
-    stored = np.load(source)
-    blob, start, rows = stored["blob"], 0, []
-    for facts, mesh in zip(json.loads(str(stored["rows"])), stored["mesh"].astype(np.float32), strict=True):
-        ends = start + np.cumsum(facts.pop("sizes"))
-        starts = [start, *ends[:-1]]
-        pictures = tuple(blob[a:b].tobytes() for a, b in zip(starts, ends))
-        rows.append(Row(facts.pop("kind"), pictures, mesh, facts))
-        start = int(ends[-1])
-    return rows
-
-
 def faces(folder: Path, held: str) -> Iterator[Row]:
     """The labelled faces of a folder, but for those whose name ends in `held`."""
-    labels, mean = np.load(folder / "labels.npz"), landmarks.mean_face()
-    for name, mesh in zip(labels["name"], labels["mesh"].astype(np.float32)):
-        if held and os.path.splitext(str(name))[0].endswith(held):
-            continue
-        picture = cv2.imread(str(folder / str(name)), cv2.IMREAD_COLOR)
-        if picture is None or not np.isfinite(mesh).all():
-            continue
-        crop, moved = aligned(picture[..., ::-1], mesh, mean)
-        yield Row("face", (_jpeg(crop),), moved, {})
+    mean = landmarks.mean_face()
+    for _, picture, mesh in faces_in(folder, held):
+        crop, moved = aligned(picture, mesh, mean)
+        yield Row("face", (jpeg(crop, QUALITY),), moved)
 
 
 def aligned(picture: Array, mesh: Array, mean: Array) -> tuple[Array, Array]:
@@ -120,11 +76,6 @@ def aligned(picture: Array, mesh: Array, mean: Array) -> tuple[Array, Array]:
     )  # fmt: skip
     small = cv2.resize(big, (SIZE, SIZE), interpolation=cv2.INTER_AREA)
     return np.asarray(small), geometry.apply(geometry.crop_transform(mesh, mean, SIZE), mesh)
-
-
-def _jpeg(picture: Array) -> bytes:
-    code = cv2.imencode(".jpg", np.ascontiguousarray(picture[..., ::-1]), [cv2.IMWRITE_JPEG_QUALITY, QUALITY])[1]
-    return code.tobytes()
 
 
 def rendered(data: Path, schedule: Schedule) -> Iterator[Row]:
@@ -177,10 +128,11 @@ def one(sitter: Sitter, directions: Array, sees: Array, environment: Array, rng:
     )
     on = skin > 0.6
     top = max(float(np.quantile(lit[on], 0.995)) if on.any() else 1.0, 1e-3)
-    masks = cv2.imencode(".png", np.rint(np.dstack([skin, eyes, cover]) * 255).astype(np.uint8))[1].tobytes()
+    masks = png(np.rint(np.dstack([cover, eyes, skin]) * 255).astype(np.uint8))
     tone = float(np.median(bare[on] @ [0.2126, 0.7152, 0.0722])) if on.any() else 0.3
     facts = {"person": float(sitter.number), "top": top, "tone": tone}
-    return Row("head", (_jpeg(heads.encoded(lit / top)), _jpeg(heads.encoded(bare)), masks), sitter.mesh, facts)
+    colours = (jpeg(heads.encoded(light), QUALITY) for light in (lit / top, bare))
+    return Row("head", (*colours, masks), sitter.mesh, facts)
 
 
 def lamp_beside(energy: Array, rng: Random) -> studio.Lamp:

@@ -29,6 +29,7 @@ from vidswap.train import augment, before, loop, parts_samples, worn
 from vidswap.train.export import save_onnx
 from vidswap.train.light import Residual
 from vidswap.train.parts_labels import UNSURE
+from vidswap.train.rows import Row, decoded, load
 from vidswap.train.worn import Random, Scene
 from vidswap.types import Array
 
@@ -143,11 +144,10 @@ class Samples:
     """What the net learns from, by number: rgb (3, S, S) uint8, parts (S, S) uint8, and whether each pixel's label may
     be wrong, since nobody knows it (S, S) uint8."""
 
-    def __init__(self, rows: list[parts_samples.Row], seed: int) -> None:
+    def __init__(self, rows: list[Row], seed: int) -> None:
         self.rows = [row for row in rows if row.kind in ("face", "head")]
         self.hands, self.masks = (
-            [_read(row.pictures[0], cv2.IMREAD_UNCHANGED) for row in rows if row.kind == kind]
-            for kind in ("hand", "mask")
+            [decoded(row.pictures[0]) for row in rows if row.kind == kind] for kind in ("hand", "mask")
         )
         self.mean, self.seed = landmarks.mean_face(), seed
         self.mirror = landmarks.opposite(self.mean)
@@ -164,14 +164,9 @@ class Samples:
         picture = torch.from_numpy(np.ascontiguousarray(rgb.transpose(2, 0, 1)))
         return picture, torch.from_numpy(dressed.parts), torch.from_numpy(open_.astype(np.uint8))
 
-    def picture(self, row: parts_samples.Row) -> tuple[Array, Array]:
-        """A row's picture (KEPT, KEPT, 3) and parts (KEPT, KEPT)."""
-        bgr, parts = _read(row.pictures[0], cv2.IMREAD_COLOR), _read(row.pictures[1], cv2.IMREAD_GRAYSCALE)
-        return np.ascontiguousarray(bgr[..., ::-1]), parts
-
-    def framed(self, row: parts_samples.Row, rng: Random) -> Scene:
+    def framed(self, row: Row, rng: Random) -> Scene:
         """A row's middle, turned, shifted, zoomed, mirrored at times."""
-        rgb, parts = self.picture(row)
+        rgb, parts = map(decoded, row.pictures)
         mesh, last = row.mesh, parts_samples.KEPT - 1
         if rng.random() < 0.5:
             rgb, parts = rgb[:, ::-1], parts[:, ::-1]
@@ -189,12 +184,12 @@ class Samples:
 
     def dressed(self, scene: Scene, rng: Random) -> Scene:
         """A scene with things worn and things before it."""
-        scenes = [self.picture(self.rows[int(rng.integers(len(self.rows)))])[0]]
+        scenes = [decoded(self.rows[int(rng.integers(len(self.rows)))].pictures[0])]
         ways: dict[str, Callable[[Scene], Scene]] = {
             "beard": lambda s: worn.beard(s, rng), "glasses": lambda s: worn.glasses(s, self.mean, rng),
             "strands": lambda s: worn.strands(s, rng), "cloth": lambda s: worn.cloth(s, scenes, rng),
             "hand": lambda s: before.hand(s, self._one(self.hands, rng)[..., [0, 3]], rng),
-            "mask": lambda s: before.mask(s, self._one(self.masks, rng)[..., [2, 1, 0, 3]], rng),
+            "mask": lambda s: before.mask(s, self._one(self.masks, rng), rng),
             "drink": lambda s: before.drink(s, scenes, rng), "microphone": lambda s: before.microphone(s, rng),
             "something": lambda s: before.something(s, scenes, rng), "letters": lambda s: before.letters(s, rng),
         }  # fmt: skip
@@ -205,10 +200,6 @@ class Samples:
 
     def _one(self, sprites: list[Array], rng: Random) -> Array:
         return sprites[int(rng.integers(len(sprites)))]
-
-
-def _read(file: bytes, flag: int) -> Array:
-    return np.asarray(cv2.imdecode(np.frombuffer(file, np.uint8), flag))
 
 
 def loss_of(net: nn.Module, batch: loop.Batch, share: float) -> Tensor:
@@ -244,7 +235,7 @@ def train(
     plain, source = PartsNet(), data / "parts_samples.npz"
     plain.seen.take(path_to("mesh"))
     net = loop.begun(plain, schedule.start)
-    samples = Samples(parts_samples.load(source), schedule.seed)
+    samples = Samples(load(source), schedule.seed)
     batches = loop.Echoed(samples, schedule.batch, schedule.fresh, schedule.kept, schedule.seed)
     lesson = loop.Lesson(net, batches, loss_of, loop.cosine, 0.998, clip=1.0, shrink=0.01, quick="told.",
                          source=digest_of(source))  # fmt: skip

@@ -2,12 +2,12 @@
 
 A row is a square of KEPT pixels framed by swap.parts.framing, with the part of each pixel: known of rendered heads,
 told by mesh and colours of faces (train.parts_labels; UNSURE where that does not tell). Sprites of hands, with known
-shapes, are laid over these in training.
+shapes, are laid over these in training. A row is a face, head, hand or mask: of a face and a head, JPEG and PNG of the
+parts; of a hand or a mask a PNG sprite alone, whose last channel is its shape.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,18 +15,16 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from vidswap.errors import UsageError
 from vidswap.face import geometry, landmarks
-from vidswap.files import as_output_error, whole
-from vidswap.models import ROOT
 from vidswap.read.faces import FaceReader, open_faces
 from vidswap.swap.parts import BEARD, BODY, BROW, ELSE, EYE, HAIR, MOUTH, SKIN, framing
 from vidswap.train import heads, studio
 from vidswap.train.hands import load_hand, sprite
 from vidswap.train.heads import Random
-from vidswap.train.light_samples import FOUND, HELD, backdrop, lamp_beside, plain
+from vidswap.train.light_samples import FOUND, backdrop, lamp_beside, plain
 from vidswap.train.loop import Say, mute
 from vidswap.train.parts_labels import UNSURE, Told, labelled, moved, polygon
+from vidswap.train.rows import HELD, Row, faces_in, jpeg, png, refuse_models, save
 from vidswap.types import Array
 
 KEPT = 224  # side of a row: the network's crops are cut from it, turned and shifted
@@ -46,21 +44,10 @@ class Schedule:
     seed: int = 0
 
 
-@dataclass(frozen=True, eq=False)
-class Row:
-    """`kind` is face, head, hand or mask. Of a face and a head: JPEG and PNG of the parts, `mesh` (478, 3) in its
-    pixels. Of a hand or a mask: a PNG sprite alone, whose last channel is its shape."""
-
-    kind: str
-    pictures: tuple[bytes, ...]
-    mesh: Array
-
-
 def train(data: Path, out: Path, *, schedule: Schedule = Schedule(), say: Say = mute) -> Path:
     """Write `out`/parts_samples.npz from `data`: heads/makehuman, light/environments.npz, occluders, faces and
     portraits with their labels.npz, and, if there is one, `out`/parts_teacher.npz."""
-    if out.resolve() == (ROOT / "embedded").resolve():
-        raise UsageError("the samples of parts are no model", "put them into a folder of your own")
+    refuse_models(out, "parts")
     teacher = load_teacher(out / TEACHER)
     rows = [row for folder, held in (("faces", ""), ("portraits", HELD)) for row in faces(data / folder, held, teacher)]
     say(f"{len(rows)} faces")
@@ -70,36 +57,6 @@ def train(data: Path, out: Path, *, schedule: Schedule = Schedule(), say: Say = 
         if number % 50 == 0:
             say(f"{number} heads")
     return save(rows, out / "parts_samples.npz")
-
-
-def save(rows: list[Row], target: Path) -> Path:
-    """Write rows into one file, whole or not at all. Raises OutputError."""
-    facts = [{"kind": row.kind, "sizes": [len(p) for p in row.pictures]} for row in rows]
-    blob = np.frombuffer(b"".join(p for row in rows for p in row.pictures), np.uint8)
-    mesh = np.stack([row.mesh for row in rows]).astype(np.float16)
-    with as_output_error(target), whole(target) as part, open(part, "wb") as file:
-        np.savez(file, blob=blob, rows=json.dumps(facts), mesh=mesh)
-    return target
-
-
-def load(source: Path) -> list[Row]:
-    """The rows of a file that `save` wrote."""
-    stored = np.load(source)
-    blob, start, rows = stored["blob"], 0, []
-    for facts, mesh in zip(json.loads(str(stored["rows"])), stored["mesh"].astype(np.float32), strict=True):
-        ends = start + np.cumsum(facts["sizes"])
-        rows.append(Row(facts["kind"], tuple(blob[a:b].tobytes() for a, b in zip([start, *ends], ends)), mesh))
-        start = int(ends[-1])
-    return rows
-
-
-def coded(picture: Array, kind: str = ".png") -> bytes:
-    """A picture, RGB, or of one, two or four channels, as a file in memory: PNG, or JPEG."""
-    if picture.ndim == 3 and picture.shape[2] == 2:
-        picture = np.dstack([picture[..., :1]] * 3 + [picture[..., 1:]])
-    order = picture[..., [2, 1, 0, 3][: picture.shape[2]]] if picture.ndim == 3 else picture
-    how = [cv2.IMWRITE_JPEG_QUALITY, QUALITY] if kind == ".jpg" else []
-    return cv2.imencode(kind, np.ascontiguousarray(order), how)[1].tobytes()
 
 
 # -- faces ------------------------------------------------------------------------------------------------------------
@@ -118,16 +75,11 @@ def load_teacher(source: Path) -> dict[str, tuple[Array, Array]]:
 
 def faces(folder: Path, held: str, teacher: dict[str, tuple[Array, Array]]) -> Iterator[Row]:
     """The labelled faces of a folder, but for those whose name ends in `held`."""
-    labels, mean = np.load(folder / "labels.npz"), landmarks.mean_face()
-    for name, mesh in zip(map(str, labels["name"]), labels["mesh"].astype(np.float32)):
-        if held and Path(name).stem.endswith(held):
-            continue
-        picture = cv2.imread(str(folder / name), cv2.IMREAD_COLOR)
-        if picture is None or not np.isfinite(mesh).all():
-            continue
+    mean = landmarks.mean_face()
+    for name, picture, mesh in faces_in(folder, held):
         person, hands = teacher.get(f"{folder.name}/{name}", (np.full((2, 2), 255, np.uint8), np.zeros((0, 21, 2))))
         full = cv2.resize(person, picture.shape[1::-1], interpolation=cv2.INTER_LINEAR).astype(np.float32) / 255
-        yield face(picture[..., ::-1], mesh, Told(full, hands.astype(np.float32)), mean)
+        yield face(picture, mesh, Told(full, hands.astype(np.float32)), mean)
 
 
 def face(picture: Array, mesh: Array, told: Told, mean: Array) -> Row:
@@ -139,7 +91,7 @@ def face(picture: Array, mesh: Array, told: Told, mean: Array) -> Row:
     within = cv2.warpAffine(np.ones(picture.shape[:2], np.uint8), big, (KEPT, KEPT), flags=cv2.INTER_NEAREST)
     points = geometry.apply(big, mesh)
     parts = np.where(within > 0, labelled(crop, points, moved(told, big, KEPT)), UNSURE)
-    return Row("face", (coded(crop, ".jpg"), coded(parts.astype(np.uint8))), points)
+    return Row("face", (jpeg(crop, QUALITY), png(parts.astype(np.uint8))), points)
 
 
 # -- sprites ----------------------------------------------------------------------------------------------------------
@@ -150,12 +102,12 @@ def sprites(folder: Path, schedule: Schedule) -> list[Row]:
     rng, nowhere = np.random.default_rng([schedule.seed, 1 << 20]), np.zeros((478, 3), np.float32)
     both = [load_hand(folder / f"hand_{name}.glb") for name in ("left", "right")]
     made = [sprite(both[k % 2], HAND, rng) for k in range(schedule.hands)]
-    rows = [Row("hand", (coded(np.dstack(one)),), nowhere) for one in made]
+    rows = [Row("hand", (png(np.dstack(one)),), nowhere) for one in made]
     for path in sorted(folder.glob("mask__*.png")):
         picture = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
         if picture is not None and picture.ndim == 3 and picture.shape[2] == 4:
             small = cv2.resize(picture, (HAND, HAND), interpolation=cv2.INTER_AREA)
-            rows.append(Row("mask", (coded(cv2.cvtColor(small, cv2.COLOR_BGRA2RGBA)),), nowhere))
+            rows.append(Row("mask", (png(cv2.cvtColor(small, cv2.COLOR_BGRA2RGBA)),), nowhere))
     return rows
 
 
@@ -201,7 +153,7 @@ def shot(head: heads.Head, environment: Array, finder: FaceReader, rng: Random) 
     mesh = geometry.apply(framing(found[0].mesh, mean, KEPT), found[0].mesh)
     parts = parts_of(head, view)[::2, ::2]
     parts = np.where(polygon(mesh[landmarks.INNER_LIPS], KEPT), MOUTH, parts).astype(np.uint8)
-    return Row("head", (coded(heads.encoded(lit / top), ".jpg"), coded(parts)), mesh)
+    return Row("head", (jpeg(heads.encoded(lit / top), QUALITY), png(parts)), mesh)
 
 
 def parts_of(head: heads.Head, view: studio.View) -> Array:
