@@ -18,10 +18,9 @@ import numpy as np
 from vidswap.face import geometry, landmarks
 from vidswap.read.faces import FaceReader, open_faces
 from vidswap.swap.parts import BEARD, BODY, BROW, ELSE, EYE, HAIR, MOUTH, SKIN, framing
-from vidswap.train import heads, studio
+from vidswap.train import heads, sitters, studio
 from vidswap.train.hands import load_hand, sprite
 from vidswap.train.heads import Random
-from vidswap.train.light_samples import FOUND, backdrop, lamp_beside, plain
 from vidswap.train.loop import Say, mute
 from vidswap.train.parts_labels import UNSURE, Told, labelled, moved, polygon
 from vidswap.train.rows import HELD, Row, faces_in, jpeg, png, refuse_models, save
@@ -30,6 +29,7 @@ from vidswap.types import Array
 KEPT = 224  # side of a row: the network's crops are cut from it, turned and shifted
 QUALITY = 90  # of the JPEGs
 DIRECTIONS = 24
+LAMPS = 0.5  # share of pictures with a lamp
 HAND = 160  # side of a hand's sprite
 TEACHER = "parts_teacher.npz"
 
@@ -116,41 +116,26 @@ def sprites(folder: Path, schedule: Schedule) -> list[Row]:
 
 def rendered(data: Path, schedule: Schedule) -> Iterator[Row]:
     """Rendered heads, person after person; the same for the same schedule."""
-    material = heads.load_material(data / "heads" / "makehuman")
-    stored = np.load(data / "light" / "environments.npz")
-    environments = [stored[name].astype(np.float32) for name in stored.files]
-    finder = open_faces("embedded")
-    for number in range(schedule.people):
-        rng = np.random.default_rng([schedule.seed, number])
-        body, looks, hair = heads.person(material, rng)
-        for _ in range(schedule.poses):
-            head = heads.posed(material, body, looks, hair, rng)
-            row = shot(head, environments[int(rng.integers(len(environments)))], finder, rng)
-            if row is not None:
-                yield row
+    maps, finder = sitters.environments(data), open_faces("embedded")
+    for _, head, rng in sitters.poses(data, schedule.people, schedule.poses, schedule.seed):
+        row = shot(head, maps[int(rng.integers(len(maps)))], finder, rng)
+        if row is not None:
+            yield row
 
 
 def shot(head: heads.Head, environment: Array, finder: FaceReader, rng: Random) -> Row | None:
     """A picture of a head in light, with its parts; None where no face is found in it."""
-    mean, directions = landmarks.mean_face(), studio.fibonacci(DIRECTIONS)
-    normal = studio.normals(head.points, head.triangles)
-    flat = studio.project(head, float(rng.uniform(0.9, 1.1)), FOUND)
-    found = finder.detect(plain(head, studio.seen(head, flat, FOUND, normal), rng))
-    if len(found) != 1:
+    directions, sitter = studio.fibonacci(DIRECTIONS), sitters.seated(head, finder, rng)
+    if sitter is None:
         return None
-    turn = geometry.compose(geometry.enlarge(2), framing(found[0].mesh, mean, KEPT))
-    view = studio.seen(head, geometry.apply(turn, flat), 2 * KEPT, normal)
-    around = float(rng.uniform(0, 360))
-    energy = studio.surroundings(environment, around, directions)
-    balance = (energy.mean() / np.maximum(energy.mean(0), 1e-6)) ** rng.uniform(0.4, 1.0)
-    lamp = lamp_beside(energy * balance, rng) if rng.random() < 0.5 else None
-    behind = backdrop(environment * balance, around, 2 * KEPT, rng)
-    lights = studio.Lights(directions, studio.visibility(head, directions), energy * balance, lamp)
-    taken = studio.shoot(head, view, lights, behind, rng)
+    to_row = framing(sitter.mesh, landmarks.mean_face(), KEPT)
+    view = sitter.seen(geometry.compose(geometry.enlarge(2), to_row), 2 * KEPT)
+    sky = (directions, studio.visibility(head, directions))
+    taken = sitters.taken(head, view, environment, sky, lamps=LAMPS, rng=rng)
     lit = cv2.resize(taken.lit, (KEPT, KEPT), interpolation=cv2.INTER_AREA)
     on = cv2.resize(taken.skin, (KEPT, KEPT), interpolation=cv2.INTER_AREA) > 0.6
     top = max(float(np.quantile(lit[on], 0.98)) if on.any() else 1.0, 1e-3) * rng.uniform(0.9, 1.4)
-    mesh = geometry.apply(framing(found[0].mesh, mean, KEPT), found[0].mesh)
+    mesh = geometry.apply(to_row, sitter.mesh)
     parts = parts_of(head, view)[::2, ::2]
     parts = np.where(polygon(mesh[landmarks.INNER_LIPS], KEPT), MOUTH, parts).astype(np.uint8)
     return Row("head", (jpeg(heads.encoded(lit / top), QUALITY), png(parts)), mesh)
