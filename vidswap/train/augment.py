@@ -45,9 +45,9 @@ def mouth(rgb: Array, lips: Array, rng: np.random.Generator) -> Array:
 
 
 def polygon(points: Array, size: int) -> Array:
-    """(S, S) float32 in [0, 1]: an antialiased filled polygon."""
+    """(S, S) float32 in [0, 1]: an antialiased filled polygon (K, 2 or more)."""
     canvas = np.zeros((size, size), np.uint8)
-    cv2.fillPoly(canvas, [np.round(points * 16).astype(np.int32)], 255, cv2.LINE_AA, 4)
+    cv2.fillPoly(canvas, [np.round(points[:, :2] * 16).astype(np.int32)], 255, cv2.LINE_AA, 4)
     return canvas.astype(np.float32) / 255
 
 

@@ -8,8 +8,9 @@ import cv2
 import numpy as np
 
 from vidswap.swap.parts import FRONT
-from vidswap.train.augment import Cover, patch, thing
-from vidswap.train.worn import Random, Scene, filled, smooth_noise
+from vidswap.train.augment import Cover, patch, polygon, stroke, thing
+from vidswap.train.heads import Random
+from vidswap.train.worn import Scene, smooth_noise
 from vidswap.types import Array
 
 TARGETS = np.array([13, 14, 152, 200, 61, 291, 205, 425, 50, 280, 1, 33, 263, 10, 148, 377])  # what hands go to
@@ -80,7 +81,7 @@ def drink(scene: Scene, scenes: Sequence[Array], rng: Random) -> Scene:
     down, right = np.array([np.sin(lean), np.cos(lean)]), np.array([np.cos(lean), -np.sin(lean)])
     corners = np.array([top - right * wide, top + right * wide, top + right * wide * taper + down * long,
                         top - right * wide * taper + down * long])  # fmt: skip
-    alpha = filled(corners, size)
+    alpha = polygon(corners, size)
     y, x = np.mgrid[:size, :size]
     off = ((x - top[0]) * right[0] + (y - top[1]) * right[1]) / wide
     round_off = np.clip(1 - rng.uniform(0, 0.6) * off**2 + rng.uniform(-0.3, 0.3) * off, 0.2, 1.4)
@@ -95,9 +96,8 @@ def microphone(scene: Scene, rng: Random) -> Scene:
     radius, lean = rng.uniform(0.08, 0.2) * face, rng.normal(0, 0.6)
     end = ball + np.array([np.sin(lean), np.cos(lean)]) * size
     canvas = np.zeros((size, size), np.uint8)
-    a, b = (tuple(np.rint(p * 16).astype(int).tolist()) for p in (ball, end))
-    cv2.line(canvas, a, b, 255, max(1, round(radius * rng.uniform(0.8, 1.4))), cv2.LINE_AA, 4)
-    cv2.circle(canvas, a, round(radius * 16), 255, -1, cv2.LINE_AA, 4)
+    stroke(canvas, ball, end, radius * rng.uniform(0.8, 1.4))
+    cv2.circle(canvas, np.rint(ball * 16).astype(int).tolist(), round(radius * 16), 255, -1, cv2.LINE_AA, 4)
     y, x = np.mgrid[:size, :size]
     away = np.hypot(x - ball[0] + 0.4 * radius, y - ball[1] + 0.4 * radius) / radius
     tone = rng.uniform(10, 110) * np.exp(rng.normal(0, 0.1, 3))

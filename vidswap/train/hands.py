@@ -12,9 +12,9 @@ import numpy as np
 
 from vidswap.errors import InputError
 from vidswap.face.raster import draw_triangles
+from vidswap.train.heads import Random
 from vidswap.types import Array
 
-Random = np.random.Generator
 KINDS = {5121: np.uint8, 5123: np.uint16, 5126: np.float32}  # glTF's numbers of component types
 WIDE = {"SCALAR": 1, "VEC2": 2, "VEC3": 3, "VEC4": 4, "MAT4": 16}
 FINGERS = ("pinky-finger", "ring-finger", "middle-finger", "index-finger", "thumb")

@@ -27,10 +27,11 @@ from vidswap.progress import Report, quiet
 from vidswap.swap.parts import BROW, EYE, FRONT, HAIR, LENS, PARTS, RIM, SIDE, SKIN
 from vidswap.train import augment, before, loop, parts_samples, worn
 from vidswap.train.export import save_onnx
+from vidswap.train.heads import Random
 from vidswap.train.light import Residual
 from vidswap.train.parts_labels import UNSURE
 from vidswap.train.rows import Row, decoded, load
-from vidswap.train.worn import Random, Scene
+from vidswap.train.worn import Scene
 from vidswap.types import Array
 
 KNOWN = (64, 96, 160)  # widths of the mesh net

@@ -9,14 +9,14 @@ import numpy as np
 
 from vidswap.face import geometry, landmarks
 from vidswap.swap.parts import BEARD, ELSE, FRONT, HAIR, LENS, RIM
-from vidswap.train.augment import patch
+from vidswap.train.augment import patch, polygon
+from vidswap.train.heads import Random
+from vidswap.train.parts_labels import UNSURE
 from vidswap.types import Array
 
-Random = np.random.Generator
 LOWER = np.array([58, 172, 136, 150, 149, 176, 148, 152, 377, 400, 378, 379, 365, 397, 288, 434, 432, 410, 391, 393,
                   164, 167, 165, 186, 212, 214])  # fmt: skip  # where beards grow, the lips aside
 OPAQUE = 0.6  # a lens that takes more than this of the light hides what lies behind
-UNSURE = 255
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,13 +35,6 @@ class Scene:
         """With `over` (S, S, 3) or a colour laid over it by alpha (S, S), which becomes a part where it is most."""
         rgb = self.rgb + (over - self.rgb) * alpha[..., None]
         return replace(self, rgb=rgb.astype(np.float32), parts=np.where(alpha > 0.5, part, self.parts).astype(np.uint8))
-
-
-def filled(points: Array, size: int) -> Array:
-    """(size, size) float32 in 0 to 1: an antialiased polygon (K, 2)."""
-    canvas = np.zeros((size, size), np.uint8)
-    cv2.fillPoly(canvas, [np.rint(points[:, :2] * 16).astype(np.int32)], 255, cv2.LINE_AA, 4)
-    return canvas.astype(np.float32) / 255
 
 
 def lined(points: Array, wide: float, size: int, is_closed: bool = False) -> Array:
@@ -79,7 +72,7 @@ def glasses(scene: Scene, mean: Array, rng: Random) -> Scene:
         x = x * (1 + droop * y / high * 0.5)
         lenses.append(middle + np.stack([x, y, 0.25 * (middle[0] + x) ** 2 - 0.25 * middle[0] ** 2], 1))
     flat = [geometry.posed(lens.astype(np.float32), pose)[:, :2] for lens in lenses]
-    inside = np.maximum(*(filled(lens, size) for lens in flat))
+    inside = np.maximum(*(polygon(lens, size) for lens in flat))
     scene = _lensed(scene, inside, tint, rng)
     frame = _frame(lenses, flat, pose, size, rng)
     bright = rng.choice([rng.uniform(5, 50), rng.uniform(60, 230)], p=[0.65, 0.35])
@@ -193,8 +186,8 @@ def _strand(kind: str, centre: Array, box: Array, reach: float, rng: Random) -> 
 def beard(scene: Scene, rng: Random) -> Scene:
     """A beard, a moustache, or both, of any length and thickness."""
     size = scene.size
-    lips = filled(scene.mesh[landmarks.OUTER_LIPS], size)
-    where = filled(scene.mesh[LOWER], size) * (1 - lips)
+    lips = polygon(scene.mesh[landmarks.OUTER_LIPS], size)
+    where = polygon(scene.mesh[LOWER], size) * (1 - lips)
     y = np.mgrid[:size, :size][0]
     kind = rng.random()
     if kind < 0.25:
