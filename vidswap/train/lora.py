@@ -90,6 +90,11 @@ class Schedule(loop.Schedule):
         """The words that call the person."""
         return f"{self.token} {self.noun}"
 
+    @property
+    def scale(self) -> float:
+        """The LoRA's alpha: learnt with, and taken into the file's weights."""
+        return self.alpha or float(self.rank)
+
 
 @dataclass(frozen=True)
 class Order:
@@ -177,7 +182,7 @@ def side_of(schedule: Schedule, usual: int, grain: int) -> int:
 def about_of(order: Order, schedule: Schedule, album: Album, architecture: str, side: int) -> About:
     """What the files say of themselves."""
     return About(order.name, order.base, architecture, licence_of(order.base, order.weights), schedule.call,
-                 album.digest, schedule.rank, schedule.alpha or float(schedule.rank), schedule.steps, side,
+                 album.digest, schedule.rank, schedule.scale, schedule.steps, side,
                  order.consent, f"vidswap {__version__}")  # fmt: skip
 
 
@@ -190,7 +195,7 @@ def learnt(where: Ground, album: Album, schedule: Schedule, how: tuple[int, Path
     pictures = anybodies(where, place.with_suffix(".prior") / drawn_of, schedule.noun, schedule.prior,
                          (side, schedule.drawn), report=report)  # fmt: skip
     own, others = decks(where, album.pages, schedule.call, (schedule.noun, pictures), report)
-    network, parts = with_adapter(where, schedule.rank, schedule.alpha or float(schedule.rank), schedule.thrifty)
+    network, parts = with_adapter(where, schedule.rank, schedule.scale, schedule.thrifty)
     batches = Batches(own, others, schedule.batch, schedule.seed, schedule.weight)
     lesson = lesson_of(where, network, parts, batches, key_of((album.digest, base, side, str(where.dtype))))
     return network, put_in(network, parts, loop.learn(lesson, schedule, place, say, report))

@@ -182,17 +182,13 @@ def with_adapter(where: Ground, rank: int, alpha: float, thrifty: bool) -> tuple
     network = network_of(where.family, where.folder, where.dtype)
     if thrifty:
         network.enable_gradient_checkpointing()
+    layers = list(where.family.targets)
     network.add_adapter(
-        LoraConfig(r=rank, lora_alpha=alpha, init_lora_weights="gaussian", target_modules=targets(where.family)), PERSON
+        LoraConfig(r=rank, lora_alpha=alpha, init_lora_weights="gaussian", target_modules=layers), PERSON
     )
     ends = tuple(f".lora_{half}.{PERSON}" for half in "AB")
     parts = nn.ModuleList(part for name, part in network.named_modules() if name.endswith(ends)).float()
     return network.to(where.device).train(), parts
-
-
-def targets(family: Family) -> list[str] | str:
-    """The layers that learn, as PEFT wants them."""
-    return list(family.targets)
 
 
 def lesson_of(where: Ground, network: Any, parts: nn.ModuleList, batches: Batches, source: str) -> loop.Lesson:
