@@ -30,7 +30,7 @@ from vidswap.swap.parts import (
 )
 from vidswap.train import before, hands, parts, parts_samples, worn
 from vidswap.train.parts_labels import UNSURE, Told, labelled, moved
-from vidswap.train.rows import Row, jpeg, load, png, save
+from vidswap.train.rows import Row, decoded, jpeg, load, png, save
 
 TONE, DARK, GREEN = (205, 160, 135), (40, 28, 22), (40, 160, 60)
 
@@ -216,6 +216,17 @@ def test_samples_come_back_as_they_were_kept(rows, data):
     np.testing.assert_allclose(again[0].mesh, rows[0].mesh, atol=0.1)
     with pytest.raises(UsageError, match="no model"):
         parts_samples.train(data, ROOT / "embedded")
+
+
+@pytest.mark.parametrize("shape", [(8, 9), (8, 9, 3), (8, 9, 4)])
+def test_pictures_come_back_with_their_channels_in_order(shape):
+    picture = np.random.default_rng(0).integers(0, 256, shape).astype(np.uint8)
+    np.testing.assert_array_equal(decoded(png(picture)), picture)
+
+
+def test_red_stays_red_in_a_jpeg():
+    red = np.full((16, 16, 3), (200, 40, 20), np.uint8)
+    np.testing.assert_allclose(decoded(jpeg(red, 95)).astype(int), red, atol=6)
 
 
 def test_held_out_portraits_are_left_out(tmp_path, mean):
