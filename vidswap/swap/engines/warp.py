@@ -71,6 +71,18 @@ class Scene:
     level: Array | None = None
 
 
+class Sitter(NamedTuple):
+    """What a photo tells, whatever it is drawn into: `photo` (h, w, 3) uint8 without what hides its face, its eyes, its
+    mesh `face` (478, 3) in its own frame, and the expression that it has `taken` on (K,); `bare` where the person keeps
+    their own complexion: `photo` is without its light then."""
+
+    photo: Array
+    eyes: Eyeballs | None
+    face: Array
+    taken: Array
+    bare: Bare | None
+
+
 class Rest(NamedTuple):
     """Resting faces in their own frame, `own` (478, 3) the person's and `neutral` (478, 3) the actor's; and how much of
     a `smile` the photo loses by it on this actor, 0 to 1."""
@@ -118,7 +130,7 @@ class Warp:
     model: LightModel | None = None
     exact: bool = True
     shapes: BlendShapes = field(default_factory=blend_shapes)
-    ready: Latest[Array, tuple[Array, Bare | None]] = field(default_factory=Latest, compare=False)
+    ready: Latest[Array, Sitter] = field(default_factory=Latest, compare=False)
 
     @property
     def key(self) -> str:
@@ -147,16 +159,17 @@ class Warp:
         """Every row of a window without its margin, warped, relit and toned; one tone for all."""
         wide, crops = crops, complexion.framed(crops, self.needs.size)
         selfie = identity.meshes[0]
-        photo, bare = self.ready.of(identity.photos[0], lambda photo: self.uncovered(photo, selfie))
+        sitter = self.ready.of(identity.photos[0], lambda photo: self.sitter(photo, selfie))
+        bare = sitter.bare
         told: Sequence[Scenery | None] = [None] * len(crops)
         if bare is not None and self.model is not None:
             told = complexion.scenery(crops, wide, bare.tone, self.model)
-        rest, eyes = self.at_rest(crops, selfie), eyeballs(photo, selfie, self.form.mean)
-        photo = softened(photo, selfie, self.form.mean, rest.smile)
+        rest = self.at_rest(crops, sitter)
+        photo = softened(sitter.photo, selfie, self.form.mean, rest.smile)
         photo = with_skin(photo, np.maximum(match.skin_alike(photo, selfie), filled(photo.shape, selfie[:468])))
         scenes = [
             Scene(photo, selfie, crops.rgb[row], crops.mesh[row], self.mesh(crops.mesh[row], rest),
-                  zoom_of(crops, row), eyes, told[row], None if bare is None else bare.level)
+                  zoom_of(crops, row), sitter.eyes, told[row], None if bare is None else bare.level)
             for row in range(len(crops))
         ]  # fmt: skip
         some = {row: self.draw(scenes[row]) for row in range(0, len(scenes), max(1, len(scenes) // 4))}
@@ -166,22 +179,19 @@ class Warp:
             for row, scene in enumerate(scenes)
         ]
 
-    def uncovered(self, photo: Array, selfie: Array) -> tuple[Array, Bare | None]:
-        """A photo without what hides its face, whose mesh is `selfie` (478, 3); and without its light, where the person
-        keeps their own complexion."""
-        whole = restored(photo, selfie, self.form)
-        if self.model is None:
-            return whole, None
-        bare = complexion.bare(whole, selfie, self.model)
-        return bare.photo, bare
+    def sitter(self, photo: Array, selfie: Array) -> Sitter:
+        """Who is in a photo (h, w, 3) whose mesh is `selfie` (478, 3)."""
+        whole, face = restored(photo, selfie, self.form), self._normalised(selfie)
+        bare = None if self.model is None else complexion.bare(whole, selfie, self.model)
+        shown = whole if bare is None else bare.photo
+        return Sitter(shown, eyeballs(shown, selfie, self.form.mean), face, self.shapes.lasting(face), bare)
 
-    def at_rest(self, crops: Crops, selfie: Array) -> Rest:
-        """The photo's face, whose mesh is `selfie` (478, 3), and the actor's, without their expressions."""
-        own = self._normalised(selfie)
+    def at_rest(self, crops: Crops, sitter: Sitter) -> Rest:
+        """The photo's face and the actor's, without their expressions."""
         usual = np.median([self._normalised(mesh) for mesh in crops.mesh], axis=0)
-        taken, shown = self.shapes.lasting(own), self.shapes.lasting(usual)
-        smile = self.shapes.strength("mouthSmile", taken - shown) / SMILING
-        return Rest(own - self.shapes.moved(taken), self.shapes.without(crops.neutral), min(max(smile, 0.0), 1.0))
+        smile = self.shapes.strength("mouthSmile", sitter.taken - self.shapes.lasting(usual)) / SMILING
+        own = sitter.face - self.shapes.moved(sitter.taken)
+        return Rest(own, self.shapes.without(crops.neutral), min(max(smile, 0.0), 1.0))
 
     def mesh(self, actor: Array, rest: Rest) -> Array:
         """(478, 3): where the photo's face goes in a crop whose mesh is `actor` (478, 3)."""
