@@ -63,20 +63,32 @@ def _grid() -> tuple[Array, Array]:
     return np.meshgrid(across, across)
 
 
-def _to_picture(pose: geometry.Pose, centre: Array) -> Array:
-    """(2, 3): pixel of an unrolled eyeball -> pixel of the picture in which its middle is at `centre` (2 or 3,)."""
-    turn = pose.scale * pose.rotation[:2, :2] * (2 * REACH / SIDE)
-    return np.hstack([turn, (centre[:2] - turn @ np.full(2, (SIDE - 1) / 2))[:, None]])
+def square_at(centre: Array, pose: geometry.Pose, reach: float, size: int) -> Array:
+    """(2, 3): pixel of a square of `size` -> pixel of a picture, where its middle is at `centre` (2,): the plane of a
+    face in that pose, so many distances of the eye corners to either side."""
+    turn = pose.scale * pose.rotation[:2, :2] * (2 * reach / size)
+    return np.hstack([turn, (centre - turn @ np.full(2, (size - 1) / 2))[:, None]])
+
+
+def eye_in(picture: Array, mesh: Array, side: int, place: Array, size: int) -> tuple[Array, Array]:
+    """What a picture (h, w, 3) with its mesh (478, 3) shows in such a square: (size, size, 3), and (size, size) uint8
+    1 between the lids of the eye on that side."""
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    seen = cv2.warpAffine(picture, place, (size, size), flags=flags, borderMode=cv2.BORDER_REPLICATE)
+    return seen, between((size, size), geometry.apply(geometry.invert(place), mesh[landmarks.EYES[side], :2]))
+
+
+def between(shape: tuple[int, ...], lids: Array) -> Array:
+    """(h, w) uint8: 1 between lids (V, 2), to a sixteenth of a pixel."""
+    inside = np.zeros(shape[:2], np.uint8)
+    cv2.fillPoly(inside, [np.round(lids * 16).astype(np.int32)], 1, cv2.LINE_8, 4)
+    return inside
 
 
 def _unrolled(photo: Array, mesh: Array, pose: geometry.Pose, side: int) -> tuple[Array, Array]:
     """(SIDE, SIDE, 3) float32 what the photo shows there, and (SIDE, SIDE) float32, 1 where it is the eyeball."""
-    place = _to_picture(pose, mesh[landmarks.IRISES[side][0]])
-    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    picture = cv2.warpAffine(photo, place, (SIDE, SIDE), flags=flags, borderMode=cv2.BORDER_REPLICATE)
-    lids = geometry.apply(geometry.invert(place), mesh[landmarks.EYES[side], :2])
-    seen = np.zeros((SIDE, SIDE), np.uint8)
-    cv2.fillPoly(seen, [np.round(lids * 16).astype(np.int32)], 1, cv2.LINE_8, 4)
+    place = square_at(mesh[landmarks.IRISES[side][0], :2], pose, REACH, SIDE)
+    picture, seen = eye_in(photo, mesh, side, place, SIDE)
     width = max(int(2 * LID * SIDE / (2 * REACH)) | 1, 3)
     seen = cv2.erode(seen, np.ones((width, 3), np.uint8))
     return picture.astype(np.float32), seen.astype(np.float32)
@@ -141,20 +153,19 @@ def look(face: Array, shown: Array, balls: Eyeballs, mesh: Array, pose: geometry
         if (high - low < 3).any():
             continue
         part = np.s_[low[1] : high[1], low[0] : high[0]]
-        place = _to_picture(pose, mesh[iris[0], :2] - low)
+        place = square_at(mesh[iris[0], :2] - low, pose, REACH, SIDE)
         ball = cv2.warpAffine(balls.pictures[side], place, tuple((high - low).tolist()), flags=cv2.INTER_LINEAR,
                               borderMode=cv2.BORDER_REPLICATE)  # fmt: skip
-        alpha, light = _between(lids - low, shown[part], pose.scale)
+        alpha, light = _shaded(lids - low, shown[part], pose.scale)
         over = ball * light[..., None]
         face[part] = np.rint(face[part] + alpha[..., None] * (over - face[part]))
     return face
 
 
-def _between(lids: Array, shown: Array, unit: float) -> tuple[Array, Array]:
+def _shaded(lids: Array, shown: Array, unit: float) -> tuple[Array, Array]:
     """For lids (V, 2) in a picture of the shape of `shown` (h, w), and pixels a distance of the eye corners: (h, w) how
     much of the eyeball is seen between them, and how light it is in their shade; float32."""
-    open_ = np.zeros(shown.shape, np.uint8)
-    cv2.fillPoly(open_, [np.round(lids * 16).astype(np.int32)], 1, cv2.LINE_8, 4)
+    open_ = between(shown.shape, lids)
     inner = open_ * shown
     away = cv2.distanceTransform(cv2.copyMakeBorder(inner, 1, 1, 1, 1, cv2.BORDER_CONSTANT), cv2.DIST_L2, 3)[1:-1, 1:-1]
     alpha = np.clip(away / max(LID * unit, 1.0) - 0.25, 0, 1)

@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 
 from vidswap.face import geometry, landmarks
+from vidswap.face.eyes import eye_in, square_at
 from vidswap.types import Array
 
 SIDE, REACH = 48, 0.22  # pixels of the square that an eye is seen in, and half of it in distances of the eye corners
@@ -45,15 +46,9 @@ def _looked_for(rgb: Array, mesh: Array, pose: geometry.Pose, side: int, radius:
     corners, (upper, lower) = mesh[[*landmarks.EYE_CORNERS[side]], :2], landmarks.LIDS[side]
     if np.linalg.norm(mesh[upper] - mesh[lower], axis=1).mean() < OPEN * pose.scale:
         return np.zeros(2), 0.0
-    turn = pose.scale * pose.rotation[:2, :2] * (2 * REACH / SIDE)
-    place = np.hstack([turn, (corners.mean(0) - turn @ np.full(2, (SIDE - 1) / 2))[:, None]])
-    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    seen = cv2.warpAffine(rgb, place, (SIDE, SIDE), flags=flags, borderMode=cv2.BORDER_REPLICATE)
-    back = geometry.invert(place)
-    lids = geometry.apply(back, mesh[landmarks.EYES[side], :2])
-    between = np.zeros((SIDE, SIDE), np.uint8)
-    cv2.fillPoly(between, [np.round(lids * 16).astype(np.int32)], 1, cv2.LINE_8, 4)
-    start = geometry.apply(back, mesh[landmarks.IRISES[side][0], :2])
+    place = square_at(corners.mean(0), pose, REACH, SIDE)
+    seen, between = eye_in(rgb, mesh, side, place, SIDE)
+    start = geometry.apply(geometry.invert(place), mesh[landmarks.IRISES[side][0], :2])
     unit = SIDE / (2 * REACH)
     at, darker = darkest(cv2.cvtColor(seen, cv2.COLOR_RGB2GRAY), between, start, radius * unit)
     return (at - start) / unit, float(np.clip((darker - FAINT) / (CLEAR - FAINT), 0, 1))
