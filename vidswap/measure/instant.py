@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 
 from vidswap.face import geometry
+from vidswap.face.movement import movements
 from vidswap.measure.pixels import SIDE, band_energies, face_area, skin_tone, steady_crop, window_of
 from vidswap.read.faces import FaceReader
 from vidswap.types import Array, Identity
@@ -28,6 +30,11 @@ class Wanted:
     def skin(self) -> Array | None:
         """(3,) of the photo's cheeks, L* a* b*."""
         return skin_tone(self.identity.photos[0], self.identity.meshes[0])
+
+    @cached_property
+    def moved(self) -> Mapping[str, float]:
+        """How far the photo's face has moved (face.movement)."""
+        return movements(self.identity.meshes[0], self.mean)
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,9 +86,17 @@ class Instant:
         return None if self.found is None else self.who.reader.embed(self.after, self.found)
 
     @property
-    def mesh_wanted(self) -> Array:
-        """(478, 3) of the best photo."""
-        return self.who.identity.meshes[0]
+    def moved_wanted(self) -> Mapping[str, float]:
+        return self.who.moved
+
+    @cached_property
+    def moved_before(self) -> Mapping[str, float]:
+        """How far the original's face has moved (face.movement)."""
+        return movements(self.mesh, self.mean)
+
+    @cached_property
+    def moved_after(self) -> Mapping[str, float] | None:
+        return None if self.found is None else movements(self.found, self.mean)
 
     @property
     def skin_wanted(self) -> Array | None:

@@ -5,7 +5,7 @@ Pictures are (H, W, 3) uint8 RGB, meshes (478, 3) pixels; always the original fi
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from math import inf
@@ -13,7 +13,7 @@ from math import inf
 import numpy as np
 
 from vidswap.face import geometry, landmarks
-from vidswap.face.movement import MOVEMENTS, kept, movements, slope
+from vidswap.face.movement import kept, slope
 from vidswap.measure.pixels import eye_distance, flicker, light_difference, psnr, seam, sharpness
 from vidswap.types import Array
 
@@ -83,22 +83,18 @@ def expression_error(before: Array, after: Array) -> float:
     return float(np.linalg.norm(moved[:, :2] - after[MOVING, :2], axis=1).mean() / eye_distance(after))
 
 
-def smile_kept(photo: Array, before: Array, after: Array, mean: Array) -> float | None:
-    """Which share of a photo's smile is seen where the actor smiles less: meshes (478, 3)."""
-    return kept(*(movements(mesh, mean)["smile"] for mesh in (photo, before, after)))
+def smile_kept(*moved: Mapping[str, float]) -> float | None:
+    """Which share of a photo's smile is seen where the actor smiles less: movements of photo, original and swap."""
+    photo, before, after = (each["smile"] for each in moved)
+    return kept(photo, before, after)
 
 
 def repeated(name: str, title: str) -> Measure:
     """How much of one of the actor's MOVEMENTS is repeated, as their slope."""
-
-    def both(before: Array, after: Array, mean: Array) -> tuple[float, float]:
-        face, other = (geometry.normalised(mesh, geometry.face_pose(mesh, mean)) for mesh in (before, after))
-        return MOVEMENTS[name](face), MOVEMENTS[name](other)
-
     words = ("How far it moves where the actor's moves by one: 1 is all of it. Not told of who keeps still; a redrawn "
              "face seems to move a little less than it does.")  # fmt: skip
     wrong = (f"{title.lower()} hardly moves", f"{title.lower()} moves too far")
-    return Measure(("mesh", "found", "mean"), both, (
+    return Measure(("moved_before", "moved_after"), lambda before, after: (before[name], after[name]), (
         Figure(f"moves_{name}", f"Movement: {title.lower()}", words, low=0.7, high=1.25, wrong=wrong, over=slope),
     ))  # fmt: skip
 
@@ -207,7 +203,7 @@ MEASURES = (
         ("brows", "Brows"), ("lids", "Lids"), ("jaw", "Jaw"), ("corners", "Corners of the mouth"),
         ("pucker", "Width of the mouth"), ("gaze", "Gaze aside"),
     )),
-    Measure(("mesh_wanted", "mesh", "found", "mean"), smile_kept, (
+    Measure(("moved_wanted", "moved_before", "moved_after"), smile_kept, (
         Figure("smile_kept", "The photo's smile", "Which share of it is seen where the actor smiles less: 0 is none. "
                "Not told where the photo hardly smiles more.", high=0.4, wrong=("", "the photo's smile")),
     )),
