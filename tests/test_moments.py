@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rendered import clip_of, lazy, track_of
 
-from vidswap.face.landmarks import EYELIDS, LOWER_LIP
+from vidswap.face.landmarks import LID_MIDDLES, LOWER_LIP
 from vidswap.moments import moments_of, persons_in, scores_of
 from vidswap.types import Shot, TrackPart
 
@@ -48,7 +48,7 @@ def test_speaking_moving_and_open_eyes_count() -> None:
     walking = plain.mesh + np.linspace(0, 400, COUNT, dtype=np.float32)[:, None, None] * np.array([1, 0, 0], np.float32)
     assert score(replace(plain, mesh=walking))[250] > score(plain)[250]
     shut = plain.mesh.copy()
-    for upper, lower in EYELIDS:
+    for upper, lower in LID_MIDDLES:
         shut[240:250, upper] = shut[240:250, lower]
     assert score(replace(plain, mesh=shut))[245] < 0.7 * score(plain)[245]
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.ndimage import uniform_filter1d
 
-from vidswap.face.landmarks import CHIN, EYELIDS, FOREHEAD, LOWER_LIP, UPPER_LIP
+from vidswap.face.landmarks import CHIN, FOREHEAD, LID_MIDDLES, LIP_MIDDLES
 from vidswap.media.view import view_of
 from vidswap.types import PIECE, Array, Clip, Shot, Track
 from vidswap.write.camera import subjects_of
@@ -116,8 +116,8 @@ def _openings(track: Track, span: Shot) -> tuple[Array, Array, Array]:
     for start in range(span.start, span.stop, PIECE):
         part = track.part(start, min(start + PIECE, span.stop))
         tall = np.maximum(_apart(part.mesh, (FOREHEAD, CHIN)), 1e-6)
-        mouth.append(_apart(part.mesh, (UPPER_LIP, LOWER_LIP)) / tall)
-        eyes.append(sum(_apart(part.mesh, pair) for pair in EYELIDS) / tall)
+        mouth.append(_apart(part.mesh, LIP_MIDDLES) / tall)
+        eyes.append(sum(_apart(part.mesh, pair) for pair in LID_MIDDLES) / tall)
         there.append(part.seen)
     return np.concatenate(mouth), np.concatenate(eyes), np.concatenate(there)
 

@@ -44,8 +44,7 @@ LIP_MIDDLES = (13, 14)
 OUTER_LIP_MIDDLES = (0, 17)
 MOUTH_CORNERS = (61, 291)
 NOSE_TIP, FOREHEAD, CHIN = 1, 10, 152
-UPPER_LIP, LOWER_LIP = 13, 14  # the middle of their inner edges
-EYELIDS = ((159, 145), (386, 374))  # the middle of the upper and lower lid, of each eye
+UPPER_LIP, LOWER_LIP = LIP_MIDDLES
 CHEEKS = (np.array([117, 118, 101, 36, 205, 187, 123]), np.array([346, 347, 330, 266, 425, 411, 352]))
 
 

@@ -12,10 +12,9 @@ from vidswap.types import Array
 # Plain skin of the 478 points: between brows and hairline, cheeks, chin; no feature, no rim.
 PLAIN = ((67, 109, 10, 338, 297, 299, 296, 336, 9, 107, 66, 69), (50, 101, 118, 117, 123, 147, 187, 205, 36),
          (280, 330, 347, 346, 352, 376, 411, 425, 266), (199, 208, 428, 200))  # fmt: skip
-BROWS = np.array([[70, 63, 105, 66, 107, 55, 65, 52, 53, 46], [300, 293, 334, 296, 336, 285, 295, 282, 283, 276]])
 NOSTRILS = np.array([48, 64, 98, 97, 2, 326, 327, 294, 278, 4])
-FEATURES = ((landmarks.LEFT_EYE, 1.5), (landmarks.RIGHT_EYE, 1.5), (landmarks.INNER_LIPS, 1.6), (BROWS[0], 1.3),
-            (BROWS[1], 1.3), (NOSTRILS, 1.2))  # fmt: skip
+FEATURES = ((landmarks.LEFT_EYE, 1.5), (landmarks.RIGHT_EYE, 1.5), (landmarks.INNER_LIPS, 1.6),
+            (landmarks.BROWS[0], 1.3), (landmarks.BROWS[1], 1.3), (NOSTRILS, 1.2))  # fmt: skip
 
 
 def plain_skin(mesh: Array, size: int) -> Array:

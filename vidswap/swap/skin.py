@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 
 from vidswap.face import geometry, landmarks
-from vidswap.face.raster import Surface, draw_triangles, sampling_map
+from vidswap.face.raster import Surface, draw_triangles, filled, sampling_map
 from vidswap.face.sampling import sample
 from vidswap.face.skin import PLAIN
 from vidswap.swap.light import DARKEST, GAMMA
@@ -54,10 +54,9 @@ class _Place:
 def restored(photo: Array, mesh: Array, form: Surface, parts: PartsModel | None = None) -> Array:
     """A photo (h, w, 3) uint8 with its mesh (478, 3), and skin where something hides it, as its colours say, and its
     `parts`; `form` is what faces are drawn on."""
-    mean, triangles = form.mean, form.triangles[form.part == 0]
-    scale = geometry.face_pose(mesh, mean).scale
+    scale = geometry.face_pose(mesh, form.mean).scale
     side = int(np.clip(scale / geometry.FACE_IN_CROP, SIDE, MOST_SIDE))
-    to_crop = geometry.crop_transform(mesh, mean, side)
+    to_crop = geometry.crop_transform(mesh, form.mean, side)
     crop, placed = sample(photo, to_crop, side), geometry.apply(to_crop, mesh)
     gone = hidden(crop, placed)
     if parts is not None:
@@ -67,7 +66,7 @@ def restored(photo: Array, mesh: Array, form: Surface, parts: PartsModel | None 
         gone = agreed(gone, shares, geometry.apply(geometry.enlarge(SIDE / side), placed))
     gone = np.maximum(gone, beyond(geometry.apply(geometry.enlarge(SIDE / side), placed)))
     gone = cv2.resize(gone, (side, side), interpolation=cv2.INTER_LINEAR)
-    found = refilled(crop, placed, gone, triangles)
+    found = refilled(crop, placed, gone, form)
     back, size = geometry.invert(to_crop), photo.shape[1::-1]
     new = cv2.warpAffine(found, back, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     share = cv2.warpAffine(np.clip(gone * 1.5, 0, 1), back, size, flags=cv2.INTER_LINEAR)
@@ -130,17 +129,15 @@ def colours(picture: Array) -> Array:
     return np.stack([light[..., 0] - light[..., 1], light[..., 2] - light[..., 1], light.mean(-1)], -1)
 
 
-def _hull(points: Array, grow: float = 1.0) -> Array:
-    """(SIDE, SIDE) uint8: 1 in the hull of points, grown about its middle."""
-    middle, inside = points[:, :2].mean(0), np.zeros((SIDE, SIDE), np.uint8)
-    hull = cv2.convexHull(np.rint((points[:, :2] - middle) * grow + middle).astype(np.int32))
-    cv2.fillConvexPoly(inside, hull, 1)
-    return inside
+def _grown(points: Array, grow: float) -> Array:
+    """Points (V, 2) of these (V, 3), so many times as far from their middle."""
+    middle = points[:, :2].mean(0)
+    return np.asarray((points[:, :2] - middle) * grow + middle)
 
 
 def _plain(mesh: Array) -> Array:
     """(5, SIDE, SIDE) bool: forehead, cheeks, chin, nose."""
-    return np.stack([_hull(mesh[list(patch)]) for patch in (*PLAIN, landmarks.RIGID[:5])]) > 0
+    return np.stack([filled((SIDE, SIDE), mesh[list(patch)]) for patch in (*PLAIN, landmarks.RIGID[:5])]) > 0
 
 
 def _nearest(look: Array, centres: Array, spread: Array) -> Array:
@@ -149,12 +146,11 @@ def _nearest(look: Array, centres: Array, spread: Array) -> Array:
 
 
 def _placed(mesh: Array) -> _Place:
-    face = np.zeros((SIDE, SIDE), np.uint8)
-    cv2.fillConvexPoly(face, cv2.convexHull(np.rint(mesh[:468, :2]).astype(np.int32)), 1)  # of a turned face as well
-    features = np.max([_hull(mesh[part], grow) for part, grow in (
+    face = filled((SIDE, SIDE), mesh[:468])  # of a turned face as well
+    features = filled((SIDE, SIDE), *(_grown(mesh[part], grow) for part, grow in (
         (landmarks.LEFT_EYE, 1.5), (landmarks.RIGHT_EYE, 1.5), (landmarks.OUTER_LIPS, 1.25),
         (landmarks.BROWS[0], 1.15), (landmarks.BROWS[1], 1.15),
-        (np.array([6, 48, 278, 2, 98, 327]), 1.15))], 0)  # fmt: skip
+        (np.array([6, 48, 278, 2, 98, 327]), 1.15))))  # fmt: skip
     y = np.mgrid[:SIDE, :SIDE][0]
     depth = cv2.distanceTransform(face, cv2.DIST_L2, 3) / np.ptp(mesh[:468, 1])
     brows = mesh[np.concatenate(landmarks.BROWS), 1].mean()
@@ -187,15 +183,15 @@ def _from_outside(found: Array, face: Array) -> Array:
     return np.asarray(cv2.dilate(kept, np.ones((width, width), np.uint8)) & inside)
 
 
-def refilled(crop: Array, mesh: Array, gone: Array, triangles: Array) -> Array:
+def refilled(crop: Array, mesh: Array, gone: Array, form: Surface) -> Array:
     """An aligned picture (S, S, 3) uint8 with skin where it is `gone` (S, S): the tone of what is around, and the
     detail of the other half where that is bare."""
-    side, other = len(crop), landmarks.opposite(landmarks.mean_face())
+    side, other = len(crop), landmarks.opposite(form.mean)
     own = np.log(crop.astype(np.float32) + 8)
     skin = _bare(mesh, side) * (1 - np.clip(2 * gone, 0, 1))
     small = [cv2.resize(each, (SMALL, SMALL), interpolation=cv2.INTER_AREA) for each in (own, skin)]
     tone = cv2.resize(pulled(*small), (side, side), interpolation=cv2.INTER_CUBIC)
-    half = (mesh[:, :2] - 0.5) / 2
+    half, triangles = (mesh[:, :2] - 0.5) / 2, form.triangles[form.part == 0]
     seen = draw_triangles(half, mesh[:, 2], triangles, side // 2)
     places = cv2.resize(sampling_map(seen, half, mesh[other], triangles), (side, side), interpolation=cv2.INTER_LINEAR)
     both = np.dstack([own, skin])
