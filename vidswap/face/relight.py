@@ -91,10 +91,8 @@ def relight(face: Array, actor: Array, drawing: Drawing, settings: LightSettings
     shading; finer still, it would be the actor's blush and lipstick. Eyes keep more of their own contrast, half of what
     the light would take: they are who it is, and in a face that is small or looks down they would drown. In a scene so
     dark that this would glow, all of it is dimmed along."""
-    skin = cv2.resize((drawing.part == 0).astype(np.float32), (SMALL, SMALL), interpolation=cv2.INTER_AREA)
-    own, light = (_ycc(cv2.resize(p, (SMALL, SMALL), interpolation=cv2.INTER_AREA)) for p in (face, actor))
-    depth = cv2.distanceTransform((skin > 0.5).astype(np.uint8), cv2.DIST_L2, 3)
-    rim = np.clip(1 - depth / (settings.rim * SMALL), 0, 1)[..., None]
+    skin, rim = _skin_and_rim(drawing, settings)
+    own, light = _small_ycc(face), _small_ycc(actor)
     wide, narrow = settings.wide * SMALL, settings.narrow * SMALL
     low, wanted = (_low(p, skin, narrow) for p in (own, light))
     low[..., :1], wanted[..., :1] = (
@@ -110,9 +108,7 @@ def relight(face: Array, actor: Array, drawing: Drawing, settings: LightSettings
     gain += eyes_share(drawing, SMALL)[..., None] * np.maximum((dim + shade) / 2 - gain, 0)
     gain = np.concatenate([gain, np.full_like(low[..., 1:], how.colour * dim)], -1)
     shift = wanted - gain * low
-    size = (drawing.size, drawing.size)
-    lit = _ycc(face) * cv2.resize(gain, size) + cv2.resize(shift, size)
-    return np.asarray(cv2.cvtColor(lit / 255, cv2.COLOR_YCrCb2RGB) * 255, np.float32)
+    return _graded(face, gain, shift)
 
 
 def joined(face: Array, around: Array, drawing: Drawing, settings: LightSettings, how: Tone = Tone()) -> Array:
@@ -121,19 +117,33 @@ def joined(face: Array, around: Array, drawing: Drawing, settings: LightSettings
     Luma is its own, brought to that of the surroundings at the rim, so that no step is seen, its detail scaled by
     `how.contrast` but in the eyes. Chroma is that of the surroundings, as in `relight`: sky in the sheen of a selfie,
     and what its shade was lit by, are no skin."""
-    skin = cv2.resize((drawing.part == 0).astype(np.float32), (SMALL, SMALL), interpolation=cv2.INTER_AREA)
-    own, other = (_ycc(cv2.resize(p, (SMALL, SMALL), interpolation=cv2.INTER_AREA)) for p in (face, around))
-    depth = cv2.distanceTransform((skin > 0.5).astype(np.uint8), cv2.DIST_L2, 3)
-    rim = np.clip(1 - depth / (settings.rim * SMALL), 0, 1)[..., None]
+    skin, rim = _skin_and_rim(drawing, settings)
+    own, other = _small_ycc(face), _small_ycc(around)
     low, wanted = (_low(p, skin, settings.narrow * SMALL) for p in (own, other))
     wide = _low(own[..., :1], skin, settings.wide * SMALL)
     step = 1 + rim * (np.clip((wanted[..., :1] + 8) / (low[..., :1] + 8), 0.4, 2.5) - 1)
     contrast = how.contrast + eyes_share(drawing, SMALL)[..., None] * max(1 - how.contrast, 0)
     gain = np.concatenate([step * contrast, np.full_like(low[..., 1:], how.colour)], -1)
     shift = np.concatenate([wide * step * (1 - contrast), wanted[..., 1:] - how.colour * low[..., 1:]], -1)
-    size = (drawing.size, drawing.size)
+    return _graded(face, gain, shift)
+
+
+def _skin_and_rim(drawing: Drawing, settings: LightSettings) -> tuple[Array, Array]:
+    """(SMALL, SMALL) how much of each pixel is skin, and (SMALL, SMALL, 1) how near to its rim it lies, 0 to 1."""
+    skin = cv2.resize((drawing.part == 0).astype(np.float32), (SMALL, SMALL), interpolation=cv2.INTER_AREA)
+    depth = cv2.distanceTransform((skin > 0.5).astype(np.uint8), cv2.DIST_L2, 3)
+    return skin, np.clip(1 - depth / (settings.rim * SMALL), 0, 1)[..., None]
+
+
+def _graded(face: Array, gain: Array, shift: Array) -> Array:
+    """`face` (S, S, 3) uint8 times a gain and plus a shift of its `_ycc` (SMALL, SMALL, 3): float32."""
+    size = face.shape[1::-1]
     lit = _ycc(face) * cv2.resize(gain, size) + cv2.resize(shift, size)
     return np.asarray(cv2.cvtColor(lit / 255, cv2.COLOR_YCrCb2RGB) * 255, np.float32)
+
+
+def _small_ycc(picture: Array) -> Array:
+    return _ycc(cv2.resize(picture, (SMALL, SMALL), interpolation=cv2.INTER_AREA))
 
 
 def _ycc(picture: Array) -> Array:
@@ -172,8 +182,8 @@ def contrast_of(face: Array, actor: Array, drawing: Drawing, settings: LightSett
         return Tone()
     spread = []
     for picture in (face, actor):
-        small = cv2.resize(np.clip(picture, 0, 255).astype(np.uint8), (SMALL, SMALL), interpolation=cv2.INTER_AREA)
-        detail = (_ycc(small) - _low(_ycc(small), mask, settings.wide * SMALL))[inner].std(0)
+        small = _small_ycc(np.clip(picture, 0, 255).astype(np.uint8))
+        detail = (small - _low(small, mask, settings.wide * SMALL))[inner].std(0)
         spread.append((float(detail[0]), float(np.hypot(detail[1], detail[2]))))
     (own, own_colour), (light, light_colour) = spread
     contrast = np.clip(light / max(own, 1e-3), *CONTRAST)
