@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from vidswap.face.averages import averaged
 from vidswap.face.raster import Drawing, filled
 from vidswap.types import Array
 
@@ -152,11 +153,9 @@ def _ycc(picture: Array) -> Array:
 
 
 def _low(picture: Array, mask: Array, sigma: float) -> Array:
-    """Gaussian low-pass of the masked part alone (normalised convolution, Knutsson and Westin 1993)."""
-    weight = cv2.GaussianBlur(mask, (0, 0), sigma)[..., None]
-    total = cv2.GaussianBlur(picture * mask[..., None], (0, 0), sigma).reshape(picture.shape)
+    """Gaussian low-pass of the masked part alone; far from that, its mean."""
     mean = (picture * mask[..., None]).sum((0, 1)) / max(float(mask.sum()), 1.0)
-    return np.asarray((total + 1e-3 * mean) / (weight + 1e-3))
+    return averaged(picture, mask, sigma, beyond=mean)
 
 
 def skin_alike(photo: Array, mesh: Array) -> Array:

@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 
 from vidswap.face import geometry, landmarks
+from vidswap.face.averages import averaged
 from vidswap.face.raster import filled
 from vidswap.face.sampling import interpolate
 from vidswap.types import Array
@@ -96,14 +97,12 @@ def light_difference(before: Array, after: Array, area: Array) -> float:
     size = np.maximum(np.array(area.shape[::-1]) * min(1.0, LIGHT_SIDE / max(area.shape)), 1).astype(int).tolist()
     inside = cv2.resize(area.astype(np.float32), size, interpolation=cv2.INTER_AREA)
     sigma = max(1.0, 0.12 * float(np.sqrt(inside.sum())))
-    share = cv2.GaussianBlur(inside, (0, 0), sigma) + 1e-3
 
-    def low(rgb: Array) -> Array:
+    def light(rgb: Array) -> Array:
         small = cv2.resize(rgb, size, interpolation=cv2.INTER_AREA).astype(np.float32) / 255
-        lab = cv2.cvtColor(small, cv2.COLOR_RGB2LAB) * inside[..., None]
-        return np.asarray(cv2.GaussianBlur(lab, (0, 0), sigma) / share[..., None])
+        return averaged(cv2.cvtColor(small, cv2.COLOR_RGB2LAB), inside, sigma)
 
-    difference = np.linalg.norm(low(before) - low(after), axis=-1)
+    difference = np.linalg.norm(light(before) - light(after), axis=-1)
     return float((difference * inside).sum() / max(float(inside.sum()), 1e-6))
 
 

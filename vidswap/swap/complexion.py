@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 
 from vidswap.face import geometry
+from vidswap.face.averages import averaged
 from vidswap.face.relight import LUMA
 from vidswap.face.skin import between_features, face_of, features_free, plain_skin
 from vidswap.swap import matte
@@ -79,8 +80,8 @@ def uneven(crop: Array, mesh: Array, shape: Array) -> Array:
     off = luma - np.median(luma[plain_skin(mesh, size)])
     skin = face_of(mesh, size) * between_features(mesh, size)
     counts = skin * np.clip((off - SHADE[0]) / (SHADE[1] - SHADE[0]), 0, 1)  # darker than that it is hair
-    low = cv2.GaussianBlur(off * counts, (0, 0), SLOW * size) / (cv2.GaussianBlur(counts, (0, 0), SLOW * size) + 0.01)
-    return np.asarray(EVEN * low * cv2.GaussianBlur(skin, (0, 0), size / 128), np.float32)
+    missed = averaged(off, counts, SLOW * size, least=0.01)
+    return np.asarray(EVEN * missed * cv2.GaussianBlur(skin, (0, 0), size / 128), np.float32)
 
 
 def burnt(crop: Array, mesh: Array, shape: Array, skin: Array) -> Array:

@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 
 from vidswap.face import geometry, landmarks
+from vidswap.face.averages import averaged
 from vidswap.face.raster import draw_triangles
 from vidswap.face.skin import between_features
 from vidswap.models.registry import path_to
@@ -62,9 +63,7 @@ def plain(light: Array) -> Array:
 def edges(light: Array, skin: Array) -> Array:
     """What light (SIDE, SIDE, 3) is besides `plain` on plain `skin` (SIDE, SIDE), where that is so much that no feature
     is taken for it: the edges of shadows."""
-    fine = cv2.GaussianBlur(light * skin[..., None], (0, 0), SIDE * FINE)
-    fine /= cv2.GaussianBlur(skin, (0, 0), SIDE * FINE)[..., None] + 1e-3
-    step = fine - plain(light)
+    step = averaged(light, skin, SIDE * FINE) - plain(light)
     size = np.abs(step.mean(-1, keepdims=True))
     return np.asarray(step * skin[..., None] * (np.maximum(size - STEP, 0) / np.maximum(size, 1e-6)), np.float32)
 

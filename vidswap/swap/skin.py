@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 
 from vidswap.face import geometry, landmarks
+from vidswap.face.averages import averaged
 from vidswap.face.raster import Surface, draw_triangles, filled, sampling_map
 from vidswap.face.sampling import sample
 from vidswap.face.skin import PLAIN
@@ -197,7 +198,7 @@ def refilled(crop: Array, mesh: Array, gone: Array, form: Surface) -> Array:
     both = np.dstack([own, skin])
     mirrored = cv2.remap(both, places, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     share = np.clip(mirrored[..., 3:] * 2 - 1, 0, 1)
-    detail = (mirrored[..., :3] - low(mirrored[..., :3], mirrored[..., 3], SMOOTH * side)) * share
+    detail = (mirrored[..., :3] - averaged(mirrored[..., :3], mirrored[..., 3], SMOOTH * side)) * share
     return np.asarray(np.clip(np.rint(np.exp(tone + np.clip(detail, -0.3, 0.3)) - 8), 0, 255), np.uint8)
 
 
@@ -208,18 +209,12 @@ def _bare(mesh: Array, side: int) -> Array:
     return np.asarray(cv2.resize(skin.astype(np.float32), (side, side), interpolation=cv2.INTER_LINEAR))
 
 
-def low(picture: Array, weight: Array, sigma: float) -> Array:
-    """Gaussian low-pass of the weighted part alone (normalised convolution, Knutsson and Westin 1993)."""
-    total = cv2.GaussianBlur(picture * weight[..., None], (0, 0), sigma)
-    return np.asarray(total / (cv2.GaussianBlur(weight, (0, 0), sigma)[..., None] + 1e-3))
-
-
 def pulled(picture: Array, weight: Array) -> Array:
     """A picture (S, S, 3) that goes on smoothly from where its weight (S, S) is 1 into where it is 0: by ever wider
     averages, the narrowest that reaches (Gortler et al. 1996, pull-push)."""
     found, sigma = None, len(picture) / 2.5
     while sigma > len(picture) / 100:
-        mean, reach = low(picture, weight, sigma), cv2.GaussianBlur(weight, (0, 0), sigma)[..., None]
+        mean, reach = averaged(picture, weight, sigma), cv2.GaussianBlur(weight, (0, 0), sigma)[..., None]
         share = np.clip(reach * 3, 0, 1)
         found = mean if found is None else found + (mean - found) * share
         sigma /= 2
