@@ -5,8 +5,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from copy import copy
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -14,22 +14,19 @@ from typing import Any
 import torch
 
 from vidswap.errors import UsageError, line_of, quoted
-from vidswap.keys import key_of, packages
 from vidswap.models import hub
-from vidswap.settings import FILE, SWITCH, WORD, Kind, Pairs, Place, Setting, number, one_of, whole
+from vidswap.settings import FILE, SWITCH, WORD, Pairs, Place, Setting, number, one_of, whole
+from vidswap.swap import painters
 from vidswap.swap import placement as place
-from vidswap.swap.engines import warp
 from vidswap.swap.folders import in_motion, loaded, tiny_vae
 from vidswap.swap.guides import guide_models, guides_of
-from vidswap.swap.latent import Painter, at_size
-from vidswap.swap.lora import LORAS, Lora, bake, called, digests_of
+from vidswap.swap.latent import Painter
+from vidswap.swap.lora import Lora, bake, called, digests_of
 from vidswap.swap.sampler import Levels, levels_of
 from vidswap.swap.unet import Prompt, StableDiffusion
 
-LIBRARIES = ("torch", "diffusers", "transformers", "peft")
 CAPTION = "a film still of a person's face, natural skin, detailed"
 AGAINST = "blurry, painting, plastic skin, deformed"
-GRAIN = 64  # pixels that one of the smallest level of a UNet stands for
 MOTION = "animatediff-sd15"  # its entry in the registry
 MOTION_FRAMES = (16, 8)  # that it sees together: what it was trained on, and the fewest that tell a motion
 MOTION_NOISE = (("beta_schedule", "linear"), ("clip_sample", False))  # which motion modules know
@@ -75,23 +72,10 @@ class Base:
         return replace(known, work=known.work * more, decode=known.decode * more)
 
 
-def sides(high: int) -> Kind[int]:
-    """Sides of a picture that all levels of a UNet divide."""
-
-    def read(value: Any) -> int:
-        side = whole(GRAIN, high).read(value)
-        if side % GRAIN:
-            raise ValueError
-        return side
-
-    return Kind(read, f"{GRAIN} to {high}, by {GRAIN}s")
-
-
 @dataclass(frozen=True)
-class Common:
+class Common(painters.Settings):
     """The settings that both engines have."""
 
-    complexion: Setting[str, str] = Setting(one_of(warp.COMPLEXIONS), "own", warp.COMPLEXION)
     strength: Setting[float, float] = Setting(
         number(0.05, 1), 0.35, "how far from the warp: .2 keeps features, .5 paints anew"
     )
@@ -101,8 +85,6 @@ class Common:
     guidance: Setting[float | None, float | None] = Setting(
         number(1, 30), None, "how much the caption counts; 1 is twice as quick", "5; 1 in few steps"
     )
-    seed: Setting[int, int] = Setting(whole(0, 2**32 - 1), 0, "equal ones give equal results")
-    smooth: Setting[float, float] = Setting(number(0, 1), 0.5, "steadiness over time: 0 is each frame alone")
     prompt: Setting[str, str] = Setting(WORD, CAPTION, "a short caption of the face")
     against: Setting[str, str] = Setting(WORD, AGAINST, "what should not be seen")
     likeness: Setting[float | None, float | None] = Setting(
@@ -119,24 +101,9 @@ class Common:
     )
     vae: Setting[str, str] = Setting(one_of(("own", "tiny")), "own", "autoencoder; tiny is quicker and coarser")
     inpainting: Setting[bool, bool] = Setting(SWITCH, True, "the base for inpainting, or the plain one")
-    lora: Setting[object, tuple[Lora, ...]] = Setting(LORAS, (), "LoRAs of the person or of a style", "none")
     weights: Setting[Place | None, Path | None] = Setting(
         FILE, None, "a folder that stands for the base, as diffusers saves it", "what was pulled"
     )
-    dtype: Setting[str, str] = Setting(one_of(("auto", *place.DTYPES)), "auto", "the numbers it computes in")
-    device: Setting[str, str] = Setting(place.DEVICE, "auto", "where it computes", "auto, a card where there is one")
-    vram: Setting[float | None, float | None] = Setting(
-        number(0.5, 1000), None, "GB that it may take of the card", "what is free"
-    )
-    compile: Setting[bool, bool] = Setting(SWITCH, False, "minutes at the start, for quicker steps on a card")
-
-    def __init_subclass__(cls) -> None:
-        """Each engine has copies of its own, which know by whose name to call themselves."""
-        for name, setting in vars(Common).items():
-            if isinstance(setting, Setting) and name not in vars(cls):
-                mine = copy(setting)
-                mine.__set_name__(cls, name)
-                setattr(cls, name, mine)
 
 
 def entry_of(base: Base, settings: Any) -> str:
@@ -180,15 +147,9 @@ def opened(base: Base, settings: Any) -> Iterator[Painter]:
     takes = replace(takes, network=takes.network + sum(guide.memory for guide in guides))
     most = MOTION_FRAMES if _moving(settings) else place.BATCHES
     found = place.placement(device, dtype, takes, settings.vram or place.room(device), most)
-    try:
-        model = _model(pipeline, settings, prompt, found, guides)
-        with warp.load(warp.Settings(settings.complexion)) as drawn:
-            said = (replace(settings, weights=None, lora=()), device, dtype, found.fp8, packages(*LIBRARIES))
-            key = key_of((drawn.key, marks, [guide.key for guide in guides], said))
-            yield Painter(at_size(drawn, settings.size), model, key, settings.seed, settings.smooth, found.exact)
-    finally:
-        for each in (pipeline.unet, pipeline.vae):
-            place.let_go(each, found)
+    model, parts = partial(_model, pipeline, settings, prompt, found, guides), (pipeline.unet, pipeline.vae)
+    with painters.painter(model, parts, found, settings, (marks, [guide.key for guide in guides])) as engine:
+        yield engine
 
 
 def told(pipeline: Any, settings: Any) -> Prompt:

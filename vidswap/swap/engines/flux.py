@@ -9,7 +9,8 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,17 +18,15 @@ import torch
 from torch import Tensor
 
 from vidswap.errors import ModelError, UsageError
-from vidswap.keys import key_of, packages
 from vidswap.models import hub
-from vidswap.settings import FILE, SWITCH, WORD, Place, Setting, number, one_of, whole
+from vidswap.settings import FILE, WORD, Place, Setting, number, one_of, whole
+from vidswap.swap import painters
 from vidswap.swap import placement as place
 from vidswap.swap.codecs import Normed, Shifted
-from vidswap.swap.engines import warp
 from vidswap.swap.flux import VARIANTS, Flux, Variant, Words, flux_levels
 from vidswap.swap.folders import network, reading, tokenizer
-from vidswap.swap.latent import Painter, at_size
-from vidswap.swap.lora import LORAS, Lora, bake, called, digests_of
-from vidswap.swap.stable import LIBRARIES, sides
+from vidswap.swap.latent import Painter
+from vidswap.swap.lora import bake, called, digests_of
 from vidswap.swap.taef2 import load_taef2
 
 TINY = "taef2"  # its entry in the registry
@@ -35,13 +34,12 @@ SMALL = 7680  # numbers of a word that klein of 4 billion weights is told; the o
 
 
 @dataclass(frozen=True)
-class Settings:
+class Settings(painters.Settings):
     variant: Setting[str, str] = Setting(one_of(tuple(VARIANTS)), "klein", "which of FLUX's models paints")
     weights: Setting[Place | None, Path | None] = Setting(
         FILE, None, "a folder that stands for the variant's, as diffusers saves it", "what was pulled"
     )
-    complexion: Setting[str, str] = Setting(one_of(warp.COMPLEXIONS), "own", warp.COMPLEXION)
-    size: Setting[int, int] = Setting(sides(1024), 512, "side of the pictures that it paints")
+    size: Setting[int, int] = Setting(painters.sides(1024), 512, "side of the pictures that it paints")
     strength: Setting[float, float] = Setting(
         number(0.05, 1), 0.5, "how much noise it starts from: .3 keeps features, .7 paints anew"
     )
@@ -53,16 +51,7 @@ class Settings:
     )
     prompt: Setting[str | None, str | None] = Setting(WORD, None, "what is to be seen", "the variant's own")
     photos: Setting[int, int] = Setting(whole(1, 8), 2, "of the person that it sees, at most; Fill sees none")
-    seed: Setting[int, int] = Setting(whole(0, 2**32 - 1), 0, "equal ones give equal results")
-    smooth: Setting[float, float] = Setting(number(0, 1), 0.5, "steadiness over time: 0 is each frame alone")
     vae: Setting[str, str] = Setting(one_of(("own", "tiny")), "own", "autoencoder; klein has a tiny one, a bit coarser")
-    lora: Setting[object, tuple[Lora, ...]] = Setting(LORAS, (), "LoRAs of the person or of a style", "none")
-    dtype: Setting[str, str] = Setting(one_of(("auto", *place.DTYPES)), "auto", "the numbers it computes in")
-    device: Setting[str, str] = Setting(place.DEVICE, "auto", "where it computes", "auto, a card where there is one")
-    vram: Setting[float | None, float | None] = Setting(
-        number(0.5, 1000), None, "GB that it may take of the card", "what is free"
-    )
-    compile: Setting[bool, bool] = Setting(SWITCH, False, "minutes at the start, for quicker steps on a card")
 
     def __post_init__(self) -> None:
         if self.vae == "tiny" and not self.chosen.is_second:
@@ -94,15 +83,9 @@ def load(settings: Settings, cache: Path | None = None) -> Iterator[Painter]:
     bake(pipeline, settings.lora, variant.title)
     if settings.vae == "tiny":
         pipeline.register_modules(vae=load_taef2(places[TINY], place.DTYPES[dtype]))
-    try:
-        model = _model(pipeline, settings, told, found)
-        with warp.load(warp.Settings(settings.complexion)) as drawn:
-            said = (replace(settings, weights=None, lora=()), device, dtype, found.fp8, packages(*LIBRARIES))
-            key = key_of((drawn.key, marks, said))
-            yield Painter(at_size(drawn, settings.size), model, key, settings.seed, settings.smooth, found.exact)
-    finally:
-        for each in (pipeline.transformer, pipeline.vae):
-            place.let_go(each, found)
+    model, parts = partial(_model, pipeline, settings, told, found), (pipeline.transformer, pipeline.vae)
+    with painters.painter(model, parts, found, settings, marks) as engine:
+        yield engine
 
 
 def numbers(chosen: str, device: str) -> str:

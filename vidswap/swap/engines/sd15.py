@@ -15,6 +15,7 @@ from vidswap.settings import Setting, one_of
 from vidswap.swap import stable
 from vidswap.swap.guides import controls_of, names_of
 from vidswap.swap.latent import Painter
+from vidswap.swap.painters import sides
 from vidswap.swap.placement import Footprint
 
 BASE = stable.Base(
@@ -25,7 +26,7 @@ BASE = stable.Base(
 
 @dataclass(frozen=True)
 class Settings(stable.Common):
-    size: Setting[int, int] = Setting(stable.sides(1024), BASE.size, "side of the pictures that it paints")
+    size: Setting[int, int] = Setting(sides(1024), BASE.size, "side of the pictures that it paints")
     adapter: Setting[str, str] = Setting(one_of(names_of("sd15")), "none", "what knows the person's face")
     control: Setting[str, str] = Setting(one_of(controls_of("sd15")), "none", "a drawing of the actor's face to follow")
     motion: Setting[str, str] = Setting(

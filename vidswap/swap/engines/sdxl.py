@@ -11,6 +11,7 @@ from vidswap.settings import Setting, one_of
 from vidswap.swap import stable
 from vidswap.swap.guides import names_of
 from vidswap.swap.latent import Painter
+from vidswap.swap.painters import sides
 from vidswap.swap.placement import Footprint
 
 BASE = stable.Base(
@@ -21,7 +22,7 @@ BASE = stable.Base(
 
 @dataclass(frozen=True)
 class Settings(stable.Common):
-    size: Setting[int, int] = Setting(stable.sides(1536), BASE.size, "side of the pictures that it paints")
+    size: Setting[int, int] = Setting(sides(1536), BASE.size, "side of the pictures that it paints")
     adapter: Setting[str, str] = Setting(one_of(names_of("sdxl")), "none", "what knows the person's face")
 
 
