@@ -68,8 +68,7 @@ class Variant:
 
     def at(self, size: int) -> Footprint:
         """What pictures of a size take."""
-        more, known = (size / 512) ** 2, self.footprint
-        return replace(known, work=known.work * more, decode=known.decode * more)
+        return self.footprint.for_sides(512, size)
 
 
 KLEIN = Variant(

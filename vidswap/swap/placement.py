@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any, Literal
 
@@ -50,6 +50,11 @@ class Footprint:
     rest: float
     work: float
     decode: float
+
+    def for_sides(self, known: int, size: int) -> Footprint:
+        """What pictures of another `size` take, where this is that of a `known` one."""
+        more = (size / known) ** 2
+        return replace(self, work=self.work * more, decode=self.decode * more)
 
 
 @dataclass(frozen=True)

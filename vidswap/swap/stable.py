@@ -68,8 +68,7 @@ class Base:
 
     def at(self, size: int) -> place.Footprint:
         """What pictures of another size take."""
-        more, known = (size / self.size) ** 2, self.footprint
-        return replace(known, work=known.work * more, decode=known.decode * more)
+        return self.footprint.for_sides(self.size, size)
 
 
 @dataclass(frozen=True)
