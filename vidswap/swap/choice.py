@@ -80,15 +80,11 @@ def _variants(name: str, models: tuple[Terms, ...]) -> Iterator[tuple[str, tuple
     """Settings of one word out of several that open further models."""
     kind = module_of(name).Settings
     for each in fields(kind):
-        chosen: Setting[Any, Any] = vars(_owner(kind, each.name))[each.name]
+        chosen: Setting[Any, Any] = vars(kind)[each.name]
         for word in chosen.kind.allowed.split(", ") if "|" in chosen.kind.metavar else ():
             found = models_of(EngineChoice(name, ((each.name, word),)))
-            if set(found) - set(models):
-                yield f"{each.name}={word}", tuple(model for model in found if model not in models)
-
-
-def _owner(kind: type, name: str) -> type:
-    return next(owner for owner in kind.__mro__ if name in vars(owner))
+            if more := tuple(model for model in found if model not in models):
+                yield f"{each.name}={word}", more
 
 
 def refuse_uncommercial(choices: Iterable[EngineChoice], settings: Settings) -> None:
