@@ -178,6 +178,18 @@ def test_in_half_numbers_what_learns_is_whole_ones(name: str, bases: Any, photos
     assert any(bool(weights.grad.any()) for weights in parts.parameters())  # type: ignore[union-attr]
 
 
+@pytest.mark.parametrize("name", ["sd15", "sdxl", "flux1", "flux2"])
+def test_all_that_a_family_names_learns(name: str, bases: Any) -> None:
+    _, family = base_in(NAMED.get(name, name), bases(name))
+    where = lora_lesson.Ground(family, bases(name), torch.device("cpu"), torch.float32)
+    network, _ = lora_lesson.with_adapter(where, 2, 2.0, thrifty=False)
+    learning = {key.partition(".lora_A.")[0] for key, _ in network.named_parameters() if ".lora_A." in key}
+    for end in family.targets:
+        assert any(layer.endswith(f".{end}") for layer in learning), end
+    alone = [layer for layer in learning if "single_transformer_blocks" in layer and layer.endswith(".attn.to_out")]
+    assert bool(alone) == (name == "flux2")
+
+
 def test_a_base_in_half_numbers_alone_will_do_and_one_that_lacks_some_will_not(
     bases: Any, photos: Path, tmp_path: Path
 ) -> None:

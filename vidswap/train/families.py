@@ -17,7 +17,7 @@ from torch import Tensor
 SNR = 5.0  # the signal-to-noise ratio above which a level counts no more (gamma of min-SNR)
 ATTENTION = ("to_q", "to_k", "to_v", "to_out.0")
 TEXT = ("add_q_proj", "add_k_proj", "add_v_proj", "to_add_out")
-MERGED = ("to_qkv_mlp_proj", "single_transformer_blocks.*.attn.to_out")  # FLUX.2's single blocks
+MERGED = ("to_qkv_mlp_proj", "attn.to_out")  # FLUX.2's single blocks
 
 
 @dataclass(frozen=True, eq=False)

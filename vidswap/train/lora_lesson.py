@@ -182,12 +182,13 @@ def with_adapter(where: Ground, rank: int, alpha: float, thrifty: bool) -> tuple
     network = network_of(where.family, where.folder, where.dtype)
     if thrifty:
         network.enable_gradient_checkpointing()
-    layers = list(where.family.targets)
+    ends = tuple(f".{end}" for end in where.family.targets)  # of names; where blocks differ, one may be no layer's
+    layers = [name for name, part in network.named_modules() if isinstance(part, nn.Linear) and name.endswith(ends)]
     network.add_adapter(
         LoraConfig(r=rank, lora_alpha=alpha, init_lora_weights="gaussian", target_modules=layers), PERSON
     )
-    ends = tuple(f".lora_{half}.{PERSON}" for half in "AB")
-    parts = nn.ModuleList(part for name, part in network.named_modules() if name.endswith(ends)).float()
+    halves = tuple(f".lora_{half}.{PERSON}" for half in "AB")
+    parts = nn.ModuleList(part for name, part in network.named_modules() if name.endswith(halves)).float()
     return network.to(where.device).train(), parts
 
 
