@@ -23,8 +23,8 @@ DEEPEST = 0.85  # of a crease that is taken off with a whole smile
 
 
 def softened(photo: Array, mesh: Array, mean: Array, smile: float) -> Array:
-    """A photo (h, w, 3) uint8 whose mesh is (478, 3) with its creases as much softer as `smile`, 0 to 1, is taken off;
-    `mean` is the mean face (478, 3)."""
+    """A photo (h, w, 3) uint8 whose mesh is (478, 3) with its creases as much softer as `smile`, 0 to 1, is taken off,
+    the photo itself where hardly any is; `mean` is the mean face (478, 3)."""
     if smile < 0.05:
         return photo
     pose = geometry.face_pose(mesh, mean)

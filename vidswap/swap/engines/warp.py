@@ -131,6 +131,7 @@ class Warp:
     exact: bool = True
     shapes: BlendShapes = field(default_factory=blend_shapes)
     ready: Latest[Array, Sitter] = field(default_factory=Latest, compare=False)
+    skinned: Latest[Array, Array] = field(default_factory=Latest, compare=False)
 
     @property
     def key(self) -> str:
@@ -165,8 +166,8 @@ class Warp:
         if bare is not None and self.model is not None:
             told = complexion.scenery(crops, wide, bare.tone, self.model)
         rest = self.at_rest(crops, sitter)
-        photo = softened(sitter.photo, selfie, self.form.mean, rest.smile)
-        photo = with_skin(photo, np.maximum(match.skin_alike(photo, selfie), filled(photo.shape, selfie[:468])))
+        calm = softened(sitter.photo, selfie, self.form.mean, rest.smile)  # the very photo where there is no smile
+        photo = self.skinned.of(calm, lambda photo: with_own_skin(photo, selfie))
         scenes = [
             Scene(photo, selfie, crops.rgb[row], crops.mesh[row], self.mesh(crops.mesh[row], rest),
                   zoom_of(crops, row), sitter.eyes, told[row], None if bare is None else bare.level)
@@ -285,6 +286,11 @@ def zoom_of(crops: Crops, row: int) -> float:
 def with_skin(photo: Array, alike: Array) -> Array:
     """A photo with a fourth channel: 255 where a pixel is skin, by `alike` (h, w) in 0 to 1."""
     return np.dstack([photo, np.rint(alike * 255).astype(np.uint8)])
+
+
+def with_own_skin(photo: Array, selfie: Array) -> Array:
+    """A photo, whose mesh is `selfie` (478, 3), with its skin: all of the face, and what looks like it around that."""
+    return with_skin(photo, np.maximum(match.skin_alike(photo, selfie), filled(photo.shape, selfie[:468])))
 
 
 def covered(mask: Array, mesh: Array) -> Array:
