@@ -11,7 +11,7 @@ from vidswap.face import geometry
 from vidswap.models import ROOT
 from vidswap.models.registry import path_to
 from vidswap.swap.light import SIDE, planes
-from vidswap.train import light, light_samples, shade
+from vidswap.train import light, light_samples, shade, studio
 from vidswap.train.rows import Row, load, save
 
 
@@ -129,6 +129,23 @@ def test_batches_are_equal_by_number_and_tell_what_was_put_on(data):
     at = (fits > 0.5).expand_as(put)
     off = torch.log((first + 2e-3) / (second + 2e-3)) - put
     assert float(off[at].abs().median()) < 0.15, "but for noise and what a camera does to highlights"
+
+
+def test_the_skin_of_a_head_counts_most_and_alone_tells_its_light(mesh, tmp_path):
+    skin, eyes, cover = (np.zeros((2 * SIDE, 2 * SIDE), np.float32) for _ in range(3))
+    cover[:, : int(1.5 * SIDE)], skin[:, :SIDE], eyes[:40, :40], skin[:40, :40] = 1, 1, 1, 0
+    bare = np.full((2 * SIDE, 2 * SIDE, 3), 0.3, np.float32)
+    lit = bare * np.where(skin > 0, 0.5, 0.2)[..., None].astype(np.float32)
+    lit[100:120, 20:40] *= 2  # sheen, which is white in the picture
+    head = light_samples.lit(studio.Shot(lit, bare, skin, eyes, cover), mesh, 0)
+    save([head, Row("face", head.pictures[:1], mesh, {})], tmp_path / "light_samples.npz")
+    samples = light.load_samples(tmp_path)
+    assert float(samples.facts[0, 0]) == pytest.approx(0.5, abs=0.02), "not the clothes'"
+    counts = light.known(samples, 1, shade.Chance(1))[3][0, 0]
+    counts = counts / counts.max()
+    counts = counts.flip(-1) if counts[64, 4] < counts[64, -4] else counts
+    of_skin, of_eyes, of_cloth, of_nothing = (float(counts[y, x]) for y, x in ((64, 32), (8, 8), (64, 80), (64, 120)))
+    assert of_skin > of_eyes > of_cloth > of_nothing == 0
 
 
 def test_the_right_answer_costs_nothing():

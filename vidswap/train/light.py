@@ -34,7 +34,8 @@ EXPOSED = 0.3  # share of a skin's darkness that a camera's exposure takes back
 PORTRAIT, FILM, FILMED = (0.25, 0.25), (-0.5, 0.5), 0.35
 SMOOTH = 0.3  # weight of the steps of a face's own light, which is mostly soft
 EDGE = 0.5  # weight of where the edges of the light that was put on are missed
-USUAL, KNOWN = 0.1, 0.15  # mean logarithm of the light on pictures that people publish of faces; the weight of that
+USUAL, KNOWN = 0.1, 0.2  # mean logarithm of the light on pictures that people publish of faces; the weight of that
+OTHER, TINTED = 0.6, 0.1  # how often a face's second light is of another level and tint; spread of the tint
 
 
 @dataclass(frozen=True)
@@ -110,8 +111,9 @@ def sliced(grid: Tensor, rgb: Tensor) -> Tensor:
 @dataclass(frozen=True, eq=False)
 class Samples:
     """All in memory: of F faces and H heads the pictures (.., 3, S, S) uint8 and planes of geometry (.., 6, S, S)
-    half, with smooth normals (.., 3, S/2, S/2) half; of the heads also `bare` and `masks` (H, 3, S, S) uint8, and
-    `facts` (H, 3) float: the key of the light, what white means, the luma of the skin."""
+    half, with smooth normals (.., 3, S/2, S/2) half; of the heads also `bare` (H, 3, S, S) uint8, `masks` (H, 3, S, S)
+    uint8 of the person, the eyes and the skin, and `facts` (H, 3) float: the key of the light, what white means, the
+    luma of the skin."""
 
     faces: Tensor
     faces_geometry: Tensor
@@ -142,7 +144,7 @@ def load_samples(data: Path) -> Samples:
 
     heads, bare, masks = (stack("head", number) for number in range(3))
     top, tone = (torch.tensor([row.facts[name] for row in rows if row.kind == "head"]) for name in ("top", "tone"))
-    keys = [exposure_of(heads[part], bare[part], masks[part], top[part]) for part in _parts(len(heads))]
+    keys = [exposure_of(heads[part], bare[part], masks[part, 2:], top[part]) for part in _parts(len(heads))]
     known = torch.stack([torch.cat(keys), top, tone], 1)
     of_faces, of_heads = geometry("face"), geometry("head")
     return Samples(
@@ -155,10 +157,10 @@ def _parts(count: int) -> list[slice]:
     return [slice(first, first + 64) for first in range(0, count, 64)]
 
 
-def exposure_of(lit: Tensor, bare: Tensor, masks: Tensor, top: Tensor) -> Tensor:
-    """(B,) the key of the light on the skin of heads, whose pictures are uint8."""
+def exposure_of(lit: Tensor, bare: Tensor, skin: Tensor, top: Tensor) -> Tensor:
+    """(B,) the key of the light on the `skin` (B, 1, S, S) of heads, whose pictures are uint8."""
     light = linear(lit.float() / 255) * top.view(-1, 1, 1, 1) / (linear(bare.float() / 255) + DARKEST)
-    return key(light, (masks[:, :1] > 150).float()).flatten()
+    return key(light, (skin > 150).float()).flatten()
 
 
 def exposures(count: int, chance: Chance) -> Tensor:
@@ -216,7 +218,7 @@ def known(samples: Samples, count: int, chance: Chance) -> loop.Batch:
     relit = chance.often(count, 0.4)
     lit, truth = lit * (1 + relit * (new - 1)), truth + relit * torch.log(new.clamp(min=1e-3))
     sure = ((lit.amax(1, keepdim=True) < 1.1) & (bare.amin(1, keepdim=True) > 0.004)).float() * (1 - clipped)
-    skin, eyes, cover = masks[:, :1], masks[:, 1:2], masks[:, 2:]
+    cover, eyes, skin = (masks[:, k : k + 1] for k in range(3))
     weight = (skin + 0.4 * eyes + 0.25 * (cover - skin - eyes).clamp(min=0)) * (0.2 + 0.8 * sure)
     return taken(lit, chance), told, truth, weight
 
@@ -229,11 +231,11 @@ def unknown(samples: Samples, count: int, chance: Chance) -> loop.Batch:
     (rgb,) = mirrored(flip, samples.faces[pick].float() / 255)
     told, light = turned(flip, samples.faces_geometry[pick]), linear(rgb)
     normal, face = turned(flip, samples.faces_normals[pick]), face_of(told)
-    shots, gains, bright = [], [], torch.exp(exposures(count, chance) - PORTRAIT[0])
-    for plain in (0.0, 0.3):
+    shots, gains, bright = [], [], torch.ones(count, 3, 1, 1)
+    for plain, other in ((0.0, 1.0), (0.3, OTHER)):
         gain, sheen = random_light(normal, face, chance)
-        other = torch.exp(exposures(count, chance) - PORTRAIT[0])
-        bright = torch.where(chance.often(count, plain) > 0, other, bright)
+        fresh = torch.exp(exposures(count, chance) - PORTRAIT[0]) * chance.tint(count, TINTED)
+        bright = torch.where(chance.often(count, other) > 0, fresh, bright)
         gain = torch.where(chance.even(count) < plain, torch.ones_like(gain), gain) * bright
         shots.append(light * gain + sheen * bright * (light.mean(1, keepdim=True) * 0.5 + 0.1))
         gains.append(torch.log(gain.clamp(min=1e-3)))

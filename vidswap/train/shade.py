@@ -91,7 +91,7 @@ def key(light: Tensor, where: Tensor) -> Tensor:
 def _lamp(normal: Tensor, chance: Chance) -> tuple[Tensor, Tensor]:
     """One lamp a picture: soft or hard (B, 1, S, S), perhaps with something that throws a shadow; and its sheen."""
     count = len(normal)
-    across, up = chance.even(count, -2.4, 2.4), chance.even(count, -0.9, 1.2)
+    across, up = chance.even(count, -2.4, 2.4), chance.even(count, -1.3, 1.4)
     toward = torch.cat([across.sin() * up.cos(), -up.sin(), across.cos() * up.cos()], 1)
     faced = (normal * toward).sum(1, keepdim=True)
     hard = torch.sigmoid((faced - chance.even(count, -0.1, 0.35)) / chance.even(count, 0.04, 0.3))
