@@ -12,6 +12,7 @@ from vidswap.train.augment import Cover, patch, polygon, stroke, thing
 from vidswap.train.heads import Random
 from vidswap.train.worn import Scene, smooth_noise
 from vidswap.types import Array
+from vidswap.write import lettering
 
 TARGETS = np.array([13, 14, 152, 200, 61, 291, 205, 425, 50, 280, 1, 33, 263, 10, 148, 377])  # what hands go to
 FONTS = (cv2.FONT_HERSHEY_SIMPLEX, cv2.FONT_HERSHEY_DUPLEX, cv2.FONT_HERSHEY_TRIPLEX, cv2.FONT_HERSHEY_COMPLEX,
@@ -31,10 +32,10 @@ def hand(scene: Scene, sprite: Array, rng: Random) -> Scene:
     middle = np.array([columns[pick], rows[pick]]) * 0.5 + np.array([columns.mean(), rows.mean()]) * 0.5
     matrix = np.hstack([turn, (place - turn @ middle)[:, None]])
     laid = cv2.warpAffine(sprite, matrix, (size, size), flags=cv2.INTER_LINEAR).astype(np.float32)
-    tone = _tone(scene, rng)
+    tone, steep = _tone(scene, rng), rng.uniform(0.7, 2.2)  # of light over its shape
     grain = 1 + 0.05 * smooth_noise(size, 40, rng) + 0.03 * rng.normal(0, 1, (size, size))
     alpha = laid[..., 1] / 255
-    over = tone * (laid[..., :1] / 128 / np.maximum(alpha, 0.2)[..., None]) * grain[..., None]
+    over = tone * (laid[..., :1] / 128 / np.maximum(alpha, 0.2)[..., None]) ** steep * grain[..., None]
     return _solid(scene, np.clip(over, 0, 255), alpha, rng)
 
 
@@ -118,29 +119,49 @@ def something(scene: Scene, scenes: Sequence[Array], rng: Random) -> Scene:
 
 def letters(scene: Scene, rng: Random) -> Scene:
     """Lines of writing, as captions and marks are burnt in: with an outline, a shade, or on a bar."""
-    size, font = scene.size, int(rng.choice(FONTS))
-    high = float(np.exp(rng.uniform(np.log(7), np.log(30))))
-    scale = high / cv2.getTextSize("H", font, 1.0, 1)[0][1]
-    thick = max(1, round(high * rng.uniform(0.06, 0.2)))
-    lines, at = int(rng.integers(1, 4)), rng.uniform(0.25, 0.95) * size
-    body, edge = np.zeros((size, size), np.uint8), np.zeros((size, size), np.uint8)
-    border = round(high * rng.uniform(0.05, 0.2)) if rng.random() < 0.7 else 0
-    for k in range(lines):
-        words = "".join(" " if rng.random() < 0.17 else str(rng.choice(list(LETTERS))) for _ in range(36))
-        left, bottom = int(rng.uniform(-0.6, 0.5) * size), int(at + k * 1.6 * high)
-        if border:
-            cv2.putText(edge, words, (left, bottom), font, scale, 255, thick + 2 * border, cv2.LINE_AA)
-        cv2.putText(body, words, (left, bottom), font, scale, 255, thick, cv2.LINE_AA)
+    size = scene.size
+    high = size * float(np.exp(rng.uniform(np.log(0.025), np.log(0.17))))
+    at, lines = rng.uniform(0.25, 0.95) * size, int(rng.integers(1, 4))
+    body, edge = _printed(size, high, at, rng) if rng.random() < 0.5 else _drawn(size, high, (at, lines), rng)
     if rng.random() < 0.4:  # a mark in a corner, not across
         keep = slice(0, int(rng.uniform(0.3, 0.8) * size))
         body[:, keep], edge[:, keep] = 0, 0
     white = rng.random() < 0.65
     ink = np.full(3, rng.uniform(215, 255)) if white else rng.uniform(0, 255, 3)
-    if border:
+    if edge.any():
         paper = np.full(3, rng.uniform(0, 40) if white or ink.mean() > 128 else rng.uniform(200, 255))
-        scene = scene.under(paper, edge.astype(np.float32) / 255 * rng.uniform(0.7, 1), FRONT)
+        scene = scene.under(paper, edge * rng.uniform(0.7, 1), FRONT)
     elif rng.random() < 0.35:
         bar = np.zeros((size, size), np.float32)
         bar[max(0, int(at - 1.4 * high)) : int(at + (lines - 1) * 1.6 * high + 0.5 * high)] = rng.uniform(0.6, 1)
         scene = scene.under(rng.uniform(0, 60, 3) if ink.mean() > 128 else rng.uniform(190, 255, 3), bar, FRONT)
-    return scene.under(ink, body.astype(np.float32) / 255 * rng.uniform(0.75, 1), FRONT)
+    return scene.under(ink, body * rng.uniform(0.75, 1), FRONT)
+
+
+def _words(rng: Random) -> str:
+    return "".join(" " if rng.random() < 0.17 else str(rng.choice(list(LETTERS))) for _ in range(36))
+
+
+def _drawn(size: int, high: float, place: tuple[float, int], rng: Random) -> tuple[Array, Array]:
+    """Letters of strokes, from a height in so many lines, and their outline, which may be none: (S, S) float32 each."""
+    (at, lines), font = place, int(rng.choice(FONTS))
+    scale = high / cv2.getTextSize("H", font, 1.0, 1)[0][1]
+    thick = max(1, round(high * rng.uniform(0.06, 0.2)))
+    body, edge = np.zeros((size, size), np.uint8), np.zeros((size, size), np.uint8)
+    border = max(1, round(high * rng.uniform(0.05, 0.2))) if rng.random() < 0.7 else 0
+    for k in range(lines):
+        words, left, bottom = _words(rng), int(rng.uniform(-0.6, 0.5) * size), int(at + k * 1.6 * high)
+        if border:
+            cv2.putText(edge, words, (left, bottom), font, scale, 255, thick + 2 * border, cv2.LINE_AA)
+        cv2.putText(body, words, (left, bottom), font, scale, 255, thick, cv2.LINE_AA)
+    return body.astype(np.float32) / 255, edge.astype(np.float32) / 255
+
+
+def _printed(size: int, high: float, at: float, rng: Random) -> tuple[Array, Array]:
+    """Letters of a printed type, as captions have them, from a height, and their outline: (S, S) float32 each."""
+    page = round(high / lettering.CAPTION)
+    made = lettering.caption(_words(rng), lettering.Page(page, page, (0.0,) * 4))
+    wide, long = made.alpha.shape[1::-1]
+    move = np.array([[1, 0, (size - wide) * rng.uniform(0, 1)], [0, 1, at - rng.uniform(0, 1) * long]])
+    laid = cv2.warpAffine(np.dstack([made.rgb[..., 0] / np.float32(255) * made.alpha, made.alpha]), move, (size, size))
+    return laid[..., 0], laid[..., 1]

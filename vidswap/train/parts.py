@@ -2,9 +2,8 @@
 
 Faces and rendered heads, whose parts are known or mostly so, are dressed anew each time: glasses, beards, hair, scarves
 are put on, hands, letters and things before them, and the picture is lit and spoilt as footage is. The net is a small
-U-Net (Ronneberger et al. 2015) whose first half starts as the mesh net's, which sees faces at the same scale. Where a
-face that nobody labelled wears glasses, or holds something before itself, the net's own word counts (bootstrapping,
-Reed et al. 2014).
+U-Net (Ronneberger et al. 2015) whose first half starts as the mesh net's, which sees faces at the same scale. What
+nobody labelled is mostly known to be nothing before the face, and is held against what says so.
 """
 
 from __future__ import annotations
@@ -24,12 +23,12 @@ from vidswap.face import landmarks
 from vidswap.keys import digest_of
 from vidswap.models.registry import path_to
 from vidswap.progress import Report, quiet
-from vidswap.swap.parts import BROW, EYE, FRONT, HAIR, LENS, PARTS, RIM, SIDE, SKIN
+from vidswap.swap.parts import FRONT, LENS, PARTS, RIM, SIDE
 from vidswap.train import augment, before, loop, parts_samples, worn
 from vidswap.train.export import save_onnx
 from vidswap.train.heads import Random
 from vidswap.train.light import Residual
-from vidswap.train.parts_labels import UNSURE
+from vidswap.train.parts_labels import OPEN, UNSURE
 from vidswap.train.rows import Row, decoded, load
 from vidswap.train.worn import Scene
 from vidswap.types import Array
@@ -37,9 +36,10 @@ from vidswap.types import Array
 KNOWN = (64, 96, 160)  # widths of the mesh net
 SQUARE = 4  # pixels of a side that the net sees as channels
 WEIGHTS = (0.6, 1.0, 1.2, 1.0, 1.2, 1.0, 3.0, 1.5, 1.2, 1.5, 1.0)  # of the parts, small ones more
-RARE = {"glasses": 0.3, "beard": 0.12, "strands": 0.22, "cloth": 0.13, "hand": 0.25, "mask": 0.06, "drink": 0.08,
-        "microphone": 0.05, "something": 0.1, "letters": 0.16}  # how often each is put on, in this order  # fmt: skip
-DOUBTED = (0.15, 0.7)  # share of a run from which the net is believed over a face's labels, and its least share
+RARE = {"glasses": 0.27, "beard": 0.1, "strands": 0.2, "cloth": 0.13, "hand": 0.3, "mask": 0.05, "drink": 0.1,
+        "microphone": 0.07, "something": 0.1, "letters": 0.16}  # how often each is put on, in this order  # fmt: skip
+BEFORE = [RIM, LENS, FRONT]
+SPOILT = (0.25, 0.45, 0.3)  # how often not at all, once, twice
 
 
 @dataclass(frozen=True)
@@ -142,8 +142,7 @@ class Shipped(nn.Module):
 
 
 class Samples:
-    """What the net learns from, by number: rgb (3, S, S) uint8, parts (S, S) uint8, and whether each pixel's label may
-    be wrong, since nobody knows it (S, S) uint8."""
+    """What the net learns from, by number: rgb (3, S, S) uint8, parts (S, S) uint8."""
 
     def __init__(self, rows: list[Row], seed: int) -> None:
         self.rows = [row for row in rows if row.kind in ("face", "head")]
@@ -158,12 +157,12 @@ class Samples:
         rng = loop.chance(self.seed, loop.SAMPLE, number)
         scene = self.framed(self.rows[index], rng)
         dressed = self.dressed(scene, rng)
-        open_ = (dressed.parts == scene.parts) & (self.rows[index].kind == "face")
         rgb = np.clip(dressed.rgb, 0, 255).astype(np.uint8)
         rgb = augment.relit(rgb, rng) if rng.random() < 0.6 else rgb
-        rgb = augment.spoilt(rgb, rng) if rng.random() < 0.75 else rgb
+        for _ in range(int(rng.choice(len(SPOILT), p=SPOILT))):
+            rgb = augment.spoilt(rgb, rng)
         picture = torch.from_numpy(np.ascontiguousarray(rgb.transpose(2, 0, 1)))
-        return picture, torch.from_numpy(dressed.parts), torch.from_numpy(open_.astype(np.uint8))
+        return picture, torch.from_numpy(dressed.parts)
 
     def framed(self, row: Row, rng: Random) -> Scene:
         """A row's middle, turned, shifted, zoomed, mirrored at times."""
@@ -204,22 +203,20 @@ class Samples:
 
 
 def loss_of(net: nn.Module, batch: loop.Batch, share: float) -> Tensor:
-    """Cross entropy over what is sure; a face's own labels are not held against what the net is sure is worn."""
-    rgb, parts, is_open = batch
+    """Cross entropy over what is sure; where a label is UNSURE, against what says that something is before the face."""
+    rgb, parts = batch
     picture = (rgb.float() / 255).contiguous(memory_format=torch.channels_last)
     with torch.autocast(rgb.device.type, torch.bfloat16):
         logits = net(picture)
     logits = logits.float()
-    goal, sure = parts.long(), parts != UNSURE
-    if share > DOUBTED[0]:
-        with torch.no_grad():
-            best, which = logits.softmax(1).max(1)
-            odd = (best > DOUBTED[1]) & torch.isin(which, torch.tensor([RIM, LENS, FRONT]))
-            face = torch.isin(goal, torch.tensor([SKIN, BROW, EYE, HAIR]))
-            sure = sure & ~(odd & face & (is_open > 0))
+    goal, some = parts.long(), parts == UNSURE
+    sure = (parts != OPEN) & ~some
     weight = torch.tensor(WEIGHTS)
     off = F.cross_entropy(logits, goal.clamp(max=len(PARTS) - 1), weight, reduction="none", label_smoothing=0.02)
-    return (off * sure).sum() / sure.sum().clamp(min=1)
+    rest = [part for part in range(len(PARTS)) if part not in BEFORE]
+    behind = logits.logsumexp(1) - logits[:, rest].logsumexp(1)
+    loss: Tensor = (off * sure + behind * some).sum() / (sure | some).sum().clamp(min=1)
+    return loss
 
 
 def export(net: nn.Module, target: Path) -> Path:

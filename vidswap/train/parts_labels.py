@@ -1,5 +1,5 @@
 """A picture of a face that nobody labelled -> what most of its pixels are, by the mesh, colours and place; the rest is
-left open (UNSURE), and teaches nothing."""
+left open: UNSURE, what is at least nothing before the face, and OPEN, what may be anything."""
 
 from __future__ import annotations
 
@@ -14,21 +14,25 @@ from vidswap.swap.light import DARKEST, GAMMA
 from vidswap.swap.parts import BEARD, BODY, BROW, ELSE, EYE, FRONT, HAIR, MOUTH, SKIN
 from vidswap.types import Array
 
-UNSURE = 255
+UNSURE, OPEN = 255, 254
 LEAST = np.array([0.05, 0.05, 0.3])  # spreads of a colour: of red over green, blue over green, and luma
 ALIKE, OTHER = 2.5, 4.0  # spreads within which a colour is that of a region, and beyond which it is not
 BEHIND, PERSON = 0.15, 0.7  # shares of person: less is background; more is not
 DARK, SHADED = 0.55, 0.25  # logarithms of light by which a beard is darker than the skin, and what may be one
 BOTH = 0.45  # share of either side of a jaw that is dark where there is a beard, and no shade
 FINGER = 0.3  # width of a finger over the palm's length
+BAND = (0.14, 0.2)  # of a face's height over and under the eyes, where glasses may be
 
 
 @dataclass(frozen=True, eq=False)
 class Told:
-    """What a teacher tells of a picture: `person` (S, S) float32 shares, and the joints of hands (K, 21, 2)."""
+    """What a teacher tells of a picture: `person` (S, S) float32 shares, the joints of hands (K, 21, 2), whether the
+    person wears glasses, and whether the picture is unfit to learn from."""
 
     person: Array
     hands: Array
+    glasses: bool = False
+    unfit: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,7 +69,7 @@ def polygon(points: Array, side: int) -> Array:
 
 
 def labelled(picture: Array, mesh: Array, told: Told) -> Array:
-    """(S, S) uint8: the part of each pixel of a picture (S, S, 3) uint8 with its mesh (478, 3), or UNSURE."""
+    """(S, S) uint8: the part of each pixel of a picture (S, S, 3) uint8 with its mesh (478, 3), or UNSURE, or OPEN."""
     side, colours = len(picture), colours_of(picture)
     place = _Place(mesh, side)
     plain = np.any([polygon(cv2.convexHull(mesh[list(patch), :2])[:, 0], side) for patch in PLAIN], 0)
@@ -81,6 +85,8 @@ def labelled(picture: Array, mesh: Array, told: Told) -> Array:
     for features, part in ((landmarks.EYES, EYE), ((landmarks.OUTER_LIPS,), MOUTH)):
         for feature in features:
             parts[polygon(mesh[feature], side)] = part
+    if told.glasses:
+        parts[place.band] = OPEN
     return _handed(parts, told.hands)
 
 
@@ -98,6 +104,9 @@ class _Place:
         self.brows = np.any([polygon(cv2.convexHull(mesh[brow, :2])[:, 0], side) for brow in landmarks.BROWS], 0)
         self.upper = y < mesh[np.concatenate(landmarks.BROWS), 1].min() - 0.02 * (high[1] - low[1])
         self.jaw = (y > mesh[2, 1]) & self.face
+        eyes = self.down[tuple(np.clip(mesh[np.concatenate(landmarks.EYES), 1::-1], 0, side - 1).astype(int).T)]
+        self.band = (self.down > eyes.min() - BAND[0]) & (self.down < eyes.max() + BAND[1])
+        self.band &= np.abs(self.across) < 1.4
         self.ears = (np.abs(self.across) < 1.3) & (self.down > 0.2) & (self.down < 0.75)
 
 
@@ -137,7 +146,7 @@ def _around(colours: Array, place: _Place, skin: Colour, hair: Colour | None, pe
 
 
 def _handed(parts: Array, hands: Array) -> Array:
-    """Parts with hands where their joints (K, 21, 2) are, unsure at their edges."""
+    """Parts with hands where their joints (K, 21, 2) are, open at their edges."""
     for joints in hands:
         palm = float(np.linalg.norm(joints[9] - joints[0]))
         inner, outer = np.zeros(parts.shape, np.uint8), np.zeros(parts.shape, np.uint8)
@@ -147,7 +156,7 @@ def _handed(parts: Array, hands: Array) -> Array:
                 line = np.rint(joints[chain] * 16).astype(np.int32)
                 cv2.polylines(mask, [line], False, 1, max(1, round(palm * FINGER * wide)), cv2.LINE_8, 4)
             mask[polygon(joints[[0, 1, 5, 9, 13, 17]], len(mask))] = 1
-        parts = np.where(inner > 0, FRONT, np.where(outer > 0, UNSURE, parts)).astype(np.uint8)
+        parts = np.where(inner > 0, FRONT, np.where(outer > 0, OPEN, parts)).astype(np.uint8)
     return parts
 
 
@@ -156,4 +165,4 @@ def moved(told: Told, matrix: Array, side: int) -> Told:
     person = cv2.warpAffine(told.person, matrix, (side, side), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     hands = [geometry.apply(matrix, joints) for joints in told.hands]
     near = [joints for joints in hands if ((joints > -0.3 * side) & (joints < 1.3 * side)).all()]
-    return Told(person, np.stack(near) if near else np.zeros((0, 21, 2), np.float32))
+    return Told(person, np.stack(near) if near else np.zeros((0, 21, 2), np.float32), told.glasses, told.unfit)

@@ -9,7 +9,7 @@ parts; of a hand or a mask a PNG sprite alone, whose last channel is its shape.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
@@ -62,24 +62,27 @@ def train(data: Path, out: Path, *, schedule: Schedule = Schedule(), say: Say = 
 # -- faces ------------------------------------------------------------------------------------------------------------
 
 
-def load_teacher(source: Path) -> dict[str, tuple[Array, Array]]:
-    """name -> how much of a picture is a person (s, s) uint8, joints of hands (K, 21, 2) in its pixels; empty where
-    there is no such file."""
+def load_teacher(source: Path) -> dict[str, Told]:
+    """name -> what is known of a picture, how much of it is a person (s, s) uint8; empty where there is no such file.
+    Who looked the pictures over may have named those with `glasses`, and others that are `unfit` and left out."""
     if not source.exists():
         return {}
     stored = np.load(source)
     joints = stored["hand"].reshape(-1, 21, 3)[..., :2]
-    return {str(name): (person, joints[stored["owner"] == k])
+    none = np.zeros(len(stored["name"]), bool)
+    glasses, unfit = (stored.get(key, none) for key in ("glasses", "unfit"))
+    return {str(name): Told(person, joints[stored["owner"] == k], bool(glasses[k]), bool(unfit[k]))
             for k, (name, person) in enumerate(zip(stored["name"], stored["person"]))}  # fmt: skip
 
 
-def faces(folder: Path, held: str, teacher: dict[str, tuple[Array, Array]]) -> Iterator[Row]:
+def faces(folder: Path, held: str, teacher: dict[str, Told]) -> Iterator[Row]:
     """The labelled faces of a folder, but for those whose name ends in `held`."""
     mean = landmarks.mean_face()
     for name, picture, mesh in faces_in(folder, held):
-        person, hands = teacher.get(f"{folder.name}/{name}", (np.full((2, 2), 255, np.uint8), np.zeros((0, 21, 2))))
-        full = cv2.resize(person, picture.shape[1::-1], interpolation=cv2.INTER_LINEAR).astype(np.float32) / 255
-        yield face(picture, mesh, Told(full, hands.astype(np.float32)), mean)
+        told = teacher.get(f"{folder.name}/{name}", Told(np.full((2, 2), 255, np.uint8), np.zeros((0, 21, 2))))
+        full = cv2.resize(told.person, picture.shape[1::-1], interpolation=cv2.INTER_LINEAR).astype(np.float32) / 255
+        if not told.unfit:
+            yield face(picture, mesh, replace(told, person=full, hands=told.hands.astype(np.float32)), mean)
 
 
 def face(picture: Array, mesh: Array, told: Told, mean: Array) -> Row:

@@ -101,7 +101,7 @@ def _lensed(scene: Scene, inside: Array, tint: float, rng: Random) -> Scene:
 def _frame(lenses: list[Array], flat: list[Array], pose: geometry.Pose, size: int, rng: Random) -> Array:
     """(S, S) float32: rims, bridge and arms."""
     unit = pose.scale
-    thick = float(np.exp(rng.uniform(np.log(0.012), np.log(0.06)))) * unit
+    thick = float(np.exp(rng.uniform(np.log(0.008), np.log(0.06)))) * unit
     kind = rng.random()
     rims = [lined(lens, thick if kind < 0.8 else 0.3 * thick, size, True) for lens in flat]
     if kind > 0.9:  # half-rimmed: the upper edge only
