@@ -308,3 +308,15 @@ def test_bright_skin_is_rolled_off_and_keeps_its_order(one, other):
     assert low > complexion.KNEE or shown[0] == np.float32(low)
     levels = np.arange(256, dtype=np.float32)
     assert (complexion.rolled_off(levels, levels) == levels).all()
+
+
+def test_a_large_photo_is_not_aliased(own, person, engine):
+    """Stripes finer than the crop's pixels are grey to the network, whatever its photo's size."""
+    told = []
+    model = own(lambda rgb: told.append(rgb.copy()) or np.zeros_like(rgb)).model
+    someone = person(FAIR)
+    photo, mesh = cv2.resize(someone.photos[0], None, fx=6, fy=6), someone.meshes[0] * 6
+    stripes = (np.arange(photo.shape[1]) // 2 % 2 * 60)[None, :, None].astype(np.uint8)
+    for striped in (photo // 2 + 30, photo // 2 + stripes):
+        complexion.bare(striped, mesh, model)
+    assert float(np.abs(told[0] - told[1]).mean()) < 0.006

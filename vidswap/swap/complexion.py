@@ -15,6 +15,7 @@ import numpy as np
 from vidswap.face import geometry
 from vidswap.face.averages import averaged
 from vidswap.face.relight import LUMA
+from vidswap.face.sampling import sample
 from vidswap.face.skin import between_features, face_of, features_free, plain_skin
 from vidswap.swap import matte
 from vidswap.swap.light import GAMMA, SIDE, SLOW, LightModel
@@ -58,7 +59,7 @@ class Scenery:
 def bare(photo: Array, mesh: Array, model: LightModel) -> Bare:
     """A photo (h, w, 3) uint8 with its mesh (478, 3), its light taken off."""
     to_crop = geometry.crop_transform(mesh, model.mean, 2 * SIDE)
-    crop = cv2.warpAffine(photo, to_crop, (2 * SIDE,) * 2, flags=cv2.INTER_AREA, borderMode=cv2.BORDER_REPLICATE)
+    crop = sample(photo, to_crop, 2 * SIDE)
     moved = geometry.apply(to_crop, mesh)
     light, edges = model.light_and_edges(crop, moved)
     tone = tone_of(crop, moved, light, PHOTO)
@@ -184,18 +185,24 @@ def rolled_off(values: Array, were: Array) -> Array:
 
 def shown(skin: Array, size: int) -> Array:
     """(size, size) float32: where a matte `skin` (m, m) says that a picture has changed."""
-    full = cv2.resize(skin, (size, size), interpolation=cv2.INTER_LINEAR)
-    return np.asarray(np.clip(full * 4 - 0.1, 0, 1), np.float32)
+    return _cover(_full(skin, size))
+
+
+def _full(skin: Array, size: int) -> Array:
+    return np.asarray(cv2.resize(skin, (size, size), interpolation=cv2.INTER_LINEAR))
+
+
+def _cover(skin: Array) -> Array:
+    return np.asarray(np.clip(skin * 4 - 0.1, 0, 1), np.float32)
 
 
 def surrounded(crop: Array, told: Scenery, picture: Array, alpha: Array) -> tuple[Array, Array]:
     """A crop (S, S, 3) uint8 whose skin changed, with a `picture` (s, s, 3) in its middle, and how much of it to lay
     over the frame (S, S): in the middle `alpha` (s, s), around it the skin, less and less towards the crop's edge."""
     size, rgb = len(crop), crop.copy()
-    cover = shown(told.skin, size)
-    part = _around(told.skin, size)
-    skin = cv2.resize(told.skin, (size, size), interpolation=cv2.INTER_LINEAR)[part]
-    rgb[part] = changed(crop[part], told.change, skin)
+    skin, part = _full(told.skin, size), _around(told.skin, size)
+    cover = _cover(skin)
+    rgb[part] = changed(crop[part], told.change, skin[part])
     middle(rgb, len(picture))[:], middle(cover, len(picture))[:] = picture, alpha
     step = np.minimum(np.arange(size), np.arange(size)[::-1]) / (FADE * size)
     edge = np.clip(step, 0, 1).astype(np.float32)
