@@ -62,7 +62,7 @@ def own(engine):
     return own
 
 
-def face_on_neck(mesh, size, skin):
+def face_on_neck(mesh, size, skin, neck=None):
     """A painted face, neck and shirt."""
     picture = np.empty((size, size, 3), np.uint8)
     picture[:] = GROUND
@@ -70,7 +70,7 @@ def face_on_neck(mesh, size, skin):
     (left, _), (right, bottom) = rim.min(0), rim.max(0)
     part = (right - left) / 4
     collar = int(bottom + 2 * part)
-    cv2.rectangle(picture, (int(left + part), int(bottom - part)), (int(right - part), collar), skin, -1)
+    cv2.rectangle(picture, (int(left + part), int(bottom - part)), (int(right - part), collar), neck or skin, -1)
     cv2.rectangle(picture, (0, collar), (size, size), (200, 200, 60), -1)
     cv2.fillPoly(picture, [np.round(rim).astype(np.int32)], skin)
     for eye in (landmarks.LEFT_EYE, landmarks.RIGHT_EYE, landmarks.INNER_LIPS):
@@ -320,3 +320,15 @@ def test_a_large_photo_is_not_aliased(own, person, engine):
     for striped in (photo // 2 + 30, photo // 2 + stripes):
         complexion.bare(striped, mesh, model)
     assert float(np.abs(told[0] - told[1]).mean()) < 0.006
+
+
+@pytest.mark.parametrize(("neck", "bare"), [((200, 150, 117), True), ((200, 200, 60), False), (GROUND, False)])
+def test_a_neck_that_is_paler_than_the_face_is_skin_and_a_collar_is_not(engine, scene, neck, bare):
+    crops, red = scene(FAIR), (205, 130, 108)
+    (mesh,), size = crops.mesh, crops.rgb.shape[1]
+    crops = replace(crops, rgb=face_on_neck(mesh, size, red, neck)[None])
+    side = complexion.MATTE * size // warp.OWN.size
+    found = matte.skin_matte(crops.rgb[0], mesh, side, matte.skin_looks(crops, side))
+    x, y = mesh[152, :2] + (0, 0.15 * np.ptp(mesh[landmarks.OVAL, 1]))
+    on_neck = float(found[int(y * side / size), int(x * side / size)])
+    assert on_neck > 0.9 if bare else on_neck < 0.1

@@ -20,6 +20,8 @@ JAW = np.array([136, 150, 149, 176, 148, 152, 377, 400, 378, 379, 365])
 LEAST, MOST_SPREAD = (0.06, 0.06, 0.25), (0.12, 0.12, 0.35)  # of an actor's skin, in `_colours`
 OPPONENT = np.array([[1, -1, 0], [0, -1, 1], [1 / 3, 1 / 3, 1 / 3]], np.float32)
 WITHIN = (2.2, 2.2, 2.6)  # what looks like it, in such spreads
+BARE = 12.0  # squared spreads by which a bare throat is off the face's skin, at most
+FEWEST = 32  # pixels that tell what skin looks like
 OTHERS, RATHER = 6, 3.0  # groups of what is around; how sharply what is nearer to one of them is told from skin
 
 
@@ -32,27 +34,52 @@ def _colours(crop: Array, side: int) -> Array:
 
 @dataclass(frozen=True, eq=False)
 class Looks:
-    """What plain skin of the actor looks like in a window, in `_colours`: `centre` (3,) and `spread` (3,); and what
-    lies farther off, which is none of it: `others` (K, 3)."""
+    """What skin of the actor looks like in a window, in `_colours`: `centres` (K, 3) and `spreads` (K, 3) of the plain
+    skin of the face, and of the throat where that is bare, which is often paler; and what lies farther off, which is no
+    skin: `others` (N, 3)."""
 
-    centre: Array
-    spread: Array
+    centres: Array
+    spreads: Array
     others: Array
+
+    def far(self, colours: Array) -> Array:
+        """(h, w) the squared distance of colours (h, w, 3) from the nearest of skin, in its spreads."""
+        away = (colours - self.centres[:, None, None]) / self.spreads[:, None, None]
+        away[..., 2] *= np.where(away[..., 2] < 0, 0.8, 1.0)  # necks lie in the shade
+        return np.asarray(np.einsum("khwc,khwc->khw", away, away).min(0))
+
+    def far_from_others(self, colours: Array) -> Array:
+        """(h, w) the same from the nearest of what is no skin, in the spreads of the face's."""
+        return _nearest(colours / self.spreads[0], self.others / self.spreads[0])
 
 
 def skin_looks(wide: Crops, side: int) -> Looks:
     """From some frames of a window, its crops seen at `side` pixels."""
-    to_matte, skin, rest = geometry.enlarge(side / wide.rgb.shape[1]), [], []
+    to_matte, skin, throat, rest = geometry.enlarge(side / wide.rgb.shape[1]), [], [], []
     for crop, mesh in zip(wide.rgb[::4], wide.mesh[::4], strict=True):
         placed, colours = geometry.apply(to_matte, mesh), _colours(crop, side)
         skin.append(colours[plain_skin(placed, side)])
+        throat.append(colours[_throat(placed, side) > 0.5])
         rest.append(colours[::6, ::6][_reach(placed, side)[::6, ::6] == 0])
-    known, other = np.concatenate(skin), np.concatenate(rest)
-    if len(known) < 32:
-        return Looks(np.zeros(3, np.float32), np.full(3, 1e3, np.float32), np.zeros((0, 3), np.float32))
-    centre = np.median(known, 0)
-    spread = np.clip(1.48 * np.median(np.abs(known - centre), 0), LEAST, MOST_SPREAD) * WITHIN
-    return Looks(centre, spread, groups(other / spread, OTHERS) * spread)
+    known, under, other = (np.concatenate(found) for found in (skin, throat, rest))
+    if len(known) < FEWEST:
+        return Looks(np.zeros((1, 3), np.float32), np.full((1, 3), 1e3, np.float32), np.zeros((0, 3), np.float32))
+    centre, spread = _look(known)
+    face = Looks(centre[None], spread[None], groups(other / spread, OTHERS) * spread)
+    if len(under) < FEWEST:
+        return face
+    found, its_spread = _look(under)
+    far = face.far(found[None, None])
+    if float(far[0, 0]) > BARE or (len(face.others) and float(face.far_from_others(found[None, None])[0, 0]) < far):
+        return face
+    return Looks(np.stack([centre, found]), np.stack([spread, its_spread]), face.others)
+
+
+def _look(colours: Array) -> tuple[Array, Array]:
+    """The middle (3,) of colours (N, 3) of skin, and how far skin of that kind is from it (3,)."""
+    centre = np.median(colours, 0)
+    spread = np.clip(1.48 * np.median(np.abs(colours - centre), 0), LEAST, MOST_SPREAD) * WITHIN
+    return centre, np.asarray(spread)
 
 
 def groups(points: Array, count: int) -> Array:
@@ -82,13 +109,11 @@ def skin_likely(crop: Array, mesh: Array, side: int, looks: Looks) -> Array:
     """(side, side) float32, of a crop with its mesh in pixels of that side: 1 for what looks like the actor's cheeks,
     and rather so than like what is around, where skin of the same head can be, joined to the face."""
     face, colours = face_of(mesh, side), _colours(crop, side)
-    away = (colours - looks.centre) / looks.spread
-    away[..., 2] *= np.where(away[..., 2] < 0, 0.8, 1.0)  # necks lie in the shade
-    far = np.einsum("hwc,hwc->hw", away, away)
+    far = looks.far(colours)
     alike = np.exp(-0.25 * far) * _reach(mesh, side)
     if len(looks.others):
-        nearest = _nearest(colours / looks.spread, looks.others / looks.spread)
-        alike *= np.minimum(2 / (1 + np.exp(np.clip(RATHER * (far - nearest), -30, 30))), 1)
+        rather = RATHER * (far - looks.far_from_others(colours))
+        alike *= np.minimum(2 / (1 + np.exp(np.clip(rather, -30, 30))), 1)
     alike = np.maximum(alike, np.exp(-0.1 * far) * _throat(mesh, side))  # in the shade of the chin, stubble on it
     alike = np.maximum(np.clip((alike - 0.25) / 0.35, 0, 1), face)
     whole = cv2.morphologyEx(alike * _joined(alike, face), cv2.MORPH_CLOSE, np.ones((side // 20 | 1,) * 2, np.uint8))
