@@ -78,6 +78,11 @@ def test_contrast_of_hazy_footage_is_taken_over(face, drawing):
     assert 0.6 <= how.contrast < 0.9
 
 
+def test_of_the_footages_contrast_a_person_takes_half():
+    how = relight.halfway(relight.Tone(contrast=0.64, colour=0.81, blur=1.0, sharpen=0.2))
+    assert how == relight.Tone(contrast=pytest.approx(0.8), colour=pytest.approx(0.9), blur=1.0, sharpen=0.2)
+
+
 def test_eyes_keep_their_contrast_and_sharpness(face, drawing):
     """In hazy, soft footage skin is toned down; eyes are not."""
     rng = np.random.default_rng(0)

@@ -74,6 +74,17 @@ def test_a_face_of_another_width_has_one_cheek_on_each_side(engine, window, pain
     assert np.array_equal(shown[0:60, 0:60], crops.rgb[0][0:60, 0:60])
 
 
+def test_a_face_in_its_own_complexion_reaches_to_its_edge(engine, window, identity):
+    """The actor's skin shows through in a wide seam only where it lends its complexion."""
+    crops = window(1)
+    narrow = replace(engine, light=warp.OWN_LIGHT).frames(crops, identity)[0]
+    wide = engine.frames(crops, identity)[0]
+    face = np.isin(wide.drawing.part, (0, 1))
+    shown = [(cv2.resize(each.alpha, face.shape[::-1])[face] > 0.95).mean() for each in (narrow, wide)]
+    assert shown[0] > 0.8
+    assert shown[1] < 0.75
+
+
 def test_masks_must_fit_their_crops(window):
     crops = window(1)
     with pytest.raises(ValueError, match=r"Crops\.mask"):

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from vidswap.face import landmarks
+from vidswap.face.skin import NOSTRILS
 from vidswap.models.registry import path_to
 from vidswap.types import Array
 
@@ -23,12 +24,16 @@ ONE_OF_A_KIND = ("brow", "nose")
 # What a photo or a whole shot may wear all the time; the others tell people apart as much, and are only there so that
 # these need not account for them. The second are seen with lips that are apart, WIDE distances of the eye corners.
 LASTING, LAUGHING, WIDE = ("mouthSmile", "cheek", "eyeSquint"), ("mouthUpperUp", "mouthLowerDown", "jawOpen"), 0.1
+# A nose hardly gives way where an expression is taken off: heads of vertices draw its wings along with the lip, by
+# several millimetres, and a photo's nostrils would come to lie beside the nose.
+NOSE, STIFF = 0.07, 0.7  # how far around the nostrils, and by how much
 
 
 @dataclass(frozen=True, eq=False)
 class BlendShapes:
     """`shapes` (K, 478, 3) displacements of as many expressions, `names` theirs; `resting` (478, 3) the face that has
-    none; `pull` (K, 1404), `stiff` (K, K) and `cost` (K,) of the regression."""
+    none; `pull` (K, 1404), `stiff` (K, K) and `cost` (K,) of the regression; `gives` (478, 1) how far a point follows
+    where an expression is taken off."""
 
     names: tuple[str, ...]
     shapes: Array
@@ -36,6 +41,7 @@ class BlendShapes:
     pull: Array
     stiff: Array
     cost: Array
+    gives: Array
 
     def of(self, face: Array) -> Array:
         """(K,) the strengths, 0 and more, of the expressions that a face (478, 3) has."""
@@ -60,9 +66,13 @@ class BlendShapes:
         return np.array(sure) * [self.strength(name.removesuffix("_L").removesuffix("_R"), strengths)
                                  for name in self.names]  # fmt: skip
 
-    def without(self, face: Array) -> Array:
+    def without(self, face: Array, strengths: Array) -> Array:
+        """(478, 3) float32: a face without expressions of these strengths (K,)."""
+        return np.asarray(face - self.gives * self.moved(strengths), np.float32)
+
+    def at_rest(self, face: Array) -> Array:
         """(478, 3) float32: a face without the expression that it wears."""
-        return np.asarray(face - self.moved(self.lasting(face)), np.float32)
+        return self.without(face, self.lasting(face))
 
 
 def nonnegative(stiff: Array, wanted: Array) -> Array:
@@ -88,4 +98,7 @@ def blend_shapes() -> BlendShapes:
     names = tuple(str(name) for name in kept["names"])
     cost = np.array([RARE if name.startswith(ONE_OF_A_KIND) else USUAL for name in names])
     shapes, stiff = kept["shapes"].astype(np.float32), kept["stiff"].astype(np.float64)
-    return BlendShapes(names, shapes, kept["resting"], kept["pull"], stiff, cost)
+    resting = kept["resting"]
+    away = np.linalg.norm(resting[:, None] - resting[NOSTRILS], axis=2).min(1, keepdims=True)
+    gives = (1 - STIFF * np.exp(-((away / NOSE) ** 2))).astype(np.float32)
+    return BlendShapes(names, shapes, resting, kept["pull"], stiff, cost, gives)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -187,6 +187,12 @@ def contrast_of(face: Array, actor: Array, drawing: Drawing, settings: LightSett
     (own, own_colour), (light, light_colour) = spread
     contrast = np.clip(light / max(own, 1e-3), *CONTRAST)
     return Tone(float(contrast), float(np.clip(light_colour / max(own_colour, 1e-3), *COLOUR)))
+
+
+def halfway(how: Tone) -> Tone:
+    """Half the way to a contrast and colour: what of a face is neither light nor finest detail is who it is, more than
+    it is the footage's."""
+    return replace(how, contrast=how.contrast**0.5, colour=how.colour**0.5)
 
 
 def sharpness_of(face: Array, actor: Array, mask: Array, zoom: float, more: float = 1.0) -> Tone:

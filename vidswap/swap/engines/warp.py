@@ -35,6 +35,8 @@ from vidswap.swap.skin import restored
 from vidswap.types import Array, Crops, Identity, Swapped
 
 LIGHT = match.LightSettings()
+# A face in its own complexion, which all around it follows, needs no wide seam, and a wide one is the actor's.
+OWN_LIGHT = match.LightSettings(feather=0.02, forehead=0.04)
 NEEDS = Needs(size=512, framing="aligned", window=16, overlap=4)
 OWN = replace(NEEDS, margin=128)  # of a neck that takes the person's complexion, more must be seen
 SPEED = "quick"
@@ -191,8 +193,8 @@ class Warp:
         """The photo's face and the actor's, without their expressions."""
         usual = np.median([self._normalised(mesh) for mesh in crops.mesh], axis=0)
         smile = self.shapes.strength("mouthSmile", sitter.taken - self.shapes.lasting(usual)) / SMILING
-        own = sitter.face - self.shapes.moved(sitter.taken)
-        return Rest(own, self.shapes.without(crops.neutral), min(max(smile, 0.0), 1.0))
+        own = self.shapes.without(sitter.face, sitter.taken)
+        return Rest(own, self.shapes.at_rest(crops.neutral), min(max(smile, 0.0), 1.0))
 
     def mesh(self, actor: Array, rest: Rest) -> Array:
         """(478, 3): where the photo's face goes in a crop whose mesh is `actor` (478, 3)."""
@@ -238,6 +240,7 @@ class Warp:
         for scene, (drawing, face, _, around, own) in scenes:
             plain = self._lit(face, around, drawing, match.Tone(), own is not None)
             how = match.contrast_of(plain, around, drawing, self.light)
+            how = how if own is None else match.halfway(how)
             lit = self._lit(face, around, drawing, how, own is not None)
             more = 1.0 if scene.scenery is None else complexion.grained(scene.scenery.change)
             fine = match.sharpness_of(lit, around, match.face_alpha(drawing, self.light), scene.zoom, more)
@@ -313,4 +316,4 @@ def load(settings: Settings, cache: Path | None = None) -> Iterator[Warp]:
     if settings.complexion == "actor":
         yield Warp(form, person)
     else:
-        yield Warp(form, person, needs=OWN, model=open_light())
+        yield Warp(form, person, OWN_LIGHT, OWN, open_light())
