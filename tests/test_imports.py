@@ -29,7 +29,7 @@ FLOORS = (
     {"face", "media", "plan", "trust"},
     {"read", "swap", "write"},
     {"casting"},
-    {"castfile"},
+    {"castfile", "redo"},
     {"pipeline", "train"},
     {"looks", "moments", "preview"},
     {"shorts"},

@@ -80,6 +80,26 @@ def test_cast_and_evaluate_speak_json(tmp_path, capsys):
     assert "<html" in (tmp_path / "report.html").read_text()
 
 
+def test_a_shot_is_made_anew_as_the_report_has_it(tmp_path, capsys):
+    """Around the sample's cut; whatever fell short in it."""
+    out, report, anew = (str(tmp_path / name) for name in ("out.mp4", "report.json", "anew.mp4"))
+    swap = ["swap", str(CLIP), "--face", str(SELFIE), "--consent", "self", "--engine", "warp", "--preset", "veryfast"]
+    assert cli.main([*swap, "--start", "86f", "--end", "94f", "-o", out]) == 0
+    assert cli.main(["evaluate", str(CLIP), out, "--face", str(SELFIE), "-o", report, "--json"]) == 0
+    said = capsys.readouterr().out.splitlines()[-1]
+    assert json.loads(said) == json.loads(Path(report).read_text())
+    assert [shot["frames"] for shot in json.loads(said)["shots"]] == [[86, 90], [90, 94]]
+    words = [*swap, "--complexion", "actor", "--redo", report, "--shots", "1", "-o", anew]
+    assert cli.main([*words, "--json"]) == 0
+    done = json.loads(capsys.readouterr().out)
+    assert (done["frames"], done["swapped"], done["kept"]) == (8, 4, 4)
+    pairs = zip(frames(open_clip(Path(out))), frames(open_clip(Path(anew))), strict=True)
+    apart = [float(cv2.absdiff(one.rgb, other.rgb).mean()) for one, other in pairs]
+    assert max(apart[:4]) < 1.5 < min(apart[4:])
+    assert cli.main([*words, "--preview"]) == 0
+    assert (tmp_path / "anew_preview.png").exists()
+
+
 def likeness(reader, wanted, rgb):
     """How like the selfie the face in a picture is; the picture's own reading of it."""
     return float(reader.embed(rgb, reader.detect(rgb)[0].mesh) @ wanted)

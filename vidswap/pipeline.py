@@ -35,6 +35,7 @@ from vidswap.progress import Progress, Report, Stage, quiet
 from vidswap.read.analysis import analyse
 from vidswap.read.clip import frames, open_clip, span_of
 from vidswap.read.faces import open_faces
+from vidswap.redo import earlier_of, kept_of, redo_of
 from vidswap.settings import Place, Settings, WriteSettings, check_kind, path_of
 from vidswap.swap.choice import openings, uncommercial
 from vidswap.swap.clipengine import price_of
@@ -56,8 +57,8 @@ from vidswap.write.writer import open_writer
 SHEET_ROWS, PORTRAITS = 6, 6
 DECODED = 2  # pictures that wait to be swapped
 # What decides a result: our code, and what that stands on.
-CODE = ("castfile", "casting", "face", "facts", "media", "pipeline", "plan", "read", "swap", "threads", "types",
-        "write")
+CODE = ("castfile", "casting", "face", "facts", "media", "pipeline", "plan", "read", "redo", "swap", "threads",
+        "types", "write")
 PACKAGES = ("av", "numpy", "opencv-python", "opencv-python-headless", "pillow")
 
 
@@ -65,9 +66,9 @@ PACKAGES = ("av", "numpy", "opencv-python", "opencv-python-headless", "pillow")
 class Result:
     """What a swap did: `frames` written, `duration` of them in seconds, `swapped` of them painted with another face,
     the `persons` replaced; `resumed` frames were found finished, `repeated` could not be decoded, or not wholly, and
-    show the one before, or what the decoder made up. `left_out` are the clip's streams that no container takes; `notes`
-    say these and all else that a person should know, a line each. `licence` is that of the face models; `stages` is
-    where time and memory went."""
+    show the one before, or what the decoder made up; `kept` are as an earlier result has them. `left_out` are the
+    clip's streams that no container takes; `notes` say these and all else that a person should know, a line each.
+    `licence` is that of the face models; `stages` is where time and memory went."""
 
     out: Path
     frames: int
@@ -81,6 +82,7 @@ class Result:
     repeated: int = 0
     left_out: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    kept: int = 0
 
 
 @dataclass(frozen=True)
@@ -111,6 +113,7 @@ def swap_clip(
     chosen = {role.engine or settings.swap.choice: None for role in everybody(roles)}
     opening = openings(chosen, settings, load)  # an unknown one fails
     notes += uncommercial(chosen)
+    settings, redo = redo_of(settings)
     faces = cache(lambda: open_faces(settings.read.face_pack))  # not needed where identities and a plan are there
     with ExitStack() as life:
         enter = life.enter_context  # closed whatever is raised
@@ -119,6 +122,7 @@ def swap_clip(
             span, out = span_of(clip, settings.read.start, settings.read.end), ended_as(out, clip, notes)
             refuse_clash(written_by(out, settings), read_by(settings, clip=source, roles=roles))
             target = plan_target(clip, span, out, settings.write, titles=settings.title)
+            earlier = earlier_of(redo, clip, target, written_by(out, settings))
             players = players_of(roles, faces, settings.swap.choice, use)
         with progress.stage("engine"):
             engines = Engines({choice: enter(engine) for choice, engine in opening.items()})
@@ -126,10 +130,11 @@ def swap_clip(
         folder = enter(open_work(out, report=notes.append))
         # First pass. A plan is a file: yours, the store's, or made now.
         plan = enter(find_plan(clip, span, settings.read, lambda *given: analyse(faces(), *given), progress))
-        casting = assign(renumbered(players, cast, plan), clip, plan.tracks, plan.persons)
+        kept = kept_of(redo, earlier, plan.span, plan.shots)
+        casting = kept.castings(assign(renumbered(players, cast, plan), clip, plan.tracks, plan.persons))
         target = replace(target, span=plan.span)
-        tags = labels([(each.identity, engines.labels[each.engine]) for each in casting], __version__)
-        work = begun_work(folder, plan, casting, engines, (target, settings.write, tags))
+        tags = kept.labels(labels([(each.identity, engines.labels[each.engine]) for each in casting], __version__))
+        work = begun_work(folder, plan, casting, engines, (target, settings.write, [tags, kept.key]))
         # Whole-shot engines: a shot is paid for once, its file stays in the work folder.
         most, heard = price_of(settings.swap.most), progress.within("shots")
         fitted = enter(closing(swap_shots(clip, plan, engines.whole(casting), work.tickets,
@@ -137,11 +142,11 @@ def swap_clip(
         # Second pass: decoder and encoder have threads of their own; engines go on from what the work remembers.
         first = first_needed(engines.windowed(casting), engines.of_windows, work.reached)
         decoded = enter(prefetch(progress.each("decode", frames(clip, first, target.span.stop)), DECODED))
-        footage = progress.reported(
-            "rendering", progress.each(None, decoded), len(target.span), first - target.span.start
-        )
+        footage = progress.reported("rendering", progress.each(None, decoded), len(target.span),
+                                    first - target.span.start)  # fmt: skip
         writer = enter(open_writer(clip, target, work, tags, progress))
-        shown = framing(target, clip, plan.shots, [each.track for each in casting])
+        framed = framing(target, clip, plan.shots, [each.track for each in casting])
+        shown = kept.framing(framed, work.reached)
         swapped = swap_windows(footage, engines.windowed(casting), engines.of_windows, work.memory, progress,
                                start=work.reached)  # fmt: skip
         for frame, layers in enter(closing(swapped)):
@@ -151,10 +156,9 @@ def swap_clip(
             writer.add(picture, is_painted)  # earlier ones than `work.reached` fed windows that reach across
         written = writer.finish()
     notes += (*target.notes, *fitted.notes, *noted_of(clip, players, written, target.left_out))
-    if settings.write.sheet:
-        with noted_as(f"the result itself, {out}, is finished"):
-            write_sheet(settings.write.sheet, clip, target, casting, shown)
-    return result_of(clip, target, casting, written, pack=settings.read.face_pack, progress=progress, notes=notes)
+    write_sheet(settings.write.sheet, clip, target, casting, framed)
+    done = result_of(clip, target, casting, written, pack=settings.read.face_pack, progress=progress, notes=notes)
+    return replace(done, kept=kept.count)
 
 
 def render(
@@ -195,15 +199,16 @@ def begun_work(
     folder: Path, plan: Plan, casting: Sequence[Casting], engines: Engines, asked: tuple[Target, WriteSettings, object]
 ) -> WorkFolder:
     """What of a render is done already: that is where an earlier one of the same key stopped, a digest of all that the
-    result depends on but its path. `asked` are the target, how it is written, and its labels. Raises OutputError."""
-    target, settings, tags = asked
+    result depends on but its path. `asked` are the target, how it is written, and what else of it: its labels, and what
+    is kept of an earlier result. Raises OutputError."""
+    target, settings, more = asked
     who = {id(each.identity): each.identity for each in casting}  # on many tracks, and each of many photos
     known = {number: key_of(identity) for number, identity in who.items()}
     played = [(each.track.id, each.track.person, each.track.start, each.track.stop, each.track.embedding,
                known[id(each.identity)], each.engine) for each in casting]  # fmt: skip
     models = {name: [file.sha256 for file in model.files] for name, model in registry().items()}
     code = code_of(*CODE), packages(*PACKAGES), __version__
-    key = key_of((plan.key, models, code, played, engines.key, replace(target, out=Path()), settings.segment, tags))
+    key = key_of((plan.key, models, code, played, engines.key, replace(target, out=Path()), settings.segment, more))
     with as_output_error(target.out):
         work = WorkFolder(folder, key, target.span.start, settings.segment, resume=settings.resume)
         work.go_on(partial(amid, engines.windowed(casting), engines.of_windows))
@@ -221,12 +226,16 @@ def result_of(
                   tuple(notes))  # fmt: skip
 
 
-def write_sheet(place: Path, clip: Clip, target: Target, casting: Sequence[Casting], shown: Framing) -> None:
-    """Write the before/after picture of frames with a face, of any where none is played. Raises OutputError."""
+def write_sheet(place: Path | None, clip: Clip, target: Target, casting: Sequence[Casting], shown: Framing) -> None:
+    """Write the before/after picture of frames with a face, of any where none is played; where one is asked for.
+    Raises OutputError."""
+    if place is None:
+        return
     tracks = [each.track for each in casting]
     covered = sorted({index for track in tracks for index in range(track.start, track.stop)})
     some = evenly(covered or range(target.span.start, target.span.stop), SHEET_ROWS)
-    write_picture(place, sheet(list(moments(clip, target, some, shown))))
+    with noted_as(f"the result itself, {target.out}, is finished"):
+        write_picture(place, sheet(list(moments(clip, target, some, shown))))
 
 
 def lasting(clip: Clip, span: Shot) -> float:

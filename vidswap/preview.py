@@ -28,10 +28,11 @@ from vidswap.progress import Progress, Report, quiet
 from vidswap.read.analysis import analyse
 from vidswap.read.clip import frames, open_clip, span_of
 from vidswap.read.faces import open_faces
+from vidswap.redo import earlier_of, kept_of, redo_of
 from vidswap.settings import Place, ReadSettings, Settings, path_of
 from vidswap.swap.choice import openings
 from vidswap.swap.engine import Load, load_engine
-from vidswap.swap.windows import Casting, swap_windows
+from vidswap.swap.windows import Casting, swap_windows, within
 from vidswap.trust.consent import SWAP
 from vidswap.types import Clip, Crops, Shot, Swapped, Track
 from vidswap.write.camera import subjects_of
@@ -74,12 +75,14 @@ def preview_clip(
     picture, settings = path_of("picture", picture), replace(settings, write=replace(settings.write, sheet=picture))
     chosen = {role.engine or settings.swap.choice: None for role in everybody(roles)}
     opening = openings(chosen, settings, load)
+    settings, redo = redo_of(settings)
     faces = cache(lambda: open_faces(settings.read.face_pack))
     with ExitStack() as life:
         clip = open_clip(source, settings.read.rate)
         span, out = span_of(clip, settings.read.start, settings.read.end), ended_as(out, clip, notes)
         refuse_clash(written_by(out, settings), read_by(settings, clip=source, roles=roles))
         target = plan_target(clip, span, out, settings.write, titles=settings.title)
+        earlier = earlier_of(redo, clip, target, written_by(out, settings))
         players = players_of(roles, faces, settings.swap.choice, use)
         engines = Engines({choice: life.enter_context(engine) for choice, engine in opening.items()})
         engines.permit(players)
@@ -92,6 +95,7 @@ def preview_clip(
             with found as plan:
                 known = renumbered(players, cast, plan)
                 casting = assign(known, clip, plan.tracks, plan.persons) if plan.persons else []
+                casting = kept_of(redo, earlier, plan.span, plan.shots).castings(casting)
                 shown += shown_of(Piece(clip, plan, casting, target, engines), progress)
     if not any(each.persons for each in shown):
         raise NoFaceError("at none of the moments is anybody seen who is played", "choose `read.start` and `read.end`")
@@ -182,13 +186,6 @@ def moment(piece: Piece, index: int, shown: Framing, progress: Progress) -> Mome
     took = (perf_counter() - began) / len(near.span)
     persons = tuple(persons_on(each.track for each in casting if each.track.start <= index < each.track.stop))
     return Moment((index, clip.seconds(index), seen(shown(before).native), after), persons, (), took)
-
-
-def within(casting: Casting, span: Shot) -> Iterator[Casting]:
-    """What of a casting lies in a span, if anything."""
-    start, stop = max(casting.track.start, span.start), min(casting.track.stop, span.stop)
-    if start < stop:
-        yield replace(casting, track=casting.track.within(start, stop))
 
 
 class Recent:

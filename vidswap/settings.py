@@ -171,6 +171,12 @@ def _safe(value: Any) -> tuple[float, ...]:
     return top, right, bottom, left
 
 
+def _shots(value: Any) -> tuple[int, ...]:
+    """Their numbers, in order."""
+    words = value.split(",") if isinstance(value, str) else value
+    return tuple(sorted({whole(0, 10**9).read(number) for number in words}))
+
+
 def _price(value: Any) -> str:
     """An amount and a currency: "5 USD"."""
     if not isinstance(value, str) or not _PRICE.fullmatch(value.strip()):
@@ -194,6 +200,7 @@ RATE = Kind(_rate, "0.01 to 1000, or as 24000/1001")
 WORD = Kind(_word, "a word", "NAME")
 SHAPE = Kind(_shape, "even sides of 16 to 8192 pixels, such as 1080x1920", "WxH")
 PRICE = Kind(_price, "an amount and its currency, such as 5 USD", "PRICE")
+SHOTS = Kind(_shots, "numbers of shots in a report, such as 2 or 2,5", "N,N")
 SAFE = Kind(_safe, "four shares of 0 to 0.4: top, right, bottom, left")
 SWITCH = Kind(_switch, "True or False")
 OPTIONS = Kind(_options, "names of settings, and values")
@@ -253,6 +260,13 @@ class SwapSettings:
         PRICE, None, "what engines that are paid may cost, all together", "nothing"
     )
     commercial: Setting[bool, bool] = Setting(SWITCH, False, "refuse what may not be used for money")
+    redo: Setting[Place | None, Path | None] = Setting(
+        FILE, None, "a report that `vidswap evaluate -o` wrote: swap only the shots that fell short, and keep all "
+        "other frames of the result that it is of", "all is swapped"
+    )  # fmt: skip
+    shots: Setting[str | Sequence[int], tuple[int, ...]] = Setting(
+        SHOTS, (), "of the report, the shots to swap anew in place of those that fell short", "those"
+    )
 
     @property
     def choice(self) -> EngineChoice:

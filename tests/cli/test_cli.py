@@ -17,8 +17,11 @@ from vidswap import errors, pipeline
 from vidswap.cli import main as cli
 from vidswap.cli import models
 from vidswap.measure import evaluate
-from vidswap.measure.compare import Evaluation, Portrayal
+from vidswap.measure.compare import Evaluation
+from vidswap.measure.portrayal import Portrayal
 from vidswap.pipeline import Planned
+from vidswap.redo import JudgedFile
+from vidswap.types import Shot
 from vidswap.write.sheets import CastSheet
 
 SAMPLES = Path(__file__).parents[2] / "samples"
@@ -269,7 +272,8 @@ def test_what_a_person_should_know_is_said_by_every_command(capsys, monkeypatch,
     notes = ("a note of `read.rate`",)
     results = {
         "cast": CastSheet(Path("out.png"), (), notes), "plan": Planned(Path("out.plan"), 1, 1, 0, (), 9, notes),
-        "evaluate": Evaluation((1, 1), "none", (Portrayal(0, 1, 0, {}, {}, ()),), notes),
+        "evaluate": Evaluation((1, 1), "none", (Portrayal(0, 1, 0, {}, {}, (), {}),), (), JudgedFile("a", "b"),
+                               JudgedFile("c", "d"), Shot(0, 1), notes),
     }  # fmt: skip
     where = evaluate if words[0] == "evaluate" else pipeline
     monkeypatch.setattr(where, f"{words[0]}_clip", lambda *_, **__: results[words[0]])

@@ -1,8 +1,10 @@
 """An evaluation sees what was done to a clip: a drawn face that moves, spoilt in one way at a time."""
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 
 import av
@@ -15,17 +17,21 @@ from hypothesis import strategies as st
 from vidswap.errors import IdentityError, InputError, NoFaceError, OutputError
 from vidswap.face.geometry import bounds, posed
 from vidswap.face.landmarks import EYE_CORNERS, IRISES, LID_MIDDLES, mean_face
+from vidswap.keys import digest_of
 from vidswap.measure import compare, measures
 from vidswap.measure.align import compare_sound
 from vidswap.measure.compare import Evaluation, evaluate
+from vidswap.measure.evaluate import evaluate_clip
 from vidswap.measure.instant import Instant
 from vidswap.measure.measures import Figure, Measure, expression_error, gaze, openings, pose_angle
 from vidswap.measure.page import graph, page, write_page
 from vidswap.measure.pixels import BEST_DB, band_energies, face_area, flicker, psnr, seam, sharpness
+from vidswap.measure.portrayal import LOST, REST, WORST, Portrayal, Value, _worst, all_figures
 from vidswap.media.sound import sounds
 from vidswap.read.clip import frames, open_clip
+from vidswap.redo import read_report
 from vidswap.settings import ReadSettings, WriteSettings
-from vidswap.types import Clip, Face
+from vidswap.types import Clip, Face, Shot
 from vidswap.write.film import encode
 
 MEAN = mean_face()
@@ -366,12 +372,111 @@ def test_the_page_holds_all_and_needs_nothing(spoilt: Spoilt, tmp_path: Path) ->
     html = out.read_text()
     assert html == page(result, "a <clip> & its swap")
     assert "a &lt;clip&gt; &amp; its swap" in html
-    assert html.count("<img") == 2 * len(result.first.moments) > 0
+    shown = [*result.first.moments, *(pair for shot in result.shots for each in shot.persons for pair in each.moments)]
+    assert html.count("<img") == 2 * len(shown) > 2 * len(result.first.moments) > 0
     assert "http" not in html.replace("http-equiv", "")
     assert html.count("<svg") >= 4
     assert [path.name for path in tmp_path.glob("*.part")] == []
     with pytest.raises(OutputError):
         write_page(tmp_path / "absent" / "report.html", result, "x")
+
+
+CUT = COUNT // 2
+ROOMS = [np.clip(70 + 4 * (cv2.GaussianBlur(np.random.default_rng(seed).integers(0, 255, (HEIGHT, WIDTH, 3)).astype(
+    np.float32), (0, 0), 3) - 128), 0, 255).astype(np.uint8) for seed in (5, 6)]  # fmt: skip
+
+
+def furnished(index: int, picture: np.ndarray, area: np.ndarray) -> np.ndarray:
+    """In one room, and after a cut in another."""
+    there = np.where(area[..., None], picture, ROOMS[int(index >= CUT)])
+    there[:8] = picture[:8]
+    return there
+
+
+def spoilt_after_the_cut(index: int, picture: np.ndarray, area: np.ndarray) -> np.ndarray:
+    there = reddened(index, furnished(index, picture, area), area)
+    return blurred(index, there, area) if index >= CUT else there
+
+
+@pytest.fixture(scope="module")
+def two_shots(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, Path]:
+    """A clip of two shots, its swap, of which the second is blurred, and a photo of who is in it."""
+    folder = tmp_path_factory.mktemp("shots")
+    picture = np.zeros((300, 300, 3), np.uint8)
+    picture[60:260, 60:240] = (120, 150, 180)  # BGR
+    cv2.imwrite(str(folder / "photo.png"), grained(picture))
+    clips = write(folder / "clip.mkv", furnished), write(folder / "swapped.mkv", spoilt_after_the_cut)
+    return *clips, folder / "photo.png"
+
+
+def test_each_shot_has_figures_of_its_own_and_says_why_it_fell_short(two_shots: tuple[Path, Path, Path]) -> None:
+    result = evaluate(*two_shots, FakeReader())
+    good, short = result.shots
+    assert [(shot.number, shot.frames) for shot in result.shots] == [(0, Shot(0, CUT)), (1, Shot(CUT, COUNT))]
+    assert [each.faces for shot in result.shots for each in shot.persons] == [CUT, COUNT - CUT]
+    assert good.fell_short == ()
+    assert good.persons[0].figures["sharpness"] == pytest.approx(1, abs=0.1)
+    assert short.persons[0].figures["sharpness"] < 0.5 < result.figures["sharpness"]
+    assert any(line.startswith("person 0: softer than the scene (sharpness 0.") for line in short.fell_short)
+    assert not any("light" in line for line in short.fell_short), "another complexion may be meant"
+    assert (len(good.persons[0].moments), len(short.persons[0].moments)) == (0, 3)
+    rows = [*result.rows()]
+    assert rows[rows.index("1 of 2 shots fell short:") + 1] == "shot 1, 0:00.32 to 0:00.64, frames 8 to 15"
+    assert rows[-1].startswith("  person 0: ")
+
+
+def test_the_worst_frames_are_told_worst_first_and_apart(two_shots: tuple[Path, Path, Path]) -> None:
+    result = evaluate(*two_shots, FakeReader())
+    assert all(frame.frame in range(shot.frames.start, shot.frames.stop) for shot in result.shots
+               for each in shot.persons for frames in each.worst.values() for frame in frames)  # fmt: skip
+    assert result.first.worst["sharpness"][0].frame >= CUT
+    assert result.first.worst.keys() <= result.first.verdicts.keys()
+
+    figure = Figure("a", "A", "A number.", low=-1.0, high=3.0)
+    values = [Value(index, index / 25, value) for index, value in enumerate([2.0, 9, 8, 2] + [0] * 40 + [-6, -7, 2])]
+    found = [*_worst(figure, values, np.array([each.value for each in values]))]
+    assert [(frame.frame, frame.value) for frame in found] == [(1, 9.0), (45, -7.0), (14, 0.0)]
+    assert len(found) == WORST
+    assert min(abs(one.second - other.second) for one, other in pairwise(found)) >= REST
+
+
+def test_whose_photos_they_are_not_is_not_held_to_them() -> None:
+    person = Portrayal(1, 20, 3, {"identity": 0.1, "skin_own": 0.0, "gaze": 0.5, "light_de": 50.0}, {}, (), {})
+    assert person.shortfalls(is_of_photos=False) == {"lost": LOST, "gaze": "lost gaze"}
+    assert person.shortfalls(is_of_photos=True).keys() == {"lost", "gaze", "identity", "skin_own"}
+    assert "lost" not in replace(person, lost=2).verdicts
+
+
+@given(st.lists(st.tuples(st.floats(-1, 1), st.floats(-1, 1)), min_size=1, max_size=20))
+def test_a_moment_alone_is_what_the_figure_is_of_it(values: list[tuple[float, float]]) -> None:
+    column = np.array(values)
+    for figure in all_figures():
+        wide = figure.name.startswith(("moves", "flicker", "mouth", "eyes"))
+        alone, off = figure.alone(column if wide else column[:, 0])
+        assert alone.shape == off.shape == (len(values),)
+        if figure.name.startswith("moves"):
+            assert alone == pytest.approx(np.abs(column[:, 0] - column[:, 1]))
+        elif figure.wanted:
+            assert [figure.verdict(value) == "good" for value in alone] == (off <= 0).tolist()
+
+
+def test_a_report_is_what_a_swap_reads(
+    two_shots: tuple[Path, Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("vidswap.measure.evaluate.open_faces", lambda _: FakeReader())
+    clip, swapped, photo = two_shots
+    found = evaluate_clip(clip, swapped, photo, out=tmp_path / "report.json", html=tmp_path / "report.html")
+    report = read_report(tmp_path / "report.json")
+    assert (report.clip.sha256, report.swapped.sha256) == (digest_of(clip), digest_of(swapped))
+    assert report.part == (0, COUNT)
+    assert [(shot.frames, bool(shot.fell_short)) for shot in report.shots] == [((0, CUT), False), ((CUT, COUNT), True)]
+    said = json.loads((tmp_path / "report.json").read_text())
+    assert said == json.loads(json.dumps(found.as_dict()))
+    assert said["shots"][1]["persons"][0]["verdicts"]["sharpness"] == "softer than the scene"
+    assert {"frame", "second", "value"} == said["worst"]["sharpness"][0].keys()
+    assert "softer than the scene (sharpness" in (tmp_path / "report.html").read_text()
+    with pytest.raises(OutputError, match="is the swapped itself"):
+        evaluate_clip(clip, swapped, photo, out=swapped)
 
 
 def test_figures_survive_json(spoilt: Spoilt) -> None:
@@ -587,7 +692,7 @@ def test_a_new_measure_is_figured_judged_and_shown(spoilt: Spoilt, monkeypatch: 
 def test_measures_need_what_an_instant_has() -> None:
     assert all(hasattr(Instant, need) or need in Instant.__dataclass_fields__
                for measure in measures.MEASURES for need in measure.needs)  # fmt: skip
-    names = [figure.name for figure in compare.all_figures()]
+    names = [figure.name for figure in all_figures()]
     assert len(set(names)) == len(names)
 
 

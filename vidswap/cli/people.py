@@ -28,14 +28,14 @@ def people_words(words: Parser) -> None:
 
 
 def swap_words(words: Parser, without: Collection[str] = ()) -> None:
-    """Where the result goes, and all settings of a swap but, of reading, those `without`."""
+    """Where the result goes, and all settings of a swap but those `without`."""
     words.add_argument("-o", "--out", type=place, required=True, metavar="OUT", help="the result, e.g. out.mp4")
     json_word(words)
     settings_words(words, "read", without=without)
     cache_word(words)
     engine_words(words)
     for section in ("swap", "write", "title"):
-        settings_words(words, section)
+        settings_words(words, section, without=without)
 
 
 def cast_told(options: argparse.Namespace, settings: Settings) -> vidswap.Cast:

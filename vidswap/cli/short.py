@@ -25,7 +25,7 @@ def words(words: Parser) -> None:
     words.add_argument("--unlabelled", default="", metavar="WHY", help="no label on the pictures; the reason is kept "
                        "in the record for posting (default: labelled)")  # fmt: skip
     words.add_argument("--gif", action="store_true", help="also a small animation of it (default: none)")
-    swap_words(words, without=("plan",))
+    swap_words(words, without=("plan", "redo", "shots"))
 
 
 def run(options: argparse.Namespace) -> None:

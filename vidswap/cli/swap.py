@@ -30,10 +30,11 @@ def run(options: argparse.Namespace) -> None:
     warn(done.notes)
     if options.json:
         return say_json({"out": str(done.out), "sheet": options.sheet and str(options.sheet), "frames": done.frames,
-                         "resumed": done.resumed, "repeated": done.repeated, "swapped": done.swapped,
+                         "resumed": done.resumed, "kept": done.kept, "repeated": done.repeated, "swapped": done.swapped,
                          "persons": done.persons, "engine": settings.swap.engine, "licence": done.licence,
                          "notes": done.notes, "seconds": round(done.seconds, 2)})  # fmt: skip
-    found = f", {done.resumed} were there already" if done.resumed else ""
+    found = f", {done.kept} are as they were in the earlier result" if done.kept else ""
+    found += f", {done.resumed} were there already" if done.resumed else ""
     say(f"{done.out}: {done.swapped} of {done.frames} frames have the new face{found}; {done.seconds:.1f} s")
     if options.sheet:
         say(f"{options.sheet}: before and after")

@@ -7,9 +7,8 @@ together.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
-from itertools import chain
 from operator import attrgetter
 from pathlib import Path
 
@@ -17,83 +16,49 @@ import cv2
 import numpy as np
 
 from vidswap.errors import InputError, NoFaceError
-from vidswap.face import geometry
 from vidswap.face.landmarks import mean_face
-from vidswap.face.sampling import CUBIC, LINEAR, interpolate
-from vidswap.measure import measures
 from vidswap.measure.align import compare_sound, part_of, seconds_of, timing
 from vidswap.measure.instant import Instant, Wanted
-from vidswap.measure.measures import TIMING, Figure
+from vidswap.measure.measures import TIMING
 from vidswap.measure.pixels import face_area
+from vidswap.measure.portrayal import Booked, Portrayal
+from vidswap.measure.shots import Pair, ShotEvaluation, pictured, shots_of
 from vidswap.media.sound import sounds
-from vidswap.plan.store import find_plan
+from vidswap.plan.store import find_plan, source_of
 from vidswap.progress import Progress, Report, quiet
 from vidswap.read.analysis import analyse
 from vidswap.read.clip import frames, open_clip
 from vidswap.read.faces import FaceReader
 from vidswap.read.identity import load_identity
+from vidswap.redo import JudgedFile
 from vidswap.settings import ReadSettings
 from vidswap.threads import prefetch
 from vidswap.types import Array, Clip, Consent, Shot, Track, TrackPart
 
-STRIPS, STRIP_SIDE = 6, 176  # moments of a person kept to be looked at, and the side of each picture
+STRIPS = 6  # moments of a person kept to be looked at
 LOOKS = 5  # frames in which it is seen whether somebody's face changed
 CHANGED, NEAR = 3.0, 1 / 3  # grey levels by which a swapped face differs, at least; and of what the most changed does
 WAITING = 2  # pairs of pictures that are read ahead
 # Nothing is made of the face and nothing kept but figures, so nobody is asked; and nobody is said to have been.
 MEASURED = Consent("whoever the photos show", ("evaluate",), record="none: measured, not swapped")
 READ = ReadSettings()
-Series = Mapping[str, tuple[tuple[float, float], ...]]
-Pair = tuple[int, Array, Array]  # index in the original, its picture, the swap's
 Look = tuple[int, Instant]  # person, what there is to measure on them
-
-
-@dataclass(frozen=True, eq=False)
-class FacePair:
-    """One second of both clips around the face, as JPEG."""
-
-    second: float
-    before: bytes
-    after: bytes
-
-
-@dataclass(frozen=True)
-class Portrayal:
-    """How good the swap of one person is; measures.py says what each figure means. A figure is None where it could not
-    be measured.
-
-    `person` is the number in the plan; in so many frames its face is there, and of these the swap has none in those
-    that are `lost`; `curves` are (second, value)."""
-
-    person: int
-    faces: int
-    lost: int
-    figures: Mapping[str, float | None]
-    curves: Series
-    moments: tuple[FacePair, ...]
-
-    @property
-    def verdicts(self) -> dict[str, str]:
-        """What each figure that was measured says: "good", or what is wrong."""
-        measured = ((figure, self.figures.get(figure.name)) for figure in all_figures())
-        said = ((figure.name, figure.verdict(value)) for figure, value in measured if value is not None)
-        return {name: verdict for name, verdict in said if verdict}
-
-    def as_dict(self) -> dict[str, object]:
-        """The figures without curves and pictures, ready for JSON."""
-        rounded = {name: None if value is None else round(value, 4) for name, value in self.figures.items()}
-        return {"person": self.person, "faces": self.faces, "lost": self.lost, **rounded}
 
 
 @dataclass(frozen=True)
 class Evaluation:
     """How good a swap is: `frames` in both clips, what became of the `sound`, and of each person that was swapped, who
-    is most like the photos first. `notes` are what a person should know of how clips and photos were read, a line
+    is most like the photos first; the same of each of the `shots`. `clip` and `swapped` are the files, of the clip the
+    frames `part` were compared. `notes` are what a person should know of how clips and photos were read, a line
     each."""
 
     frames: tuple[int, int]
     sound: str  # "same", "changed", "missing", "none"
     persons: tuple[Portrayal, ...]
+    shots: tuple[ShotEvaluation, ...]
+    clip: JudgedFile
+    swapped: JudgedFile
+    part: Shot
     notes: tuple[str, ...] = ()
 
     @property
@@ -106,23 +71,24 @@ class Evaluation:
         return self.first.figures
 
     def as_dict(self) -> dict[str, object]:
-        """The figures without curves and pictures, ready for JSON."""
-        others = [{**each.as_dict(), "verdicts": each.verdicts} for each in self.persons[1:]]
-        return {"frames": list(self.frames), "sound": self.sound, **self.first.as_dict(),
-                "verdicts": self.first.verdicts, "others": others}  # fmt: skip
+        """All but curves and pictures, ready for JSON: what `vidswap swap --redo` reads."""
+        others = [each.told() for each in self.persons[1:]]
+        return {"clip": asdict(self.clip), "swapped": asdict(self.swapped), "part": [self.part.start, self.part.stop],
+                "frames": list(self.frames), "sound": self.sound, **self.first.told(), "others": others,
+                "shots": [shot.as_dict() for shot in self.shots], "notes": list(self.notes)}  # fmt: skip
 
     def rows(self) -> Iterator[str]:
-        """The same for people: a figure a line, with its verdict; a person after the other."""
+        """The same for people: a figure a line, with its verdict; a person after the other; and the shots that fell
+        short."""
         told: list[tuple[str, object, str]] = [("frames", list(self.frames), ""), ("sound", self.sound, "")]
         for each in self.persons:
             told += [(name, value, each.verdicts.get(name, "")) for name, value in each.as_dict().items()]
         yield from (f"{name:<22}{value!s:<12}{verdict}".rstrip() for name, value, verdict in told)
-
-
-def all_figures() -> Iterator[Figure]:
-    """All that is measured, in order."""
-    yield from chain.from_iterable(measure.figures for measure in measures.MEASURES)
-    yield TIMING
+        short = [shot for shot in self.shots if shot.fell_short]
+        yield f"{len(short)} of {len(self.shots)} shots fell short" + (":" if short else "")
+        for shot in short:
+            yield f"shot {shot.number}, {shot.when}"
+            yield from (f"  {line}" for line in shot.fell_short)
 
 
 def evaluate(
@@ -141,19 +107,23 @@ def evaluate(
     who = Wanted(load_identity(photos, MEASURED, reader), reader, mean_face())
     heard_in, progress = (sounds(original, before.stretches), sounds(swapped, after.stretches)), Progress(report)
     part = part_of(before, after, heard_in)
-    with find_plan(before, part, read, partial(analyse, reader), progress) as plan:
-        tracks = swapped_tracks(before, after, part, plan.within(part).tracks)
-        booked = {person: _Booked(person, own) for person, own in by_person(tracks).items()}
+    with find_plan(before, part, read, partial(analyse, reader), progress) as found:
+        plan = found.within(part)
+        tracks = swapped_tracks(before, after, part, plan.tracks)
+        booked = {person: Booked(person, spread(own, STRIPS)) for person, own in by_person(tracks).items()}
         with prefetch(_looked_at(_side_by_side(before, after, part), tracks, who), WAITING) as line:
             for index, instants in progress.reported("evaluation", line, len(part)):
                 for person, instant in instants:
                     booked[person].take(index, before.seconds(index), instant)
-    heard = compare_sound(*heard_in, *seconds_of(before, after, part))
-    late = {TIMING.name: timing(before, after, part, heard.shift)}
-    persons = [each.portrayal(late) for each in booked.values() if each.faces]
-    persons.sort(key=lambda each: -(each.figures["identity"] or -1))
+        heard = compare_sound(*heard_in, *seconds_of(before, after, part))
+        late = {TIMING.name: timing(before, after, part, heard.shift)}
+        persons = [each.portrayal(late) for each in booked.values() if each.faces]
+        persons.sort(key=lambda each: -(each.figures["identity"] or -1))
+        shots = shots_of(plan.shots, [booked[each.person] for each in persons], before)
+        shots = pictured(shots, tracks, before, lambda index: next(_side_by_side(before, after, part, index)))
     notes = *(f"{clip.path.name}: {note}" for clip in (before, after) for note in clip.notes), *who.identity.notes
-    return Evaluation((len(before), len(after)), heard.word, tuple(persons), notes)
+    sources = (JudgedFile(str(original), plan.facts.source), JudgedFile(str(swapped), source_of(after)))
+    return Evaluation((len(before), len(after)), heard.word, tuple(persons), tuple(shots), *sources, part, notes)
 
 
 def by_person(tracks: Iterable[Track]) -> dict[int, list[Track]]:
@@ -216,57 +186,3 @@ def _looked_at(pairs: Iterable[Pair], tracks: Sequence[Track], who: Wanted) -> I
                  for track in here if track.seen[0]}  # fmt: skip
         steady = {number: instant.look() for number, (_, instant) in looks.items()}
         yield index, list(looks.values())
-
-
-class _Booked:
-    """What is measured of a person, by name and second."""
-
-    def __init__(self, person: int, tracks: Sequence[Track]) -> None:
-        self.person, self.faces, self.lost = person, 0, 0
-        self._moments: list[FacePair] = []
-        self._due = spread(tracks, STRIPS)
-        self._values: dict[str, list[tuple[float, float | tuple[float, float]]]] = {}
-
-    def take(self, index: int, second: float, instant: Instant) -> None:
-        """The next frame in which the face is seen."""
-        self.faces += 1
-        self.lost += instant.found is None
-        for measure in measures.MEASURES:
-            given = [getattr(instant, need) for need in measure.needs] if index % measure.every == 0 else [None]
-            if all(each is not None for each in given) and (value := measure.of(*given)) is not None:
-                self._values.setdefault(measure.name, []).append((second, value))
-        if self._due and index >= self._due[0]:
-            self._due = [each for each in self._due if each > index]
-            self._moments.append(face_pair(second, instant.before, instant.after, instant.place))
-
-    def portrayal(self, more: Mapping[str, float]) -> Portrayal:
-        """All of it, with `more` figures, which are the clip's own."""
-        values = {name: np.array([value for _, value in booked]) for name, booked in self._values.items()}
-        told = {figure.name: figure.over(values[measure.name]) if measure.name in values else None
-                for measure in measures.MEASURES for figure in measure.figures}  # fmt: skip
-        figures = {name: None if value is None else float(value) for name, value in told.items()}
-        moments = tuple(self._moments)
-        return Portrayal(self.person, self.faces, self.lost, {**figures, **more}, self._curves(), moments)
-
-    def _curves(self) -> Series:
-        curves: dict[str, tuple[tuple[float, float], ...]] = {}
-        for name, booked in self._values.items():
-            columns = np.array([[second, *np.atleast_1d(value)] for second, value in booked]).T.tolist()
-            names = [name] if len(columns) == 2 else [f"{name} before", f"{name} after"]
-            curves |= {each: tuple(zip(columns[0], column)) for each, column in zip(names, columns[1:])}
-        return curves
-
-
-def face_pair(second: float, before: Array, after: Array, mesh: Array) -> FacePair:
-    """The face in both clips, to be looked at."""
-    box = geometry.bounds(mesh)
-    half = 0.85 * (box[2:] - box[:2]).max()
-    zoom = STRIP_SIDE / (2 * half)
-    shift = STRIP_SIDE / 2 - zoom * (box[:2] + box[2:]) / 2
-    to_strip = np.hstack([np.eye(2) * zoom, shift[:, None]])
-
-    def jpeg(rgb: Array) -> bytes:
-        strip = interpolate(rgb, to_strip, STRIP_SIDE, LINEAR if zoom < 1 else CUBIC)
-        return bytes(cv2.imencode(".jpg", cv2.cvtColor(strip, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 88])[1])
-
-    return FacePair(second, jpeg(before), jpeg(after))

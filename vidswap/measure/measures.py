@@ -27,8 +27,8 @@ NOW_AND_THEN = 3  # frames between the slow measures
 
 @dataclass(frozen=True)
 class Figure:
-    """One number for a clip, made by `over` of a measure's values at all moments, (N,) or (N, 2); from `low` to `high`
-    it is good, and what is `wrong` where it is lower, or higher."""
+    """One number for a clip or a shot, made by `over` of a measure's values at all moments, (N,) or (N, 2); from `low`
+    to `high` it is good, and what is `wrong` where it is lower, or higher. `meant`: that may be what was asked for."""
 
     name: str
     title: str
@@ -37,6 +37,7 @@ class Figure:
     high: float = inf
     wrong: tuple[str, str] = ("", "")
     over: Callable[[Array], float | None] = np.mean
+    meant: bool = False
 
     def verdict(self, value: float) -> str:
         """What is wrong, or "good"; "" where a figure is neither."""
@@ -50,6 +51,16 @@ class Figure:
         if self.low == -inf:
             return "" if self.high == inf else f"at most {self.high:g}"
         return f"at least {self.low:g}" if self.high == inf else f"{self.low:g} to {self.high:g}"
+
+    def alone(self, values: Array) -> tuple[Array, Array]:
+        """What the figure is of each moment alone, and by how much that is off what is good, (N,) both; where only
+        many moments tell it (a slope), how far apart each one's two numbers are, twice."""
+        told = [self.over(row) for row in values[:, None]]
+        if any(each is None for each in told):
+            apart = np.abs(values[:, 0] - values[:, 1])
+            return apart, apart
+        each = np.array(told, np.float64)
+        return each, np.maximum(self.low - each, each - self.high)
 
 
 @dataclass(frozen=True)
@@ -68,6 +79,11 @@ class Measure:
     def name(self) -> str:
         """That of its first figure."""
         return self.figures[0].name
+
+    @property
+    def asks_photos(self) -> bool:
+        """Whether it is measured on the photos as well: it says little of a person whom others play."""
+        return any(need.endswith("wanted") for need in self.needs)
 
 
 def pose_angle(before: Array, after: Array, mean: Array) -> float:
@@ -221,7 +237,7 @@ MEASURES = (
     Measure(MEASURED, light_difference, (
         Figure("light_de", "Light and skin tone", "Colour difference (dE) of the coarse light on the face; some two "
                "are just visible. Another skin tone that is meant counts here too.",
-               high=6.0, wrong=("", "other light or skin than the actor's")),
+               high=6.0, wrong=("", "other light or skin than the actor's"), meant=True),
     ), NOW_AND_THEN, "Light, dE"),
     Measure(("before", "after", "mesh"), seam, (
         Figure("seam_de", "Edge of the face", "How much larger the step of colour (dE) across the rim of the face is, "

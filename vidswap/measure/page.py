@@ -9,7 +9,9 @@ from pathlib import Path
 
 from vidswap.files import as_output_error, write_whole
 from vidswap.measure import measures
-from vidswap.measure.compare import Evaluation, FacePair, Portrayal, all_figures
+from vidswap.measure.compare import Evaluation
+from vidswap.measure.portrayal import FacePair, Portrayal, all_figures
+from vidswap.measure.shots import ShotEvaluation
 
 WIDE, TALL = 640, 96  # of a graph, pixels
 INKS = ("#2f6fde", "#d9622b")
@@ -36,7 +38,7 @@ def page(evaluation: Evaluation, title: str) -> str:
     return (
         f'<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
         f"<title>{escape(title)}</title><style>{STYLE}</style><h1>{escape(title)}</h1><p>Figures are measured by the "
-        f"models that vidswap swaps with; another judge can be stricter.</p>{persons}</html>\n"
+        f"models that vidswap swaps with; another judge can be stricter.</p>{persons}{_shots(evaluation)}</html>\n"
     )
 
 
@@ -51,6 +53,20 @@ def _section(one: Portrayal, evaluation: Evaluation, whose: str) -> str:
         f"<h2>{whose}Figures</h2><table>{_table(one, evaluation.sound)}</table>"
         f"<h2>{whose}Over time</h2>{''.join(_graphs(one))}"
     )
+
+
+def _shots(evaluation: Evaluation) -> str:
+    """Which shots fell short, by whom, why, and how that looks."""
+    rows = "".join(map(_shot, evaluation.shots))
+    return f"<h2>Shots</h2><table><tr><th></th><th>from, to</th><th></th></tr>{rows}</table>"
+
+
+def _shot(shot: ShotEvaluation) -> str:
+    said = "<br>".join(map(escape, shot.fell_short)) or ("good" if shot.persons else "nobody was swapped")
+    kind = "bad" if shot.fell_short else "good" if shot.persons else ""
+    pairs = "".join(_figure(pair) for each in shot.persons for pair in each.moments)
+    return (f'<tr><td class="number {kind}">{shot.number}</td><td>{shot.when}</td>'
+            f'<td class="words">{said}<br>{pairs}</td></tr>')  # fmt: skip
 
 
 def write_page(out: Path, evaluation: Evaluation, title: str) -> None:

@@ -84,8 +84,13 @@ def is_kept(facts: Facts, span: Shot, settings: ReadSettings) -> bool:
 def facts_of(clip: Clip, face_pack: str) -> Facts:
     """All that a plan of a clip depends on but its span. Raises InputError, ModelError."""
     versions = {"vidswap": __version__, "code": code_of(*CODE)[:12], **packages(*PACKAGES)}
-    source, size = digest_of(*(clip.files or [clip.path])), (clip.width, clip.height, len(clip))
-    return Facts(source, size, models_of(face_pack), {"every": DETECT_EVERY}, versions)
+    size = (clip.width, clip.height, len(clip))
+    return Facts(source_of(clip), size, models_of(face_pack), {"every": DETECT_EVERY}, versions)
+
+
+def source_of(clip: Clip) -> str:
+    """The digest of a clip's bytes. Raises InputError."""
+    return digest_of(*(clip.files or [clip.path]))
 
 
 def draw_up(path: Path, name: str, facts: Facts, span: Shot, analysis: Iterable[Found]) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, partial
 from heapq import merge
 from operator import attrgetter
@@ -22,7 +22,7 @@ from vidswap.plan.file import subsample
 from vidswap.progress import Progress
 from vidswap.swap.crops import AROUND, cut_crops
 from vidswap.swap.engine import Engine, Needs
-from vidswap.types import Array, Crops, EngineChoice, Frame, Identity, Layer, Swapped, Track, Window
+from vidswap.types import Array, Crops, EngineChoice, Frame, Identity, Layer, Shot, Swapped, Track, Window
 
 RESTING = 250  # frames of a track that its resting face is taken from: all of them would not fit for an hour's take
 
@@ -34,6 +34,13 @@ class Casting:
     track: Track
     identity: Identity
     engine: EngineChoice
+
+
+def within(casting: Casting, span: Shot) -> Iterator[Casting]:
+    """What of a casting lies in a span, if anything."""
+    start, stop = max(casting.track.start, span.start), min(casting.track.stop, span.stop)
+    if start < stop:
+        yield replace(casting, track=casting.track.within(start, stop))
 
 
 class Memory(Protocol):

@@ -1,0 +1,260 @@
+"""A report of `vidswap evaluate` -> which frames of an earlier result stay, and which shots are swapped anew.
+
+Whoever wrote the report, it is believed only where clip and result have the very bytes that it names. Faces are not
+followed across cuts, so a shot can be made anew by itself.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from itertools import chain
+from pathlib import Path
+
+import numpy as np
+
+from vidswap.errors import InputError, UsageError, quoted
+from vidswap.files import Named, refuse_clash
+from vidswap.media.colour import is_hdr
+from vidswap.plan.store import source_of
+from vidswap.read.clip import frames, open_clip
+from vidswap.records import Damaged, from_json
+from vidswap.settings import Settings
+from vidswap.swap.windows import Casting, within
+from vidswap.timepoint import TimePoint
+from vidswap.types import Clip, Frame, Shot
+from vidswap.write.framing import Framing
+from vidswap.write.target import Target
+
+LARGEST_FILE = 64 << 20  # bytes: some ten thousand shots
+ANEW = "make it anew: vidswap evaluate CLIP OUT -o FILE"
+KEPT, WITH = "; kept shots: ", " + "  # between the labels of results, in `comment`; between values, in other tags
+PIECES = 1 << 40  # between the numbers of a track's pieces, in shots that dissolve into one another
+
+
+@dataclass(frozen=True)
+class JudgedFile:
+    """A file that was evaluated: its path as it was given, and its digest."""
+
+    path: str
+    sha256: str
+
+
+@dataclass(frozen=True)
+class JudgedShot:
+    """A shot of the clip: its frames [start, stop), and why it fell short; not at all, if that is empty."""
+
+    number: int
+    frames: tuple[int, int]
+    fell_short: Sequence[str]
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What of a report is read: the clip and the result, which shows the frames `part` of it, and the shots of that."""
+
+    clip: JudgedFile
+    swapped: JudgedFile
+    part: tuple[int, int]
+    shots: Sequence[JudgedShot]
+
+
+@dataclass(frozen=True)
+class Redo:
+    """What is to be made anew: the `shots` of the `report` that are; the frames `part` of the clip were judged, whose
+    digest is `source`; of the `earlier` result it is `digest`."""
+
+    report: Path
+    source: str
+    earlier: Path
+    digest: str
+    part: Shot
+    shots: tuple[Shot, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Kept:
+    """What of the frames `span` is not swapped anew: all but the shots `anew` stay as they are in `earlier`, a clip of
+    these frames whose digest is `digest`. Without one, nothing is kept."""
+
+    span: Shot
+    anew: tuple[Shot, ...]
+    earlier: Clip | None = None
+    digest: str = ""
+
+    @property
+    def shots(self) -> tuple[Shot, ...]:
+        """Runs of frames that are kept."""
+        edges = [self.span.start, *chain.from_iterable((each.start, each.stop) for each in self.anew), self.span.stop]
+        return tuple(Shot(*pair) for pair in zip(edges[::2], edges[1::2]) if pair[0] < pair[1])
+
+    @property
+    def count(self) -> int:
+        """How many frames are kept."""
+        return sum(map(len, self.shots))
+
+    @property
+    def key(self) -> object:
+        """All of it that a result depends on."""
+        return self.digest, self.shots
+
+    def castings(self, casting: Sequence[Casting]) -> list[Casting]:
+        """What of them is played anew. A track that goes on through a dissolve is played up to where that turns into a
+        shot that is kept."""
+        if self.earlier is None:
+            return list(casting)
+        return [each if number == 0 else replace(each, track=replace(each.track, id=each.track.id + PIECES * number))
+                for whole in casting
+                for number, each in enumerate(part for shot in self.anew for part in within(whole, shot))]  # fmt: skip
+
+    def framing(self, shown: Framing, start: int) -> Framing:
+        """What makes a frame the target's, as `shown` does, or takes it from the earlier result, in order; none is
+        taken from before `start`."""
+        spans = [Shot(max(each.start, start), each.stop) for each in self.shots if each.stop > start]
+        if self.earlier is None or not spans:
+            return shown
+        stay, first = {index for each in spans for index in range(each.start, each.stop)}, self.span.start
+        found = chain.from_iterable(frames(self.earlier, each.start - first, each.stop - first) for each in spans)
+
+        def framed(frame: Frame) -> Frame:
+            return replace(frame, native=next(found).native) if frame.index in stay else shown(frame)
+
+        return framed
+
+    def labels(self, tags: Mapping[str, str]) -> Mapping[str, str]:
+        """The tags of a result that says also what the earlier one said of the frames that are kept."""
+        if self.earlier is None or not self.shots:
+            return tags
+        there = {name.lower(): value for name, value in self.earlier.tags.items()}
+        said = there.get("comment", "").partition("\n")[0].split(KEPT)  # what follows is the clip's own
+        comments = dict.fromkeys(filter(None, [tags["comment"], *said]))
+        values = {name: [*value.split(WITH), *there.get(name, "").split(WITH)] for name, value in tags.items()}
+        return {name: WITH.join(dict.fromkeys(filter(None, each))) for name, each in values.items()} | {
+            "comment": KEPT.join(comments)
+        }
+
+
+def redo_of(settings: Settings) -> tuple[Settings, Redo | None]:
+    """What is to be made anew, if that is asked for; and the settings, with the part that was judged where they choose
+    none. Raises InputError, UsageError."""
+    report, asked = settings.swap.redo, settings.swap.shots
+    if report is None:
+        if asked:
+            raise UsageError("`swap.shots` are those of a report, and there is none", "name it: `swap.redo`")
+        return settings, None
+    found = read_report(report)
+    short = {shot.number for shot in found.shots if shot.fell_short}
+    if unknown := sorted(set(asked) - {shot.number for shot in found.shots}):
+        raise UsageError(f"{report} has no shot {unknown[0]}", f"it has {len(found.shots)}: `swap.shots` from 0 on")
+    if not (asked or short):
+        raise UsageError(f"none of the {len(found.shots)} shots fell short, as {report} has it: there is nothing to do",
+                         "name those that you want anew all the same: `swap.shots`")  # fmt: skip
+    shots = tuple(Shot(*shot.frames) for shot in found.shots if shot.number in (asked or short))
+    earlier = _place_of(found.swapped.path, report)
+    part = Shot(*found.part)
+    redo = Redo(report, found.clip.sha256, earlier, found.swapped.sha256, part, shots)
+    if settings.read.start is settings.read.end is None:
+        start, end = (TimePoint(Fraction(edge), in_frames=True) for edge in found.part)
+        settings = replace(settings, read=replace(settings.read, start=start, end=end))
+    return settings, redo
+
+
+def earlier_of(redo: Redo | None, clip: Clip, target: Target, outputs: Sequence[Named]) -> Clip | None:
+    """The earlier result that a report is of, if there is one. Raises UsageError where clip or result are others, or
+    what was made then is of another kind than the target; OutputError where `outputs` but the result would replace
+    it."""
+    if redo is None:
+        return None
+    refuse_clash(outputs, [("the report", redo.report)])
+    refuse_clash(outputs[1:], [("the earlier result", redo.earlier)])
+    if source_of(clip) != redo.source:
+        raise UsageError(f"{redo.report} is the report of another clip than {clip.path}", ANEW)
+    if target.span != redo.part:
+        judged, asked = (f"{span.start}f to {span.stop}f" for span in (redo.part, target.span))
+        raise UsageError(f"{redo.report} is of the frames {judged}, not of {asked}",
+                         "leave `read.start` and `read.end` out")  # fmt: skip
+    earlier = open_clip(redo.earlier)
+    if source_of(earlier) != redo.digest:
+        raise UsageError(f"{redo.earlier} is another one than when it was evaluated", ANEW)
+    if differs := _difference(earlier, target, clip):
+        raise UsageError(f"{redo.earlier} has {differs}", "give the settings that it was made with, or swap all anew")
+    return earlier
+
+
+def kept_of(redo: Redo | None, earlier: Clip | None, span: Shot, shots: Sequence[Shot]) -> Kept:
+    """What stays of an earlier result: all but those `shots` of a plan that are to be made anew; nothing, without
+    one."""
+    if redo is None or earlier is None:
+        return Kept(span, (span,))
+    meant = [shot for shot in shots if any(shot.start < each.stop and each.start < shot.stop for each in redo.shots)]
+    return Kept(span, tuple(_joined(meant)), earlier, redo.digest)
+
+
+def read_report(path: Path) -> Judgement:
+    """What a file says that `vidswap evaluate` wrote. Raises InputError."""
+    try:
+        with path.open("rb") as file:
+            content = file.read(LARGEST_FILE + 1)
+        if len(content) > LARGEST_FILE:
+            raise Damaged(f"it is larger than {LARGEST_FILE >> 20} MB")
+        found = from_json(Judgement, content, more="ignore")
+        _refuse_unlikely(found)
+        return found
+    except FileNotFoundError as error:
+        raise InputError(f"there is no report {path}", ANEW) from error
+    except Damaged as error:
+        raise InputError(f"{path} is no report, or damaged ({error})", ANEW) from error
+    except OSError as error:
+        raise InputError(f"{path} cannot be read ({error.strerror})", "check its name and its permissions") from error
+
+
+def _refuse_unlikely(found: Judgement) -> None:
+    """Raise Damaged where what a report says cannot be."""
+    (start, stop), reached = found.part, found.part[0]
+    if not 0 <= start < stop <= 1 << 40:
+        raise Damaged("its part is none")
+    if [shot.number for shot in found.shots] != list(range(len(found.shots))):
+        raise Damaged("its shots are not numbered from 0 on")
+    for shot in found.shots:
+        if not reached <= shot.frames[0] < shot.frames[1] <= stop:
+            raise Damaged("a shot lies outside its part, or in another")
+        reached = shot.frames[1]
+    if not found.swapped.path or "\0" in found.swapped.path:
+        raise Damaged("it names no result")
+
+
+def _place_of(name: str, report: Path) -> Path:
+    """Where the result lies that a report names: there, seen from here or from the report's folder, or beside the
+    report. Raises InputError."""
+    told = Path(name)
+    for place in (told, report.parent / told, report.parent / told.name):
+        if os.path.exists(place):  # a name that can be none is not there, either
+            return place
+    raise InputError(f"the result {quoted(name)}, which {report} is of, is not there", "put it beside the report")
+
+
+def _difference(earlier: Clip, target: Target, clip: Clip) -> str:
+    """In what an earlier result differs from what the target would be; "" where in nothing that counts."""
+    seen, span = target.seen(clip), target.span
+    if (earlier.width, earlier.height) != (seen.width, seen.height):
+        return f"{earlier.width}x{earlier.height} pixels, not {seen.width}x{seen.height}"
+    if len(earlier) != len(span):
+        return f"{len(earlier)} frames, not {len(span)}"
+    there, wanted = (np.array([each.seconds(index) for index in range(first, first + len(span))])
+                     for each, first in ((earlier, 0), (clip, span.start)))  # fmt: skip
+    if np.abs(there - (wanted - wanted[0])).max() > float(1 / clip.rate) / 2:
+        return "its frames at other times than the clip"
+    if is_hdr(earlier.colour[3]) != is_hdr(seen.colour[3]):
+        return "HDR pictures, not SDR" if is_hdr(earlier.colour[3]) else "SDR pictures, not HDR"
+    return "pictures that are turned otherwise" if target.encoding and earlier.turn != seen.turn else ""
+
+
+def _joined(shots: Iterable[Shot]) -> list[Shot]:
+    """Shots in order, those that follow one another as one."""
+    found = list[Shot]()
+    for shot in shots:
+        goes_on = bool(found) and found[-1].stop == shot.start
+        found.append(Shot(found.pop().start if goes_on else shot.start, shot.stop))
+    return found
