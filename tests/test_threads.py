@@ -17,7 +17,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vidswap.threads import Consumer, Stopped, prefetch
+from vidswap.threads import Consumer, Stopped, mapped, prefetch
 
 DEPTHS = st.integers(1, 4)
 
@@ -248,6 +248,32 @@ def test_both_work_at_once(runs):
         return [*used, making.wait(5), *line]
 
     assert runs(use, items()) == [True, True, True]
+
+
+@given(st.lists(st.integers(), max_size=20), st.integers(1, 5))
+def test_mapped_answers_come_in_the_order_of_the_items(items, threads):
+    assert mapped(lambda item: item * 3, items, threads) == [item * 3 for item in items]
+
+
+def test_several_items_are_mapped_at_once():
+    """Neither would end if the other had not begun."""
+    met = threading.Barrier(2, timeout=5)
+    assert sorted(mapped(lambda _: met.wait(), range(2), 2)) == [0, 1]
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_what_is_raised_of_an_item_is_raised_and_the_rest_is_left(threads):
+    begun = []
+
+    def use(item: int) -> None:
+        begun.append(item)
+        if item == 1:
+            raise ValueError("the second")
+        time.sleep(0.01)
+
+    with pytest.raises(ValueError, match="the second"):
+        mapped(use, range(50), threads)
+    assert len(begun) < 50
 
 
 def test_no_room_for_a_thread_is_an_error(monkeypatch):

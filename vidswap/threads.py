@@ -1,4 +1,5 @@
-"""Threads on either side of the loop that swaps: pictures are decoded ahead of it, and encoded behind it.
+"""Threads on either side of the loop that swaps: pictures are decoded ahead of it, and encoded behind it; and within
+it, where items do not depend on each other.
 
 The caller's thread, which is the one that hears Ctrl-C, never waits for more than the other's current item; neither
 leaves a thread behind, whatever is raised where.
@@ -7,13 +8,27 @@ leaves a thread behind, whatever is raised where.
 from __future__ import annotations
 
 from _thread import start_new_thread
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from queue import SimpleQueue
 from typing import Any, Generic, Self, TypeVar
 
 Item = TypeVar("Item")
 Answer = TypeVar("Answer")
+
+
+def mapped(function: Callable[[Item], Answer], items: Sequence[Item], threads: int) -> list[Answer]:
+    """What a function makes of each item, in their order, by so many threads. Raises what it raises of the first item
+    of which it does; those that were not begun then are left."""
+    if min(threads, len(items)) < 2:
+        return [function(item) for item in items]
+    with ThreadPoolExecutor(min(threads, len(items)), "vidswap") as pool:
+        try:
+            return list(pool.map(function, items))
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
 
 
 @contextmanager

@@ -4,19 +4,52 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from vidswap.errors import EngineError, OutputError, UsageError
 from vidswap.progress import quiet
-from vidswap.swap.engine import Needs, fenced
+from vidswap.swap.engine import ENOUGH, STEP, Needs, fenced
 from vidswap.types import Swapped
 
 
 @pytest.mark.parametrize("wrong", [
     {"size": 8}, {"window": 0}, {"window": 8, "overlap": 5}, {"size": 100_000}, {"size": 64.5}, {"framing": "loose"},
+    {"least": 100}, {"least": 128}, {"size": 100, "least": 64},
+    {"size": 192, "least": 64, "margin": 16},
 ])  # fmt: skip
 def test_needs_refuse_what_cannot_be(wrong):
     with pytest.raises(ValueError, match="Needs"):
         Needs(**{"size": 64, "framing": "aligned", "window": 8, "overlap": 2, **wrong})
+
+
+NEEDS = st.builds(
+    lambda least, more, margin: Needs(64 * (least + more), "aligned", 8, 2, False, margin * (least + more), 64 * least),
+    st.integers(1, 6), st.integers(0, 6), st.integers(0, 32),
+)  # fmt: skip
+
+
+@given(NEEDS, st.floats(0.05, 50))
+def test_a_small_face_needs_no_larger_crop_than_shows_all_of_it(needs, zoom):
+    """`zoom` is that of the full size: a face twice as small in the frame has twice of it."""
+    fit = needs.at(zoom)
+    assert needs.least <= fit.size <= needs.size
+    assert fit.size % STEP == 0
+    assert fit.margin == needs.margin * fit.size // needs.size
+    assert fit.size == needs.size or zoom * fit.size / needs.size >= ENOUGH or zoom <= ENOUGH
+    smaller = fit.size - STEP
+    assert smaller < needs.least or zoom * smaller / needs.size < ENOUGH, "a step less would do as well"
+
+
+@given(NEEDS, st.floats(0.05, 50))
+def test_the_middle_of_a_crop_is_known_from_its_side(needs, zoom):
+    fit = needs.at(zoom)
+    assert needs.inner(fit.size + 2 * fit.margin) == fit.size
+
+
+def test_crops_stay_as_they_are_where_nothing_smaller_was_asked_for():
+    needs = Needs(512, "aligned", 16, 4, margin=128)
+    assert needs.at(100) is needs
 
 
 class Broken:

@@ -45,7 +45,7 @@ def face_alpha(drawing: Drawing, settings: LightSettings) -> Array:
     feather = half * (settings.feather + (settings.forehead - settings.feather) * top)
     alpha = np.clip(depth / feather, 0, 1)
     alpha = alpha * alpha * (3 - 2 * alpha)
-    mouth = cv2.GaussianBlur((drawing.part == 2).astype(np.float32), (0, 0), 1.0)
+    mouth = cv2.GaussianBlur((drawing.part == 2).astype(np.float32), (0, 0), half / 256)
     alpha = alpha * (1 - mouth)
     return np.asarray(cv2.resize(alpha, (drawing.size, drawing.size), interpolation=cv2.INTER_LINEAR), np.float32)
 

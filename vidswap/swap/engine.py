@@ -16,6 +16,7 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager, suppre
 from dataclasses import dataclass, fields, replace
 from importlib import import_module
 from inspect import getsourcefile, signature
+from math import ceil
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -33,6 +34,8 @@ from vidswap.types import Crops, EngineChoice, Identity, Swapped
 Advance = Callable[[int, int], None]  # done, and of how many: steps, frames, whatever an engine counts in
 MOST_SIZE = 4096  # pixels of a crop's side: a window of 16 is 0.8 GB then
 NUMBERS = "biufc"  # kinds of arrays that can be kept for the next window
+STEP = 64  # by which smaller sides of crops differ
+ENOUGH = 1.3  # pixels of a crop that a pixel of the frame is worth: more would show nothing more
 EDGE = 1e-3  # by which an alpha may miss 0 and 1: rounding
 KEY = 12  # hexadecimal digits of a key: enough to tell one engine from another
 FAULT = "that is a fault of the engine: report it, with the error that this one was raised from"
@@ -45,7 +48,8 @@ class Needs:
     `size`: side of a crop in pixels. `framing`: "aligned" turns and scales each frame to the face, "fixed" keeps one
     square a window. `window`: most frames a call. `overlap`: frames shared with the window before; over half a window
     a frame would fall into three windows, so that is refused. `uploads`: crops leave this machine. `margin`: pixels of
-    the surroundings on each side that come on top of `size`, at the same scale.
+    the surroundings on each side that come on top of `size`, at the same scale. `least`: a smaller side, down to which
+    crops may be where the face is so small in the frame that a larger one would only enlarge it; 0 where all are alike.
     """
 
     size: int
@@ -54,16 +58,32 @@ class Needs:
     overlap: int
     uploads: bool = False
     margin: int = 0
+    least: int = 0
 
     def __post_init__(self) -> None:
-        if any(type(number) is not int for number in (self.size, self.window, self.overlap, self.margin)):
+        if any(type(number) is not int for number in (self.size, self.window, self.overlap, self.margin, self.least)):
             raise ValueError(f"Needs: expected whole numbers, got {self}")
         if not (16 <= self.size <= MOST_SIZE and 0 <= self.overlap <= self.window // 2 and self.window > 0):
             raise ValueError(f"Needs: expected size 16 to {MOST_SIZE}, overlap at most half of window, got {self}")
         if not 0 <= self.margin <= self.size:
             raise ValueError(f"Needs: expected margin 0 to size, got {self}")
+        whole = self.size % STEP == self.least % STEP == self.margin * STEP % self.size == 0
+        if self.least and not (0 < self.least <= self.size and whole):
+            raise ValueError(f"Needs: expected least 0, or like size a multiple of {STEP}, got {self}")
         if self.framing not in ("aligned", "fixed"):
             raise ValueError(f"Needs: expected framing aligned or fixed, got {self}")
+
+
+    def at(self, zoom: float) -> Needs:
+        """What is needed of a face of which a crop of `size` shows `zoom` pixels a frame pixel."""
+        if not self.least or zoom <= ENOUGH:
+            return self
+        size = max(self.least, ceil(self.size * ENOUGH / zoom / STEP) * STEP)
+        return replace(self, size=size, margin=self.margin * size // self.size)
+
+    def inner(self, side: int) -> int:
+        """The side of a crop's middle, which is what lies within its margin, of all that is `side` wide."""
+        return side * self.size // (self.size + 2 * self.margin)
 
 
 class Engine(Protocol):

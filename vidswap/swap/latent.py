@@ -165,7 +165,7 @@ class Painter:
 def at_size(base: warp.Warp, size: int) -> warp.Warp:
     """The warp, drawing crops of another size."""
     known = base.needs
-    return replace(base, needs=replace(known, size=size, margin=known.margin * size // known.size))
+    return replace(base, needs=replace(known, size=size, margin=known.margin * size // known.size, least=0))
 
 
 def paintable(frame: warp.Warped, mask: Array, mesh: Array) -> Array:

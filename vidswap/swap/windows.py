@@ -16,6 +16,7 @@ from typing import Protocol
 
 import numpy as np
 
+from vidswap.face import geometry
 from vidswap.face.expression import neutral_shape
 from vidswap.face.landmarks import mean_face
 from vidswap.plan.file import subsample
@@ -93,7 +94,7 @@ class _Call:
     casting: Casting
     engine: Engine
     window: Window
-    rest: Callable[[], Array]
+    known: Callable[[], tuple[Array, Needs]]
 
     @property
     def start(self) -> int:
@@ -105,11 +106,11 @@ class _Call:
 
     def swap(self, frames: Sequence[Frame], memory: Memory, progress: Progress) -> Swapped:
         """The engine's answer to the window's frames."""
-        track, needs = self.casting.track, self.engine.needs
+        track, (rest, needs) = self.casting.track, self.known()
         before = memory.before(track.id)
         with progress.stage("crops"):
             near = track.part(max(self.start - AROUND, track.start), min(self.stop + AROUND, track.stop))
-            crops = cut_crops(frames, near, self.window, needs, self.rest(), before=before.crops if before else None)
+            crops = cut_crops(frames, near, self.window, needs, rest, before=before.crops if before else None)
         with progress.stage("engine"):
             swapped = memory.answer(crops) or self.engine.swap(
                 crops, self.casting.identity, before, progress.within("engine")
@@ -120,15 +121,24 @@ class _Call:
 
 def _calls(casting: Casting, engine: Engine, start: int) -> Iterator[_Call]:
     """The windows of a track that reach beyond frame `start`, in order."""
-    rest = cache(partial(resting_face, casting.track))  # when its first window comes
+    known = cache(partial(known_of, casting.track, engine.needs))  # when its first window comes
     for window in _windows_beyond(casting.track, engine.needs, start):
-        yield _Call(casting, engine, window, rest)
+        yield _Call(casting, engine, window, known)
 
 
 def resting_face(track: Track) -> Array:
     """(478, 3) float32: the resting face of a track, in its own frame."""
     some = subsample(track, RESTING)
     return neutral_shape(some.mesh, some.seen, mean_face())
+
+
+def known_of(track: Track, needs: Needs) -> tuple[Array, Needs]:
+    """The resting face of a track, and what an engine that has `needs` needs of it: crops as large as its face is where
+    it is largest, so that they are the same all along."""
+    rest = resting_face(track)
+    largest = min(geometry.zoom_of(geometry.crop_transform(mesh, rest, needs.size))
+                  for mesh in subsample(track, RESTING).mesh)  # fmt: skip
+    return rest, needs.at(largest)
 
 
 def _layers(index: int, swapped: Sequence[Swapped]) -> list[Layer]:

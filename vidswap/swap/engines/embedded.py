@@ -29,6 +29,7 @@ from vidswap.swap.engine import Advance, Needs
 from vidswap.swap.engines import warp
 from vidswap.swap.network import DTYPES, network_in, tried, unusable
 from vidswap.swap.sampler import Denoise, bands_before, low_band, noise, sample, schedule, smooth_latents
+from vidswap.threads import mapped
 from vidswap.types import Array, Crops, Identity, Swapped
 
 SIDE = warp.NEEDS.size // 2
@@ -139,7 +140,8 @@ class Embedded:
         for step in range(1, len(self.sigmas)):
             x = next(cleaner)
             progress(step, len(self.sigmas) - 1)
-        answer = self.base.laid(crops, frames, [finished(frame, x[row]) for row, frame in enumerate(frames)])
+        pictures = mapped(lambda row: finished(frames[row], x[row]), range(len(frames)), self.base.threads)
+        answer = self.base.laid(crops, frames, pictures)
         return replace(answer, latents=low_band(x, BLUR).numpy())
 
     def _denoise(self, given: Conditions, before: Tensor | None) -> Denoise:

@@ -25,6 +25,7 @@ from vidswap.face.eyes import Eyeballs, eyeballs, look
 from vidswap.face.raster import Drawing, Surface, draw, fields, filled, surface, texture, with_ring
 from vidswap.keys import key_of, packages
 from vidswap.models.registry import digests
+from vidswap.processor import cores
 from vidswap.settings import Setting, one_of
 from vidswap.swap import complexion
 from vidswap.swap.complexion import Bare, Scenery
@@ -32,14 +33,16 @@ from vidswap.swap.engine import Advance, Needs
 from vidswap.swap.latest import Latest
 from vidswap.swap.light import GAMMA, LightModel, open_light
 from vidswap.swap.skin import restored
+from vidswap.threads import mapped
 from vidswap.types import Array, Crops, Identity, Swapped
 
 LIGHT = match.LightSettings()
 # A face in its own complexion, which all around it follows, needs no wide seam, and a wide one is the actor's.
 OWN_LIGHT = match.LightSettings(feather=0.02, forehead=0.04)
-NEEDS = Needs(size=512, framing="aligned", window=16, overlap=4)
+NEEDS = Needs(size=512, framing="aligned", window=16, overlap=4, least=256)
 OWN = replace(NEEDS, margin=128)  # of a neck that takes the person's complexion, more must be seen
 SPEED = "quick"
+RIM = 6 / 256  # share of a drawing's side over which the surroundings fade in at its edge
 SMILING = 0.6  # strength of a smile that is a whole one
 COMPLEXIONS = ("own", "actor")
 COMPLEXION = "the person's own, which the actor's other skin follows, or the actor's"
@@ -123,7 +126,7 @@ class Warped:
 @dataclass(frozen=True)
 class Warp:
     """Values that the engine's `swap` is a function of. With `model` a person keeps their own complexion, without it
-    they take the actor's."""
+    they take the actor's. So many `threads` draw, which changes nothing but the time."""
 
     form: Surface
     person: Likeness
@@ -131,6 +134,7 @@ class Warp:
     needs: Needs = NEEDS
     model: LightModel | None = None
     exact: bool = True
+    threads: int = 1
     shapes: BlendShapes = field(default_factory=blend_shapes)
     ready: Latest[Array, Sitter] = field(default_factory=Latest, compare=False)
     skinned: Latest[Array, Array] = field(default_factory=Latest, compare=False)
@@ -151,16 +155,19 @@ class Warp:
     def laid(self, crops: Crops, frames: Sequence[Warped], pictures: Sequence[Array]) -> Swapped:
         """The answer to a window: `pictures` (S, S, 3) uint8 of its frames, in the middle of what else of the actor's
         skin changed."""
-        inner = complexion.framed(crops, self.needs.size)
-        rgb, alpha = list(pictures), [self.cover(inner, row, frame) for row, frame in enumerate(frames)]
-        for row, frame in enumerate(frames):
-            if frame.scenery is not None:
-                rgb[row], alpha[row] = complexion.surrounded(crops.rgb[row], frame.scenery, rgb[row], alpha[row])
-        return Swapped(crops, np.stack(rgb), np.stack(alpha))
+        inner = complexion.framed(crops, self.needs.inner(crops.rgb.shape[1]))
+
+        def one(row: int) -> tuple[Array, Array]:
+            alpha, told = self.cover(inner, row, frames[row]), frames[row].scenery
+            return (pictures[row], alpha) if told is None else \
+                complexion.surrounded(crops.rgb[row], told, pictures[row], alpha)
+
+        rgb, alphas = zip(*mapped(one, range(len(frames)), self.threads), strict=True)
+        return Swapped(crops, np.stack(rgb), np.stack(alphas))
 
     def frames(self, crops: Crops, identity: Identity) -> list[Warped]:
         """Every row of a window without its margin, warped, relit and toned; one tone for all."""
-        wide, crops = crops, complexion.framed(crops, self.needs.size)
+        wide, crops = crops, complexion.framed(crops, self.needs.inner(crops.rgb.shape[1]))
         selfie = identity.meshes[0]
         sitter = self.ready.of(identity.photos[0], lambda photo: self.sitter(photo, selfie))
         bare = sitter.bare
@@ -175,12 +182,14 @@ class Warp:
                   zoom_of(crops, row), sitter.eyes, told[row], None if bare is None else bare.level)
             for row in range(len(crops))
         ]  # fmt: skip
-        some = {row: self.draw(scenes[row]) for row in range(0, len(scenes), max(1, len(scenes) // 4))}
+        few = range(0, len(scenes), max(1, len(scenes) // 4))
+        some = dict(zip(few, mapped(self.draw, [scenes[row] for row in few], self.threads), strict=True))
         how = self.tone([(scenes[row], drawn) for row, drawn in some.items()])
-        return [
-            self.render(scene, how, some.pop(row) if row in some else self.draw(scene))
-            for row, scene in enumerate(scenes)
-        ]
+
+        def one(row: int) -> Warped:
+            return self.render(scenes[row], how, some.pop(row) if row in some else self.draw(scenes[row]))
+
+        return mapped(one, range(len(scenes)), self.threads)
 
     def sitter(self, photo: Array, selfie: Array) -> Sitter:
         """Who is in a photo (h, w, 3) whose mesh is `selfie` (478, 3)."""
@@ -275,7 +284,7 @@ class Warp:
         drawn = (warped.drawing.part >= 0).astype(np.uint8)
         depth = cv2.distanceTransform(drawn, cv2.DIST_L2, 3)
         size = (crops.rgb.shape[1],) * 2
-        rim = cv2.resize(np.clip(depth / 6 - 0.3, 0, 1), size, interpolation=cv2.INTER_LINEAR)
+        rim = cv2.resize(np.clip(depth / (RIM * len(depth)) - 0.3, 0, 1), size, interpolation=cv2.INTER_LINEAR)
         if warped.scenery is not None:
             rim = np.maximum(rim, complexion.shown(complexion.middle(warped.scenery.skin, complexion.MATTE), len(rim)))
         return np.asarray(rim * (1 - covered(crops.mask[row], crops.mesh[row])), np.float32)
@@ -314,6 +323,6 @@ def load(settings: Settings, cache: Path | None = None) -> Iterator[Warp]:
     mean = landmarks.mean_face()
     form, person = surface(mean, landmarks.triangles()), likeness(mean, Blend())
     if settings.complexion == "actor":
-        yield Warp(form, person)
+        yield Warp(form, person, threads=cores())
     else:
-        yield Warp(form, person, OWN_LIGHT, OWN, open_light())
+        yield Warp(form, person, OWN_LIGHT, OWN, open_light(), threads=cores())
