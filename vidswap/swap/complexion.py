@@ -15,13 +15,14 @@ import numpy as np
 from vidswap.face import geometry
 from vidswap.face.averages import averaged
 from vidswap.face.relight import LUMA
-from vidswap.face.sampling import sample
+from vidswap.face.sampling import corners, sample
 from vidswap.face.skin import between_features, face_of, features_free, plain_skin
 from vidswap.swap import matte
 from vidswap.swap.light import GAMMA, SIDE, SLOW, LightModel
-from vidswap.swap.tone import FILM, PHOTO, Tone, colourful, seen_of, tone_of
+from vidswap.swap.tone import FILM, PHOTO, Tone, colourful, seen_of, tone_of, voices_of
 from vidswap.types import Array, Crops
 
+AROUND = 2.0  # times the network's crop, in which a photo may have white
 BURNT = 0.9  # of white: above it colours begin to go
 MOST = 3.0  # most that a complexion differs from another, in logarithms of light: twenty times
 EVEN = 0.85  # of what of a skin is lighter and darker without its light, so much is light that the network missed
@@ -62,7 +63,7 @@ def bare(photo: Array, mesh: Array, model: LightModel) -> Bare:
     crop = sample(photo, to_crop, 2 * SIDE)
     moved = geometry.apply(to_crop, mesh)
     light, edges = model.light_and_edges(crop, moved)
-    tone = tone_of(crop, moved, light, PHOTO)
+    tone = tone_of(voices_of(crop, moved, light, surroundings(photo, to_crop)), PHOTO)
     dimmed = tone.told - max(float(tone.seen.max()) - BRIGHT, 0)  # so that nothing comes to lie beyond white
     kept = tone.seen - tone.told + dimmed
     shape = cv2.resize(light + edges - dimmed, (2 * SIDE,) * 2, interpolation=cv2.INTER_LINEAR)
@@ -71,6 +72,16 @@ def bare(photo: Array, mesh: Array, model: LightModel) -> Bare:
     placed = cv2.warpAffine(shape, geometry.invert(to_crop), photo.shape[1::-1], borderMode=cv2.BORDER_REPLICATE)
     flat = photo * np.exp(placed * (-1 / GAMMA))
     return Bare(np.clip(np.rint(flat), 0, 255).astype(np.uint8), kept - tone.own, tone.own)
+
+
+def surroundings(photo: Array, to_crop: Array) -> Array:
+    """(h, w, 3): what a photo shows about the crop (2 SIDE, 2 SIDE), as large as the network would see it."""
+    reached = corners(to_crop, 2 * SIDE)
+    reached, limits = reached.mean(0) + (reached - reached.mean(0)) * AROUND, np.array(photo.shape[1::-1])
+    low = np.clip(np.floor(reached.min(0)), 0, limits - 1).astype(int)
+    high = np.clip(np.ceil(reached.max(0)), low + 1, limits).astype(int)
+    sides = np.maximum(np.rint((high - low) * min(geometry.zoom_of(to_crop) / 2, 1)), 1).astype(int)
+    return np.asarray(cv2.resize(photo[low[1] : high[1], low[0] : high[0]], sides, interpolation=cv2.INTER_AREA))
 
 
 def uneven(crop: Array, mesh: Array, shape: Array) -> Array:
@@ -125,7 +136,7 @@ def followed(crops: Crops, model: LightModel) -> list[tuple[Array, Tone]]:
     asked = {}
     for row in sorted({*range(0, last, EVERY), last}):
         light = model.light(crops.rgb[row], crops.mesh[row])
-        asked[row] = light, tone_of(crops.rgb[row], crops.mesh[row], light, FILM)
+        asked[row] = light, tone_of(voices_of(crops.rgb[row], crops.mesh[row], light), FILM)
     return [asked.get(row) or _between(asked, crops, row) for row in range(len(crops))]
 
 

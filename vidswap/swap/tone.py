@@ -1,15 +1,15 @@
 """Of the colour of a face in a picture, what is the skin's own, and what is its light's. Logarithms of linear light.
 
 No picture tells for sure. What speaks of the light is weighed as it was found to on generated faces put into light of
-known level and tint (least squares): how bright and of which hue the brightest is, which a camera or a colourist makes
-white; the whites of the eyes; what the network of swap.light says; the skin itself. And what is left must be a colour
-that skin has.
+known level and tint (least squares; benchmarks/tone.py): how bright and of which hue the brightest is, which a camera
+or a colourist makes white; the whites of the eyes; what the network of swap.light says; the skin itself. And what is
+left must be a colour that skin has.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import sqrt
+from math import sqrt, tanh
 
 import cv2
 import numpy as np
@@ -26,7 +26,8 @@ FEWEST, FEW_OF_SKIN = 4, 32  # pixels of an eye, of skin, that tell anything
 SKINS = np.array([[24, 8, 9], [32, 10.5, 13], [40, 12.5, 17], [50, 13, 20], [60, 12, 20], [67, 10, 17], [74, 8, 14]])
 LIGHTNESS = (22.0, 74.0)  # L* of skins
 SAME = 0.7  # of the usual colour of skin: less is a grade, not a pale person
-STRANGE = 14.0  # no skin is farther than that from these in a* and b*
+RICH, STRANGE = 24.0, 6.0  # no skin is farther from the usual than that in its saturation, in its hue
+OWN_HUE = 0.5  # of how hues differ from the usual so much is the skins': pictures' vary that much more than skins do
 
 
 @dataclass(frozen=True)
@@ -49,8 +50,22 @@ class Weights:
 # for photos so that dark and fair people stay as far apart as they are, on average of faces in their own light
 PHOTO = Weights(white=0.40, eyes=0.08, told=0.50, seen=-0.45, varied=0.42, shaped=-0.40, usual=-0.66, hue=1.0)
 FILM = Weights(white=0.10, eyes=0.05, told=0.75, seen=0.0, varied=0.0, shaped=0.0, usual=-0.2, hue=0.3)  # graded
-TINTS = (0.13, 0.12, 0.04)  # how much the hues of the picture's white, the eyes' and the network's count
+TINTS = (0.15, 0.07, 0.2)  # how much the hues of the picture's white, the eyes' and the network's count
 WARM = np.array([[0.23, -0.02, -0.21], [0.30, -0.05, -0.25], [0.03, -0.03, 0.0]])  # what these usually are
+
+
+@dataclass(frozen=True, eq=False)
+class Voices:
+    """What speaks of the light on a face, logarithms (3,): medians of its plain skin as it is `seen`, and of the light
+    that the network has `told` of there; the brightest of the picture, `white`, and of the `eyes`; and how unequal
+    over the face are the picture (`varied`) and that light (`shaped`)."""
+
+    seen: Array
+    told: Array
+    white: Array
+    eyes: Array
+    varied: float
+    shaped: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,18 +78,24 @@ class Tone:
     own: Array
 
 
-def tone_of(crop: Array, mesh: Array, light: Array, weights: Weights) -> Tone:
-    """The tone of a face in its crop (S, S, 3) uint8 with its mesh (478, 3), where the network says `light` (SIDE,
-    SIDE, 3)."""
+def voices_of(crop: Array, mesh: Array, light: Array, around: Array | None = None) -> Voices:
+    """Of a face in its crop (S, S, 3) uint8 with its mesh (478, 3), where the network says `light` (SIDE, SIDE, 3);
+    `around` (h, w, 3) uint8 is what else of the picture may have white in it, if not the crop."""
     placed = geometry.apply(geometry.enlarge(SIDE / len(crop)), mesh)
     values, known = _plainly(shrunk(crop), placed)
     logs = _logs(values)
     seen, told = np.median(logs[known], 0), np.median(light[known], 0)
     face = face_of(placed, SIDE) > 0.5
     varied, shaped = (float(each[face].mean(-1).std()) if face.any() else 0.0 for each in (logs, light))
-    voices = np.stack([white_of(logs), eyes_of(logs, placed, seen), told])
-    level = level_of(voices, weights) + weights.seen * seen.mean() + weights.varied * varied + weights.shaped * shaped
-    return Tone(seen, told, likely(seen - level, weights.hue))
+    white = white_of(logs if around is None else _logs(around))
+    return Voices(seen, told, white, eyes_of(logs, placed, seen), varied, shaped)
+
+
+def tone_of(voices: Voices, weights: Weights) -> Tone:
+    """The tone of a face of which these speak."""
+    said = level_of(np.stack([voices.white, voices.eyes, voices.told]), weights)
+    level = said + weights.seen * voices.seen.mean() + weights.varied * voices.varied + weights.shaped * voices.shaped
+    return Tone(voices.seen, voices.told, likely(voices.seen - level, weights.hue))
 
 
 def seen_of(crop: Array, mesh: Array) -> Array:
@@ -125,7 +146,7 @@ def eyes_of(logs: Array, mesh: Array, otherwise: Array) -> Array:
 def colourful(seen: Array) -> float:
     """How colourful a scene is, from 0 to 1: what is left in it of the colour that skin as light as the `seen` (3,)
     has. Less than SAME of it is taken for the scene's doing, and by half in logarithms."""
-    lab = _lab(seen)
+    lab = lab_of(seen)
     usual = usual_hue(float(lab[0]))
     left = float(np.linalg.norm(lab[1:])) / float(np.linalg.norm(usual))
     return sqrt(min(left / SAME, 1.0))
@@ -136,17 +157,24 @@ def usual_hue(light: float) -> Array:
     return np.array([np.interp(light, SKINS[:, 0], SKINS[:, k]) for k in (1, 2)])
 
 
-def _lab(tone: Array) -> Array:
+def lab_of(tone: Array) -> Array:
+    """(3,) CIE L*, a*, b* of a colour (3,)."""
     return np.asarray(cv2.cvtColor(np.exp(tone)[None, None].astype(np.float32), cv2.COLOR_LRGB2LAB)[0, 0])
 
 
 def likely(tone: Array, hue: float) -> Array:
-    """A skin's colour (3,) as a skin can be: of what its hue differs from the usual the share `hue`, within limits."""
-    lab = _lab(tone)
+    """A skin's colour (3,) as a skin can be: of what its colour differs from the usual the share `hue`, within limits,
+    which are narrow across saturation: skins differ in that more than in hue."""
+    lab = lab_of(tone)
     light = float(np.clip(lab[0], *LIGHTNESS))
     usual = usual_hue(light)
-    off = lab[1:] - usual
-    far = float(np.linalg.norm(off)) * hue
-    off *= hue * STRANGE * np.tanh(far / STRANGE) / max(far, 1e-6)
-    wanted = np.array([[[light, *(usual + off)]]], np.float32)
+    along = usual / np.linalg.norm(usual)
+    across = np.array([along[1], -along[0]])
+    rich, strange = (float((lab[1:] - usual) @ way) * hue for way in (along, across))
+    found = usual + _within(rich, RICH) * along + _within(strange * OWN_HUE, STRANGE) * across
+    wanted = np.array([[[light, *found]]], np.float32)
     return np.asarray(np.log(np.maximum(cv2.cvtColor(wanted, cv2.COLOR_LAB2LRGB)[0, 0], DARKEST)))
+
+
+def _within(value: float, most: float) -> float:
+    return most * tanh(value / most)
