@@ -28,7 +28,7 @@ FLOORS = (
     {"bars", "models", "settings"},
     {"face", "media", "plan", "trust"},
     {"read", "swap", "write"},
-    {"casting"},
+    {"casting", "kept"},
     {"castfile", "redo"},
     {"pipeline", "train"},
     {"looks", "moments", "preview"},

@@ -17,10 +17,11 @@ from rendered import SOMEONE, Echo, track_of, write_plan
 from vidswap.casting import Role
 from vidswap.cli import main as command
 from vidswap.errors import EngineError, InputError, OutputError, UsageError, VidswapError
+from vidswap.kept import PIECES, Kept
 from vidswap.pipeline import Result, swap_clip
 from vidswap.plan.store import facts_of, source_of
 from vidswap.read.clip import frames, open_clip
-from vidswap.redo import PIECES, JudgedFile, JudgedShot, Judgement, Kept, read_report
+from vidswap.redo import JudgedFile, JudgedShot, Judgement, read_report
 from vidswap.settings import ReadSettings, Settings, SwapSettings, WriteSettings
 from vidswap.swap.engine import Advance, Engine
 from vidswap.swap.windows import Casting
@@ -115,6 +116,8 @@ def test_only_the_shot_that_fell_short_is_made_anew(home: Home, tmp_path: Path) 
     assert loss(now[20:50], earlier[20:50]) < 25
     for shot in (SHOTS[0], SHOTS[2], SHOTS[3]):
         assert loss(now[shot.start : shot.stop], earlier[shot.start : shot.stop]) > 45
+    copied = [*range(LENGTH), *range(4 * LENGTH, COUNT)]  # as they are coded, from one key picture to the next
+    assert (now[copied] == earlier[copied]).all()
     assert packets_of(out) == packets_of(home.earlier)
     assert open_clip(out).pts.tolist() == open_clip(home.earlier).pts.tolist()
 

@@ -8,6 +8,7 @@ from dataclasses import replace
 from fractions import Fraction
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import pytest
@@ -21,7 +22,7 @@ from vidswap.progress import Progress
 from vidswap.read.clip import frames, open_clip
 from vidswap.settings import WriteSettings
 from vidswap.swap.windows import Casting, amid, first_needed, swap_windows
-from vidswap.types import Crops, EngineChoice, Swapped
+from vidswap.types import Crops, EngineChoice, Shot, Swapped
 from vidswap.write.composite import composite
 from vidswap.write.memory import Memory
 from vidswap.write.work import Segment, WorkFolder, open_work
@@ -82,6 +83,24 @@ def test_what_is_finished_is_not_rendered_again(source, whole, tmp_path):
     done = len(list(folder_of(out).glob("*.json"))) * LENGTH
     assert rendered(source, out, LENGTH).resumed == done >= LENGTH
     assert out.read_bytes() == whole
+
+
+@given(st.integers(0, 50), st.integers(1, 20), st.lists(st.integers(1, 30), max_size=6))
+def test_a_run_of_frames_is_a_segment_by_itself(start, length, steps):
+    """Boundaries are every so many frames, but within runs, where there are none but their own."""
+    edges = np.cumsum([start, *steps]).tolist()
+    runs = [Shot(*pair) for pair in zip(edges[1::2], edges[2::2])]
+    with TemporaryDirectory() as folder:
+        work = WorkFolder(Path(folder), "", start, length, runs=runs)
+    stop = edges[-1] + 2 * length
+    inside = {index for run in runs for index in range(run.start + 1, run.stop)}
+    wanted = {*range(start + length, stop, length), *(edge for run in runs for edge in (run.start, run.stop))}
+    wanted = sorted(index for index in wanted - inside if index > start)
+    found, index = [], start
+    while (index := work.boundary_after(index)) < stop:
+        found.append(index)
+    assert found == wanted
+    assert [index for index in range(start, stop) if work.is_boundary(index)] == wanted
 
 
 @pytest.mark.parametrize("harm", ["segment", "sidecar", "memory", "choice", "no-resume"])

@@ -23,6 +23,7 @@ from vidswap.casting import Cast, Engines, Players, Role, Roles, assign, checked
 from vidswap.errors import UsageError, quoted
 from vidswap.face.landmarks import mean_face
 from vidswap.files import Named, as_output_error, check_new, check_place, noted_as, refuse_clash
+from vidswap.kept import Kept
 from vidswap.keys import code_of, key_of, packages
 from vidswap.media.containers import named
 from vidswap.media.view import to_rgb
@@ -57,7 +58,7 @@ from vidswap.write.writer import open_writer
 SHEET_ROWS, PORTRAITS = 6, 6
 DECODED = 2  # pictures that wait to be swapped
 # What decides a result: our code, and what that stands on.
-CODE = ("castfile", "casting", "face", "facts", "media", "pipeline", "plan", "read", "redo", "swap", "threads",
+CODE = ("castfile", "casting", "face", "facts", "kept", "media", "pipeline", "plan", "read", "redo", "swap", "threads",
         "types", "write")
 PACKAGES = ("av", "numpy", "opencv-python", "opencv-python-headless", "pillow")
 
@@ -130,11 +131,11 @@ def swap_clip(
         folder = enter(open_work(out, report=notes.append))
         # First pass. A plan is a file: yours, the store's, or made now.
         plan = enter(find_plan(clip, span, settings.read, lambda *given: analyse(faces(), *given), progress))
-        kept = kept_of(redo, earlier, plan.span, plan.shots)
-        casting = kept.castings(assign(renumbered(players, cast, plan), clip, plan.tracks, plan.persons))
         target = replace(target, span=plan.span)
+        kept = kept_of(redo, earlier, target, plan.shots)
+        casting = kept.castings(assign(renumbered(players, cast, plan), clip, plan.tracks, plan.persons))
         tags = kept.labels(labels([(each.identity, engines.labels[each.engine]) for each in casting], __version__))
-        work = begun_work(folder, plan, casting, engines, (target, settings.write, [tags, kept.key]))
+        work = begun_work(folder, plan, casting, engines, (target, settings.write, tags, kept))
         # Whole-shot engines: a shot is paid for once, its file stays in the work folder.
         most, heard = price_of(settings.swap.most), progress.within("shots")
         fitted = enter(closing(swap_shots(clip, plan, engines.whole(casting), work.tickets,
@@ -196,21 +197,24 @@ def ended_as(out: Path, clip: Clip, notes: list[str]) -> Path:
 
 
 def begun_work(
-    folder: Path, plan: Plan, casting: Sequence[Casting], engines: Engines, asked: tuple[Target, WriteSettings, object]
+    folder: Path, plan: Plan, casting: Sequence[Casting], engines: Engines,
+    asked: tuple[Target, WriteSettings, object, Kept],
 ) -> WorkFolder:
     """What of a render is done already: that is where an earlier one of the same key stopped, a digest of all that the
-    result depends on but its path. `asked` are the target, how it is written, and what else of it: its labels, and what
-    is kept of an earlier result. Raises OutputError."""
-    target, settings, more = asked
+    result depends on but its path. `asked` are the target, how it is written, its labels, and what is kept of an
+    earlier result. Raises OutputError."""
+    target, settings, tags, kept = asked
     who = {id(each.identity): each.identity for each in casting}  # on many tracks, and each of many photos
     known = {number: key_of(identity) for number, identity in who.items()}
     played = [(each.track.id, each.track.person, each.track.start, each.track.stop, each.track.embedding,
                known[id(each.identity)], each.engine) for each in casting]  # fmt: skip
     models = {name: [file.sha256 for file in model.files] for name, model in registry().items()}
     code = code_of(*CODE), packages(*PACKAGES), __version__
-    key = key_of((plan.key, models, code, played, engines.key, replace(target, out=Path()), settings.segment, more))
+    key = key_of((plan.key, models, code, played, engines.key, replace(target, out=Path()), settings.segment, tags,
+                  kept.key))
     with as_output_error(target.out):
-        work = WorkFolder(folder, key, target.span.start, settings.segment, resume=settings.resume)
+        work = WorkFolder(folder, key, target.span.start, settings.segment, runs=kept.runs,
+                          resume=settings.resume)
         work.go_on(partial(amid, engines.windowed(casting), engines.of_windows))
     return work
 

@@ -95,7 +95,7 @@ def preview_clip(
             with found as plan:
                 known = renumbered(players, cast, plan)
                 casting = assign(known, clip, plan.tracks, plan.persons) if plan.persons else []
-                casting = kept_of(redo, earlier, plan.span, plan.shots).castings(casting)
+                casting = kept_of(redo, earlier, replace(target, span=plan.span), plan.shots).castings(casting)
                 shown += shown_of(Piece(clip, plan, casting, target, engines), progress)
     if not any(each.persons for each in shown):
         raise NoFaceError("at none of the moments is anybody seen who is played", "choose `read.start` and `read.end`")

@@ -7,31 +7,27 @@ followed across cuts, so a shot can be made anew by itself.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from itertools import chain
 from pathlib import Path
 
 import numpy as np
 
 from vidswap.errors import InputError, UsageError, quoted
 from vidswap.files import Named, refuse_clash
+from vidswap.kept import Kept, joined
 from vidswap.media.colour import is_hdr
 from vidswap.plan.store import source_of
-from vidswap.read.clip import frames, open_clip
+from vidswap.read.clip import open_clip
 from vidswap.records import Damaged, from_json
 from vidswap.settings import Settings
-from vidswap.swap.windows import Casting, within
 from vidswap.timepoint import TimePoint
-from vidswap.types import Clip, Frame, Shot
-from vidswap.write.framing import Framing
+from vidswap.types import Clip, Shot
 from vidswap.write.target import Target
 
 LARGEST_FILE = 64 << 20  # bytes: some ten thousand shots
 ANEW = "make it anew: vidswap evaluate CLIP OUT -o FILE"
-KEPT, WITH = "; kept shots: ", " + "  # between the labels of results, in `comment`; between values, in other tags
-PIECES = 1 << 40  # between the numbers of a track's pieces, in shots that dissolve into one another
 
 
 @dataclass(frozen=True)
@@ -72,68 +68,6 @@ class Redo:
     digest: str
     part: Shot
     shots: tuple[Shot, ...]
-
-
-@dataclass(frozen=True, eq=False)
-class Kept:
-    """What of the frames `span` is not swapped anew: all but the shots `anew` stay as they are in `earlier`, a clip of
-    these frames whose digest is `digest`. Without one, nothing is kept."""
-
-    span: Shot
-    anew: tuple[Shot, ...]
-    earlier: Clip | None = None
-    digest: str = ""
-
-    @property
-    def shots(self) -> tuple[Shot, ...]:
-        """Runs of frames that are kept."""
-        edges = [self.span.start, *chain.from_iterable((each.start, each.stop) for each in self.anew), self.span.stop]
-        return tuple(Shot(*pair) for pair in zip(edges[::2], edges[1::2]) if pair[0] < pair[1])
-
-    @property
-    def count(self) -> int:
-        """How many frames are kept."""
-        return sum(map(len, self.shots))
-
-    @property
-    def key(self) -> object:
-        """All of it that a result depends on."""
-        return self.digest, self.shots
-
-    def castings(self, casting: Sequence[Casting]) -> list[Casting]:
-        """What of them is played anew. A track that goes on through a dissolve is played up to where that turns into a
-        shot that is kept."""
-        if self.earlier is None:
-            return list(casting)
-        return [each if number == 0 else replace(each, track=replace(each.track, id=each.track.id + PIECES * number))
-                for whole in casting
-                for number, each in enumerate(part for shot in self.anew for part in within(whole, shot))]  # fmt: skip
-
-    def framing(self, shown: Framing, start: int) -> Framing:
-        """What makes a frame the target's, as `shown` does, or takes it from the earlier result, in order; none is
-        taken from before `start`."""
-        spans = [Shot(max(each.start, start), each.stop) for each in self.shots if each.stop > start]
-        if self.earlier is None or not spans:
-            return shown
-        stay, first = {index for each in spans for index in range(each.start, each.stop)}, self.span.start
-        found = chain.from_iterable(frames(self.earlier, each.start - first, each.stop - first) for each in spans)
-
-        def framed(frame: Frame) -> Frame:
-            return replace(frame, native=next(found).native) if frame.index in stay else shown(frame)
-
-        return framed
-
-    def labels(self, tags: Mapping[str, str]) -> Mapping[str, str]:
-        """The tags of a result that says also what the earlier one said of the frames that are kept."""
-        if self.earlier is None or not self.shots:
-            return tags
-        there = {name.lower(): value for name, value in self.earlier.tags.items()}
-        said = there.get("comment", "").partition("\n")[0].split(KEPT)  # what follows is the clip's own
-        comments = dict.fromkeys(filter(None, [tags["comment"], *said]))
-        values = {name: [*value.split(WITH), *there.get(name, "").split(WITH)] for name, value in tags.items()}
-        return {name: WITH.join(dict.fromkeys(filter(None, each))) for name, each in values.items()} | {
-            "comment": KEPT.join(comments)
-        }
 
 
 def redo_of(settings: Settings) -> tuple[Settings, Redo | None]:
@@ -183,13 +117,13 @@ def earlier_of(redo: Redo | None, clip: Clip, target: Target, outputs: Sequence[
     return earlier
 
 
-def kept_of(redo: Redo | None, earlier: Clip | None, span: Shot, shots: Sequence[Shot]) -> Kept:
-    """What stays of an earlier result: all but those `shots` of a plan that are to be made anew; nothing, without
-    one."""
+def kept_of(redo: Redo | None, earlier: Clip | None, target: Target, shots: Sequence[Shot]) -> Kept:
+    """What stays of an earlier result in a target: all but those `shots` of a plan that are to be made anew; nothing,
+    without one."""
     if redo is None or earlier is None:
-        return Kept(span, (span,))
+        return Kept(target.span, (target.span,))
     meant = [shot for shot in shots if any(shot.start < each.stop and each.start < shot.stop for each in redo.shots)]
-    return Kept(span, tuple(_joined(meant)), earlier, redo.digest)
+    return Kept(target.span, tuple(joined(meant)), earlier, redo.digest, target.encoding)
 
 
 def read_report(path: Path) -> Judgement:
@@ -249,12 +183,3 @@ def _difference(earlier: Clip, target: Target, clip: Clip) -> str:
     if is_hdr(earlier.colour[3]) != is_hdr(seen.colour[3]):
         return "HDR pictures, not SDR" if is_hdr(earlier.colour[3]) else "SDR pictures, not HDR"
     return "pictures that are turned otherwise" if target.encoding and earlier.turn != seen.turn else ""
-
-
-def _joined(shots: Iterable[Shot]) -> list[Shot]:
-    """Shots in order, those that follow one another as one."""
-    found = list[Shot]()
-    for shot in shots:
-        goes_on = bool(found) and found[-1].stop == shot.start
-        found.append(Shot(found.pop().start if goes_on else shot.start, shot.stop))
-    return found

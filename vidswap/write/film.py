@@ -25,11 +25,12 @@ from vidswap.keys import digest_of_bytes
 from vidswap.media import copying
 from vidswap.media.containers import kind_of
 from vidswap.media.encoder import Encoding, Picture, encoded, encoder, encoding_of, timed, track
+from vidswap.media.groups import Group
 from vidswap.media.packets import seconds
 from vidswap.settings import WriteSettings
 from vidswap.types import Clip
 from vidswap.write.target import check_film
-from vidswap.write.work import MADE, WorkFolder, open_work
+from vidswap.write.work import MADE, Packet, WorkFolder, open_work
 
 _STEADY = {"fflags": "+bitexact"}  # else Matroska's numbers of tracks are drawn by lot
 _PART = f"{MADE}.part"  # the film, until it is whole
@@ -39,8 +40,8 @@ _INTERLEAVED = 2  # seconds that packets of one moment may lie apart in a file
 
 @dataclass(frozen=True, eq=False)
 class Finished:
-    """A frame that goes into the result. `repeated`: it could not be decoded, or not wholly; `painted`: there is
-    another face on it."""
+    """A frame that goes into the result. `native` may be a Group, which goes there as it is; those of its other frames
+    are None. `repeated`: it could not be decoded, or not wholly; `painted`: there is another face on it."""
 
     index: int
     native: Any
@@ -72,21 +73,21 @@ def write_segments(clip: Clip, frames: Iterable[Finished], work: WorkFolder, out
     pictures = iter(frames)
     for first in pictures:
         start, chunk = work.reached, list[Finished]()
+        waiting = chain([first], islice(pictures, work.boundary_after(start) - start - 1))
         if first.index != start:
             raise ValueError(f"write_segments: expected frame {start}, got {first.index}")
 
-        def natives(first: Finished = first, chunk: list[Finished] = chunk) -> Iterator[Picture]:
-            for each in chain([first], islice(pictures, work.length - 1)):
+        def natives(waiting: Iterator[Finished] = waiting, chunk: list[Finished] = chunk) -> Iterator[Picture]:
+            for each in waiting:
                 chunk.append(replace(each, native=None))
                 yield each.index, each.native
 
         with as_output_error(out, av.FFmpegError, hint=_HINT), work.growing() as growing:
-            context, end = encoder(encoding), 0
-            for _, native in timed(clip, natives(), int(clip.pts[start]), encoding):
-                end = native.pts + native.duration
-                growing.add(_kept(packet, clip) for packet in encoded(context, native))
-            growing.add(_kept(packet, clip) for packet in encoded(context, None))
+            context = encoder(encoding)
+            copied = isinstance(first.native, Group)
+            growing.add(_copied(clip, natives(), start) if copied else _made(clip, natives(), start, encoding, context))
             span, head = range(start, start + len(chunk)), bytes(context.extradata or b"")
+            end = int(clip.pts[span[-1]] - clip.pts[start]) + clip.duration(span[-1])
             counts = [sum(each.repeated for each in chunk), sum(each.painted for each in chunk)]
             work.finish(growing.segment(span, end, head, *counts), growing)
 
@@ -205,8 +206,18 @@ def _interleaved(steps: Iterator[_Step], sound: Iterator[Any]) -> Iterator[list[
             return
 
 
-def _kept(packet: Any, clip: Clip) -> tuple[bytes, int, bool]:
-    return bytes(packet), int(packet.pts * packet.time_base / clip.time_base), packet.is_keyframe
+def _made(clip: Clip, pictures: Iterable[Picture], start: int, encoding: Encoding, context: Any) -> Iterator[Packet]:
+    """The packets of pictures from frame `start` on."""
+    natives = (native for _, native in timed(clip, pictures, int(clip.pts[start]), encoding))
+    for packet in chain.from_iterable(encoded(context, native) for native in chain(natives, [None])):
+        yield bytes(packet), int(packet.pts * packet.time_base / clip.time_base), packet.is_keyframe
+
+
+def _copied(clip: Clip, pictures: Iterable[Picture], start: int) -> Iterator[Packet]:
+    """The packets of groups from frame `start` on, at the times of the clip."""
+    for group in (native for _, native in pictures if native is not None):
+        for each in group.coded:
+            yield each.payload, int(clip.pts[each.index] - clip.pts[start]), each.key
 
 
 # -- files ------------------------------------------------------------------------------------------------------------

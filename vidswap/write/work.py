@@ -30,6 +30,7 @@ from vidswap.errors import InputError, OutputError
 from vidswap.files import as_output_error, is_part, publish, write_whole
 from vidswap.keys import Digest, digest_of, digest_of_bytes
 from vidswap.records import Damaged, from_json
+from vidswap.types import Shot
 from vidswap.write.memory import Memory
 
 Packet = tuple[bytes, int, bool]  # payload; pts in the clip's unit since its segment began; can decoding begin there
@@ -107,11 +108,13 @@ def ahead_by(times: Sequence[int]) -> int:
 
 class WorkFolder:
     """The folder of one render that begins at frame `start`: its finished segments, each of `length` frames but the
-    last. Those that are there and follow one another from `start` on are adopted, if `key` is theirs and unless
-    `resume` is False; all else is removed but tickets."""
+    last; each of the `runs` of frames is one by itself, however long. Those that are there and follow one another from
+    `start` on are adopted, if `key` is theirs and unless `resume` is False; all else is removed but tickets."""
 
-    def __init__(self, folder: Path, key: str, start: int, length: int, *, resume: bool = True) -> None:
-        self.folder, self.start, self.length = folder, start, length
+    def __init__(
+        self, folder: Path, key: str, start: int, length: int, *, runs: Sequence[Shot] = (), resume: bool = True
+    ) -> None:  # fmt: skip
+        self.folder, self.start, self.length, self.runs = folder, start, length, runs
         if not resume or not _says(folder / "key", key.encode()):
             _clear(folder)
             write_whole(folder / "key", key.encode())
@@ -131,7 +134,15 @@ class WorkFolder:
 
     def is_boundary(self, index: int) -> bool:
         """Whether a segment ends before a frame, and another begins there."""
-        return index > self.start and (index - self.start) % self.length == 0
+        return index > self.start and self.boundary_after(index - 1) == index
+
+    def boundary_after(self, index: int) -> int:
+        """The first frame after another one that begins a segment, if there are as many."""
+        run = next((run for run in self.runs if index < run.stop), None)
+        if run and run.start <= index:
+            return run.stop
+        usual = index + self.length - (index - self.start) % self.length
+        return min(usual, run.start) if run else usual
 
     def go_on(self, amid: Callable[[int], list[int]]) -> None:
         """Give up the segments behind the last boundary at which all tracks that are `amid` something there can go
