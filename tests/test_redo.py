@@ -17,7 +17,7 @@ from rendered import SOMEONE, Echo, track_of, write_plan
 from vidswap.casting import Role
 from vidswap.cli import main as command
 from vidswap.errors import EngineError, InputError, OutputError, UsageError, VidswapError
-from vidswap.kept import PIECES, Kept
+from vidswap.kept import PIECES, Kept, joined
 from vidswap.pipeline import Result, swap_clip
 from vidswap.plan.store import facts_of, source_of
 from vidswap.read.clip import frames, open_clip
@@ -190,6 +190,10 @@ def test_a_part_that_was_judged_is_the_part_that_is_made(tmp_path: Path) -> None
     earlier, now = pictures(home.earlier), pictures(tmp_path / "out.mp4")
     assert loss(now[:30], earlier[:30]) > 45
     assert loss(now[30:], earlier[30:]) < 25
+    home.clip = make_clip(tmp_path / "short.mp4", moving(8))
+    with pytest.raises(UsageError, match=r"report of another clip than .*short\.mp4"):
+        home.swap(tmp_path / "out.mp4", Grey(200), redo=home.report)
+    home.clip = tmp_path / "clip.mp4"
     with pytest.raises(UsageError, match="frames 20f to 70f, not of 20f to 60f"):
         home.swap(tmp_path / "out.mp4", Grey(200), redo=home.report, read={"start": "20f", "end": "60f"})
 
@@ -315,3 +319,8 @@ def test_a_track_through_dissolves_is_played_in_shots_that_are_made_anew() -> No
     assert played == [(3, 10, 20), (3 + PIECES, 50, 60)]
     assert kept.shots == (Shot(0, 10), Shot(20, 50))
     assert Kept(Shot(0, 90), (Shot(0, 90),)).castings([whole]) == [whole]
+
+
+def test_shots_that_follow_one_another_are_one_in_whatever_order_they_are_told() -> None:
+    assert joined([Shot(8, 9), Shot(3, 5), Shot(0, 3), Shot(2, 4)]) == [Shot(0, 5), Shot(8, 9)]
+    assert joined([]) == []

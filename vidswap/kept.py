@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import chain, pairwise, repeat
+from operator import attrgetter
 from typing import Any
 
 from vidswap.media.encoder import Encoding
@@ -119,7 +120,7 @@ def _up_to(stop: int, found: Iterator[Group]) -> Iterator[Group]:
 def joined(shots: Iterable[Shot]) -> list[Shot]:
     """Shots in order, those that follow one another as one."""
     found = list[Shot]()
-    for shot in shots:
-        goes_on = bool(found) and found[-1].stop == shot.start
-        found.append(Shot(found.pop().start if goes_on else shot.start, shot.stop))
+    for shot in sorted(shots, key=attrgetter("start")):
+        before = found.pop() if found and shot.start <= found[-1].stop else shot
+        found.append(Shot(before.start, max(before.stop, shot.stop)))
     return found

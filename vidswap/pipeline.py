@@ -114,12 +114,12 @@ def swap_clip(
     chosen = {role.engine or settings.swap.choice: None for role in everybody(roles)}
     opening = openings(chosen, settings, load)  # an unknown one fails
     notes += uncommercial(chosen)
-    settings, redo = redo_of(settings)
     faces = cache(lambda: open_faces(settings.read.face_pack))  # not needed where identities and a plan are there
     with ExitStack() as life:
         enter = life.enter_context  # closed whatever is raised
         with progress.stage("open"):
             clip = open_clip(source, settings.read.rate)  # all facts, no pixels
+            settings, redo = redo_of(settings, clip)
             span, out = span_of(clip, settings.read.start, settings.read.end), ended_as(out, clip, notes)
             refuse_clash(written_by(out, settings), read_by(settings, clip=source, roles=roles))
             target = plan_target(clip, span, out, settings.write, titles=settings.title)

@@ -75,10 +75,10 @@ def preview_clip(
     picture, settings = path_of("picture", picture), replace(settings, write=replace(settings.write, sheet=picture))
     chosen = {role.engine or settings.swap.choice: None for role in everybody(roles)}
     opening = openings(chosen, settings, load)
-    settings, redo = redo_of(settings)
     faces = cache(lambda: open_faces(settings.read.face_pack))
     with ExitStack() as life:
         clip = open_clip(source, settings.read.rate)
+        settings, redo = redo_of(settings, clip)
         span, out = span_of(clip, settings.read.start, settings.read.end), ended_as(out, clip, notes)
         refuse_clash(written_by(out, settings), read_by(settings, clip=source, roles=roles))
         target = plan_target(clip, span, out, settings.write, titles=settings.title)

@@ -59,26 +59,27 @@ class Judgement:
 
 @dataclass(frozen=True)
 class Redo:
-    """What is to be made anew: the `shots` of the `report` that are; the frames `part` of the clip were judged, whose
-    digest is `source`; of the `earlier` result it is `digest`."""
+    """What is to be made anew: the `shots` of the `report` that are. What it judged are the frames `part` of the clip,
+    in the `earlier` result whose digest is `digest`."""
 
     report: Path
-    source: str
     earlier: Path
     digest: str
     part: Shot
     shots: tuple[Shot, ...]
 
 
-def redo_of(settings: Settings) -> tuple[Settings, Redo | None]:
-    """What is to be made anew, if that is asked for; and the settings, with the part that was judged where they choose
-    none. Raises InputError, UsageError."""
+def redo_of(settings: Settings, clip: Clip) -> tuple[Settings, Redo | None]:
+    """What of a clip is to be made anew, if that is asked for; and the settings, with the part that was judged where
+    they choose none. Raises InputError, UsageError."""
     report, asked = settings.swap.redo, settings.swap.shots
     if report is None:
         if asked:
             raise UsageError("`swap.shots` are those of a report, and there is none", "name it: `swap.redo`")
         return settings, None
     found = read_report(report)
+    if source_of(clip) != found.clip.sha256:
+        raise UsageError(f"{report} is the report of another clip than {clip.path}", ANEW)
     short = {shot.number for shot in found.shots if shot.fell_short}
     if unknown := sorted(set(asked) - {shot.number for shot in found.shots}):
         raise UsageError(f"{report} has no shot {unknown[0]}", f"it has {len(found.shots)}: `swap.shots` from 0 on")
@@ -88,7 +89,7 @@ def redo_of(settings: Settings) -> tuple[Settings, Redo | None]:
     shots = tuple(Shot(*shot.frames) for shot in found.shots if shot.number in (asked or short))
     earlier = _place_of(found.swapped.path, report)
     part = Shot(*found.part)
-    redo = Redo(report, found.clip.sha256, earlier, found.swapped.sha256, part, shots)
+    redo = Redo(report, earlier, found.swapped.sha256, part, shots)
     if settings.read.start is settings.read.end is None:
         start, end = (TimePoint(Fraction(edge), in_frames=True) for edge in found.part)
         settings = replace(settings, read=replace(settings.read, start=start, end=end))
@@ -96,15 +97,12 @@ def redo_of(settings: Settings) -> tuple[Settings, Redo | None]:
 
 
 def earlier_of(redo: Redo | None, clip: Clip, target: Target, outputs: Sequence[Named]) -> Clip | None:
-    """The earlier result that a report is of, if there is one. Raises UsageError where clip or result are others, or
-    what was made then is of another kind than the target; OutputError where `outputs` but the result would replace
-    it."""
+    """The earlier result that a report is of, if there is one. Raises UsageError where it is another, or of another
+    kind than the target; OutputError where one of the `outputs` would replace it, but the first, the result itself."""
     if redo is None:
         return None
     refuse_clash(outputs, [("the report", redo.report)])
     refuse_clash(outputs[1:], [("the earlier result", redo.earlier)])
-    if source_of(clip) != redo.source:
-        raise UsageError(f"{redo.report} is the report of another clip than {clip.path}", ANEW)
     if target.span != redo.part:
         judged, asked = (f"{span.start}f to {span.stop}f" for span in (redo.part, target.span))
         raise UsageError(f"{redo.report} is of the frames {judged}, not of {asked}",
