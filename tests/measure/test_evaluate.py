@@ -417,9 +417,13 @@ def test_each_shot_has_figures_of_its_own_and_says_why_it_fell_short(two_shots: 
     assert good.fell_short == ()
     assert good.persons[0].figures["sharpness"] == pytest.approx(1, abs=0.1)
     assert short.persons[0].figures["sharpness"] < 0.5 < result.figures["sharpness"]
-    assert any(line.startswith("person 0: softer than the scene (sharpness 0.") for line in short.fell_short)
-    assert not any("light" in line for line in short.fell_short), "another complexion may be meant"
-    assert (len(good.persons[0].moments), len(short.persons[0].moments)) == (0, 3)
+    soft = next(each for each in short.fell_short if each.figure == "sharpness")
+    assert str(soft).startswith("person 0: softer than the scene (sharpness 0.")
+    assert soft.worst == short.persons[0].worst["sharpness"][0]
+    assert not any(each.figure == "light_de" for each in short.fell_short), "another complexion may be meant"
+    shown = {pair.second for pair in short.persons[0].moments}
+    assert shown == {each.worst.second for each in short.fell_short if each.worst}
+    assert good.persons[0].moments == ()
     rows = [*result.rows()]
     assert rows[rows.index("1 of 2 shots fell short:") + 1] == "shot 1, 0:00.32 to 0:00.64, frames 8 to 15"
     assert rows[-1].startswith("  person 0: ")

@@ -62,7 +62,8 @@ def _shots(evaluation: Evaluation) -> str:
 
 
 def _shot(shot: ShotEvaluation) -> str:
-    said = "<br>".join(map(escape, shot.fell_short)) or ("good" if shot.persons else "nobody was swapped")
+    wrong = "<br>".join(escape(str(each)) for each in shot.fell_short)
+    said = wrong or ("good" if shot.persons else "nobody was swapped")
     kind = "bad" if shot.fell_short else "good" if shot.persons else ""
     pairs = "".join(_figure(pair) for each in shot.persons for pair in each.moments)
     return (f'<tr><td class="number {kind}">{shot.number}</td><td>{shot.when}</td>'

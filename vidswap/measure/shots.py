@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from vidswap.measure.portrayal import Booked, FacePair, Portrayal, face_pair
+from vidswap.measure.portrayal import Booked, FacePair, Portrayal, WorstFrame, face_pair
 from vidswap.types import Array, Clip, Shot, Track
 from vidswap.write.sheets import timecode
 
@@ -15,16 +15,31 @@ Pair = tuple[int, Array, Array]  # index in the original, its picture, the swap'
 
 
 @dataclass(frozen=True)
+class Shortfall:
+    """What is wrong with a person in a shot: which figure, what it is, and where it is worst, if any frame is."""
+
+    person: int
+    figure: str
+    verdict: str
+    value: float
+    worst: WorstFrame | None
+
+    def __str__(self) -> str:
+        where = f", worst at {timecode(self.worst.second)}" if self.worst else ""
+        return f"person {self.person}: {self.verdict} ({self.figure} {self.value:.3g}{where})"
+
+
+@dataclass(frozen=True)
 class ShotEvaluation:
     """How good a swap is in the frames of a shot, which last from `second` to `end`: of each person that is seen in it.
-    `fell_short` says whose figures are not good, and what is wrong, a line each; none: the shot is good."""
+    `fell_short` says whose figures are not good; none: the shot is."""
 
     number: int
     frames: Shot
     second: float
     end: float
     persons: tuple[Portrayal, ...]
-    fell_short: tuple[str, ...]
+    fell_short: tuple[Shortfall, ...]
 
     @property
     def when(self) -> str:
@@ -37,7 +52,7 @@ class ShotEvaluation:
         persons = [each.told() for each in self.persons]
         return {"number": self.number, "frames": [self.frames.start, self.frames.stop],
                 "timecode": [timecode(self.second), timecode(self.end)],
-                "fell_short": list(self.fell_short), "persons": persons}  # fmt: skip
+                "fell_short": list(map(str, self.fell_short)), "persons": persons}  # fmt: skip
 
 
 def shots_of(shots: Sequence[Shot], booked: Sequence[Booked], clip: Clip) -> list[ShotEvaluation]:
@@ -45,18 +60,18 @@ def shots_of(shots: Sequence[Shot], booked: Sequence[Booked], clip: Clip) -> lis
     found = []
     for number, shot in enumerate(shots):
         persons = [part.portrayal({}) for each in booked if (part := each.within(shot)).faces]
-        short = [line for each in persons for line in _wrong(each, is_of_photos=each.person == booked[0].person)]
+        short = [fall for each in persons for fall in _shortfalls(each, is_of_photos=each.person == booked[0].person)]
         end = clip.seconds(shot.stop - 1) + float(clip.duration(shot.stop - 1) * clip.time_base)
         found.append(ShotEvaluation(number, shot, clip.seconds(shot.start), end, tuple(persons), tuple(short)))
     return found
 
 
-def _wrong(one: Portrayal, *, is_of_photos: bool) -> Iterator[str]:
-    """What is wrong with a person in a shot, how much, and where it is worst, a line each."""
+def _shortfalls(one: Portrayal, *, is_of_photos: bool) -> Iterator[Shortfall]:
+    """What is wrong with a person in a shot."""
     for name, verdict in one.shortfalls(is_of_photos=is_of_photos).items():
-        value, worst = one.lost if name == "lost" else one.figures[name], one.worst.get(name, ())
-        where = f", worst at {timecode(worst[0].second)}" if worst else ""
-        yield f"person {one.person}: {verdict} ({name} {value:.3g}{where})"
+        value = one.figures.get(name)
+        worst = next(iter(one.worst.get(name, ())), None)
+        yield Shortfall(one.person, name, verdict, one.lost if value is None else value, worst)
 
 
 def pictured(
@@ -67,8 +82,7 @@ def pictured(
     for shot in shots:
         persons = []
         for each in shot.persons if shot.fell_short else ():
-            wrong = [each.worst[name][0].frame for name, verdict in each.verdicts.items()
-                     if verdict != "good" and name in each.worst]  # fmt: skip
+            wrong = [fall.worst.frame for fall in shot.fell_short if fall.person == each.person and fall.worst]
             some = sorted([*dict.fromkeys(wrong)][: min(STRIPS, left)])
             left -= len(some)
             moments = tuple(_pair_of(pair_at(index), each.person, tracks, clip) for index in some)
