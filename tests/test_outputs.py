@@ -59,6 +59,8 @@ def home(tmp_path, monkeypatch):
     ["evaluate", "clip.mp4", "hard.mp4", "--face", "me.png", "--html", "link.png"],
     ["evaluate", "clip.mp4", "still.png", "--face", "me.png", "--html", "still.png"],
     ["evaluate", "clip.mp4", "still.png", "--face", "me.png", "--html", "hard.mp4"],
+    ["evaluate", "clip.mp4", "still.png", "--face", "me.png", "-o", "still.png"],
+    ["evaluate", "clip.mp4", "still.png", "--face", "me.png", "-o", "report", "--html", "./report"],
 ], ids=lambda words: " ".join(words).replace(MODEL, "MODEL"))  # fmt: skip
 def test_no_input_and_no_other_output_is_written_over(home, capsys, monkeypatch, words):
     monkeypatch.setattr(pipeline, "open_faces", lambda *_: pytest.fail("it was begun"))
