@@ -23,6 +23,7 @@ from vidswap.face.creases import softened
 from vidswap.face.expression import Blend, Likeness, closable, likeness, perform
 from vidswap.face.eyes import Eyeballs, eyeballs, look
 from vidswap.face.raster import Drawing, Surface, draw, fields, filled, surface, texture, with_ring
+from vidswap.face.steady import steadied
 from vidswap.keys import key_of, packages
 from vidswap.models.registry import digests
 from vidswap.processor import cores
@@ -42,6 +43,7 @@ OWN_LIGHT = match.LightSettings(feather=0.02, forehead=0.04)
 NEEDS = Needs(size=512, framing="aligned", window=16, overlap=4, least=256)
 OWN = replace(NEEDS, margin=128)  # of a neck that takes the person's complexion, more must be seen
 SPEED = "quick"
+CRISP = 0.5  # of a sharpness that the footage lacks, what eyes keep
 RIM = 6 / 256  # share of a drawing's side over which the surroundings fade in at its edge
 SMILING = 0.6  # strength of a smile that is a whole one
 COMPLEXIONS = ("own", "actor")
@@ -168,6 +170,7 @@ class Warp:
     def frames(self, crops: Crops, identity: Identity) -> list[Warped]:
         """Every row of a window without its margin, warped, relit and toned; one tone for all."""
         wide, crops = crops, complexion.framed(crops, self.needs.inner(crops.rgb.shape[1]))
+        crops = replace(crops, mesh=steadied(crops.rgb, crops.mesh, crops.mask))
         selfie = identity.meshes[0]
         sitter = self.ready.of(identity.photos[0], lambda photo: self.sitter(photo, selfie))
         bare = sitter.bare
@@ -261,7 +264,8 @@ class Warp:
         drawing, face, skin, around, own = drawn
         lit = self._lit(face, around, drawing, how, own is not None)
         alpha = self._alpha(drawing, skin)
-        toned = match.tone(lit, how, scene.zoom, match.eyes_share(drawing, drawing.size))
+        crisp = match.eyes_share(drawing, drawing.size) * np.float32(1 if own is None else CRISP)
+        toned = match.tone(lit, how, scene.zoom, crisp)
         picture = cv2.blendLinear(toned, around.astype(np.float32), alpha, 1 - alpha)
         return Warped(picture, around, alpha, drawing, scene.mesh, scene.scenery)
 
