@@ -45,6 +45,18 @@ def test_a_blink_closes_eyes_of_any_size(person, mean):
         assert all(gap(face, pair) < 1e-3 for pair in LIDS)
 
 
+def test_who_squints_all_through_a_shot_squints_with_any_face(person, mean):
+    """Half as much as their own eyes are narrower; eyes that are narrower than the actor's stay as they are."""
+    narrow = mean.copy()
+    for upper, lower in LIDS:
+        narrow[upper], narrow[lower] = mean[upper] * 0.75 + mean[lower] * 0.25, mean[lower] * 0.75 + mean[upper] * 0.25
+    squinting, open_ = perform(person, mean, narrow, narrow), perform(person, narrow, mean, mean)
+    for pair in LIDS:
+        own = gap(person.own * mean + (1 - person.own) * narrow, pair)
+        assert gap(squinting, pair) == pytest.approx((own + gap(narrow, pair)) / 2, rel=0.12)
+        assert gap(open_, pair) == pytest.approx(gap(narrow, pair), rel=0.15)
+
+
 @settings(max_examples=50, deadline=None)
 @given(one=st.floats(0, 3), more=st.floats(0, 1))
 def test_lids_that_a_mesh_has_nearly_shut_are_shut_and_open_ones_stay(one, more):

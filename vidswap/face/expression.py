@@ -19,6 +19,7 @@ MOUTH = np.array([61, 291, 0, 17, 39, 269, 181, 405, 13, 14, 78, 308])
 CALMEST = 0.25  # part of a track's frames that its neutral shape is taken from
 CLOSED = 0.012  # gap between resting lips, in distances of the eye corners: the median of synthetic portraits
 SHUT, NARROW, WIDEST = 0.25, 0.7, 1.6  # openings of shut, narrow and wide eyes, over that at rest, as meshes have them
+NARROWED = 0.5  # how far lids that would be wider apart than the actor's come near to these
 PARTED, DRAWN_IN = 0.012, 0.4  # gap of lips that are parted, and share of their breadth that is not shown then
 HARDLY = 0.015  # deviation of that gap that is noise as likely as speech
 
@@ -30,7 +31,7 @@ class Blend:
     mouth: float = 0.85
     eyes: float = 1.0
     brows: float = 1.0
-    outline: float = 0.55
+    outline: float = 0.85
     rest: float = 1.0
 
 
@@ -95,15 +96,21 @@ def perform(person: Likeness, selfie: Array, neutral: Array, actor: Array) -> Ar
 
 
 def _open_lids(face: Array, shape: Array, neutral: Array, actor: Array) -> Array:
-    """Lids as far open, in proportion, as the actor's: a blink closes eyes of any size."""
+    """Lids as far open, in proportion, as the actor's: a blink closes eyes of any size. Hardly wider apart than the
+    actor's, though: who squints all through a shot has no rest in it."""
     face = face.copy()
     for upper, lower in LIDS:
-        opening = np.linalg.norm(actor[upper, :2] - actor[lower, :2], axis=1).mean()
-        resting = np.linalg.norm(neutral[upper, :2] - neutral[lower, :2], axis=1).mean()
-        ratio = open_share(float(opening / max(resting, 1e-4)))
+        opening, resting, own = (_opening_of(mesh, upper, lower) for mesh in (actor, neutral, shape))
+        ratio, narrow = (open_share(opening / max(whole, 1e-4)) for whole in (resting, own))
+        ratio -= NARROWED * max(ratio - narrow, 0)
         middle, half = (face[upper] + face[lower]) / 2, (shape[upper] - shape[lower]) / 2 * ratio
         face[upper], face[lower] = middle + half, middle - half
     return face
+
+
+def _opening_of(mesh: Array, upper: Array, lower: Array) -> float:
+    """How far apart the lids of an eye are."""
+    return float(np.linalg.norm(mesh[upper, :2] - mesh[lower, :2], axis=1).mean())
 
 
 def open_share(seen: float) -> float:
