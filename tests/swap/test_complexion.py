@@ -333,3 +333,18 @@ def test_a_neck_that_is_paler_than_the_face_is_skin_and_a_collar_is_not(engine, 
     x, y = mesh[152, :2] + (0, 0.15 * np.ptp(mesh[landmarks.OVAL, 1]))
     on_neck = float(found[int(y * side / size), int(x * side / size)])
     assert on_neck > 0.9 if bare else on_neck < 0.1
+
+
+@pytest.mark.parametrize(("ear", "bare"), [((205, 140, 118), True), ((70, 50, 40), False), (GROUND, False)])
+def test_an_ear_that_is_redder_than_the_face_is_skin_and_hair_is_not(scene, ear, bare):
+    crops = scene(FAIR)
+    (mesh,), size = crops.mesh, crops.rgb.shape[1]
+    long = np.ptp(mesh[landmarks.OVAL, 1])
+    at = mesh[454, :2] + (0.06 * long, 0)
+    picture = crops.rgb[0].copy()
+    cv2.rectangle(picture, (0, 0), (size, size // 8), (70, 50, 40), -1)  # as hair is, farther off
+    cv2.ellipse(picture, np.round(at).astype(int).tolist(), (int(0.09 * long), int(0.16 * long)), 0, 0, 360, ear, -1)
+    crops, side = replace(crops, rgb=picture[None]), complexion.MATTE * size // warp.OWN.size
+    found = matte.skin_matte(picture, mesh, side, matte.skin_looks(crops, side))
+    x, y = (at[0] + 0.03 * long) * side / size, at[1] * side / size
+    assert found[int(y), int(x)] > 0.8 if bare else found[int(y), int(x)] < 0.1

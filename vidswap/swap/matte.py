@@ -22,6 +22,8 @@ OPPONENT = np.array([[1, -1, 0], [0, -1, 1], [1 / 3, 1 / 3, 1 / 3]], np.float32)
 WITHIN = (2.2, 2.2, 2.6)  # what looks like it, in such spreads
 BARE = 12.0  # squared spreads by which a bare throat is off the face's skin, at most
 FEWEST = 32  # pixels that tell what skin looks like
+EARS = (np.array([127, 234, 93, 132]), np.array([356, 454, 323, 361]))
+SURELY = 8.0  # squared spreads by which a colour is nearer to skin than to all else, so that it is an ear's
 OTHERS, RATHER = 6, 3.0  # groups of what is around; how sharply what is nearer to one of them is told from skin
 
 
@@ -112,8 +114,9 @@ def skin_likely(crop: Array, mesh: Array, side: int, looks: Looks) -> Array:
     far = looks.far(colours)
     alike = np.exp(-0.25 * far) * _reach(mesh, side)
     if len(looks.others):
-        rather = RATHER * (far - looks.far_from_others(colours))
-        alike *= np.minimum(2 / (1 + np.exp(np.clip(rather, -30, 30))), 1)
+        rather = looks.far_from_others(colours) - far
+        alike *= np.minimum(2 / (1 + np.exp(np.clip(-RATHER * rather, -30, 30))), 1)
+        alike = np.maximum(alike, np.exp(-0.07 * far) * np.clip(rather / SURELY, 0, 1) * _ears(mesh, side))
     alike = np.maximum(alike, np.exp(-0.1 * far) * _throat(mesh, side))  # in the shade of the chin, stubble on it
     alike = np.maximum(np.clip((alike - 0.25) / 0.35, 0, 1), face)
     whole = cv2.morphologyEx(alike * _joined(alike, face), cv2.MORPH_CLOSE, np.ones((side // 20 | 1,) * 2, np.uint8))
@@ -144,6 +147,17 @@ def _throat(mesh: Array, side: int) -> Array:
     throat = np.zeros((side, side), np.float32)
     cv2.fillPoly(throat, [np.round(np.concatenate([jaw, under[::-1]])).astype(np.int32)], 1.0)
     return np.asarray(cv2.GaussianBlur(throat, (0, 0), side / 100))
+
+
+def _ears(mesh: Array, side: int) -> Array:
+    """1 beside a face, where ears are, which are redder than cheeks and may be in light of their own; soft where that
+    ends."""
+    ears, out = np.zeros((side, side), np.float32), 0.16 * np.ptp(mesh[landmarks.OVAL, 1])
+    for rim, other in (EARS, EARS[::-1]):
+        away = (mesh[rim, :2] - mesh[other, :2]).mean(0)
+        beside = mesh[rim, :2] + away / max(float(np.linalg.norm(away)), 1e-6) * out
+        cv2.fillPoly(ears, [np.round(np.concatenate([mesh[rim, :2], beside[::-1]])).astype(np.int32)], 1.0)
+    return np.asarray(cv2.GaussianBlur(ears, (0, 0), side / 100))
 
 
 def _joined(alike: Array, face: Array) -> Array:
