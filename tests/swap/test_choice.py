@@ -65,9 +65,10 @@ def test_every_engine_says_which_models_it_opens_and_they_are_listed(name):
 
 
 def test_what_ships_opens_only_what_ships_and_may_be_used_for_money():
-    assert [each.name for each in models_of(EngineChoice("embedded"))] == ["face", "expressions", "light", "swapper"]
+    opened = [each.name for each in models_of(EngineChoice("embedded"))]
+    assert opened == ["face", "expressions", "parts", "light", "swapper"]
     actors = EngineChoice("warp", (("complexion", "actor"),))
-    assert [each.name for each in models_of(actors)] == ["face", "expressions"]
+    assert [each.name for each in models_of(actors)] == ["face", "expressions", "parts"]
     for name in choice.SHIPS:
         assert (offer(name).commercial, offer(name).lacks) == (True, "")
 
@@ -172,5 +173,5 @@ def test_the_table_says_what_there_is(capsys):
     assert cli.main(["engines"]) == 0
     out = capsys.readouterr().out
     assert out.startswith("engine      here  commercial")
-    assert "\nwarp        yes   yes         4 MB      1.5 GB   frames a second  nothing\n" in out
+    assert "\nwarp        yes   yes         8 MB      1.5 GB   frames a second  nothing\n" in out
     assert "--engine auto takes embedded" in out

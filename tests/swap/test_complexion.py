@@ -13,6 +13,7 @@ from vidswap.progress import quiet
 from vidswap.swap import complexion, matte, tone
 from vidswap.swap.engines import warp
 from vidswap.swap.light import DARKEST, GAMMA, SIDE, LightModel, edges, plain
+from vidswap.swap.parts import Before
 from vidswap.swap.tone import Weights
 from vidswap.types import Crops, Identity
 
@@ -123,6 +124,32 @@ def test_face_and_neck_take_the_persons_complexion(own, scene, person, actor, se
         assert np.abs(patch(picture, place) - selfie).max() < 14
     assert np.abs(patch(picture, [60, 60]) - GROUND).max() < 0.5, "what is no skin stays"
     assert np.abs(picture[700:] - crops.rgb[0][700:]).max() < 3, "nor does a shirt change"
+
+
+class Parts:
+    """In place of the network of parts: the left half of the mouth's surroundings is before the face."""
+
+    def __init__(self, mesh):
+        self.mesh = mesh
+
+    def before(self, crops):
+        (x, y), plane = self.mesh[13, :2].astype(int), np.zeros(crops.rgb.shape[1:3], np.float32)
+        plane[y - 60 : y + 80, x - 90 : x] = 1
+        return [Before(plane.copy()) for _ in range(len(crops))]
+
+
+@pytest.mark.parametrize(("thing", "follows"), [(FAIR, True), ((30, 60, 200), False)])
+def test_of_what_is_before_the_face_a_hand_takes_the_complexion_and_a_cup_stays(own, scene, person, thing, follows):
+    crops = scene(FAIR)
+    x, y = crops.mesh[0, 13, :2].astype(int)
+    crops.rgb[0, y - 60 : y + 80, x - 90 : x] = thing
+    engine, dark = replace(own(), parts=Parts(crops.mesh[0])), person(DARK)
+    engine.ready.of(dark.photos[0], lambda photo: own().sitter(photo, dark.meshes[0]))
+    picture = shown(crops, engine.swap(crops, dark, None, quiet))
+    for place in ((x - 45, y), (x - 70, y + 50)):
+        seen = patch(picture, np.array(place))
+        assert np.abs(seen - (DARK if follows else thing)).max() < (25 if follows else 1)
+    assert np.abs(patch(picture, crops.mesh[0, 280]) - DARK).max() < 25
 
 
 def test_the_scenes_light_falls_on_the_person(own, scene, person):

@@ -94,8 +94,11 @@ def test_masks_must_fit_their_crops(window):
 def test_a_beard_is_worn_up_to_the_outline(engine, identity, window):
     (photo,), (mesh,) = identity.photos, identity.meshes
     beard = cv2.convexHull(np.rint(mesh[[58, 172, 136, 149, 152, 378, 365, 397, 288, 393, 167], :2]).astype(np.int32))
-    dark = photo.copy()
-    cv2.fillConvexPoly(dark, beard, (60, 45, 40))
+    grown = np.zeros(photo.shape[:2], np.uint8)
+    cv2.fillConvexPoly(grown, beard, 255)
+    hair = np.clip(np.random.default_rng(0).normal((60, 45, 40), 22, photo.shape), 0, 255).astype(np.uint8)
+    share = cv2.GaussianBlur(grown, (0, 0), 3).astype(np.float32) / 255
+    dark = cv2.blendLinear(hair, photo, share, 1 - share)
     lips = cv2.convexHull(np.rint(mesh[landmarks.OUTER_LIPS, :2]).astype(np.int32))
     cv2.fillConvexPoly(dark, lips, (150, 90, 80))
     plain, bearded = (engine.frames(window(1), replace(identity, photos=(each,)))[0] for each in (photo, dark))

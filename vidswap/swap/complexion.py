@@ -7,6 +7,7 @@ of the two complexions, which is one colour a window, so that nothing flickers.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import cv2
@@ -49,12 +50,13 @@ class Bare:
 @dataclass(frozen=True, eq=False)
 class Scenery:
     """What one frame's crop tells: `light` (SIDE, SIDE, 3) logarithm of the light in its middle; `skin` (M, M) float32
-    where in all of it the actor's skin is, M being MATTE of the middle and what lies around; and `change` (3,) the
-    logarithm of the person's colour over the actor's."""
+    where in all of it the actor's skin is, M being MATTE of the middle and what lies around; `change` (3,) the
+    logarithm of the person's colour over the actor's; `hands` (m, m) where what lies before the face is skin too."""
 
     light: Array
     skin: Array
     change: Array
+    hands: Array
 
 
 def bare(photo: Array, mesh: Array, model: LightModel) -> Bare:
@@ -109,9 +111,10 @@ def burnt(crop: Array, mesh: Array, shape: Array, skin: Array) -> Array:
     return np.asarray(cv2.GaussianBlur(more * share[..., None], (0, 0), size / 200), np.float32)
 
 
-def scenery(crops: Crops, wide: Crops, tone: Array, model: LightModel) -> list[Scenery]:
-    """What a window's crops tell, and these with more around, for a person whose skin is `tone` (3,). The actor's
-    colour is the same in all frames, so what is thought of it is averaged, and the light follows."""
+def scenery(crops: Crops, wide: Crops, before: Sequence[Array], tone: Array, model: LightModel) -> list[Scenery]:
+    """What a window's crops tell, and these with more around, for a person whose skin is `tone` (3,); `before` (S, S)
+    is what lies before the face in each of the latter. The actor's colour is the same in all frames, so what is thought
+    of it is averaged, and the light follows."""
     told = followed(crops, model)
     tones = [tone for _, tone in told]
     actor = np.mean([each.own for each in tones], 0)
@@ -124,8 +127,8 @@ def scenery(crops: Crops, wide: Crops, tone: Array, model: LightModel) -> list[S
     looks = matte.skin_looks(wide, side)
     return [
         Scenery((light + (one.seen - one.told + light_of)).astype(np.float32),
-                matte.skin_matte(crop, mesh, side, looks), change)
-        for (light, one), crop, mesh in zip(told, wide.rgb, wide.mesh, strict=True)
+                matte.skin_matte(crop, mesh, side, looks), change, matte.hands(crop, plane, side // 2, looks))
+        for (light, one), crop, mesh, plane in zip(told, wide.rgb, wide.mesh, before, strict=True)
     ]  # fmt: skip
 
 
@@ -148,6 +151,17 @@ def _between(asked: dict[int, tuple[Array, Tone]], crops: Crops, row: int) -> tu
     (light, one), (other_light, other) = asked[first], asked[second]
     told, own = (a + (b - a) * share for a, b in ((one.told, other.told), (one.own, other.own)))
     return light + (other_light - light) * share, Tone(seen_of(crops.rgb[row], crops.mesh[row]), told, own)
+
+
+def handed(crop: Array, told: Scenery, kept: Array, picture: Array, alpha: Array) -> tuple[Array, Array]:
+    """A picture (S, S, 3) uint8 to be laid over a crop by `alpha` (S, S), but not over what is `kept` of it (S, S): and
+    with hands, which take the person's complexion as all of the actor's skin does."""
+    free = np.asarray(alpha * (1 - kept))
+    if not told.hands.any():
+        return picture, free
+    hands = kept * middle(_full(told.hands, len(crop) * len(told.skin) // MATTE), len(crop))
+    new = changed(crop, told.change, np.ones_like(hands))
+    return np.asarray(cv2.blendLinear(picture, new, free, hands)), free + hands
 
 
 def middle(plane: Array, side: int) -> Array:

@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 
 from vidswap.face import geometry, landmarks
+from vidswap.face.averages import averaged
 from vidswap.face.skin import face_of, features_free, plain_skin
 from vidswap.swap.light import DARKEST, GAMMA
 from vidswap.types import Array, Crops
@@ -21,6 +22,7 @@ LEAST, MOST_SPREAD = (0.06, 0.06, 0.25), (0.12, 0.12, 0.35)  # of an actor's ski
 OPPONENT = np.array([[1, -1, 0], [0, -1, 1], [1 / 3, 1 / 3, 1 / 3]], np.float32)
 WITHIN = (2.2, 2.2, 2.6)  # what looks like it, in such spreads
 BARE = 12.0  # squared spreads by which a bare throat is off the face's skin, at most
+BROAD, HAND = 40, 20  # of a matte's side: what of things before a face is broad; over what hands are alike
 FEWEST = 32  # pixels that tell what skin looks like
 EARS = (np.array([127, 234, 93, 132]), np.array([356, 454, 323, 361]))
 SURELY = 8.0  # squared spreads by which a colour is nearer to skin than to all else, so that it is an ear's
@@ -50,9 +52,17 @@ class Looks:
         away[..., 2] *= np.where(away[..., 2] < 0, 0.8, 1.0)  # necks lie in the shade
         return np.asarray(np.einsum("khwc,khwc->khw", away, away).min(0))
 
-    def far_from_others(self, colours: Array) -> Array:
-        """(h, w) the same from the nearest of what is no skin, in the spreads of the face's."""
-        return _nearest(colours / self.spreads[0], self.others / self.spreads[0])
+    def rather(self, colours: Array, far: Array) -> Array:
+        """(h, w) by how much colours (h, w, 3) are farther from what is no skin than from skin, from which they are so
+        `far` (h, w); 0 where nothing else is known."""
+        if not len(self.others):
+            return np.zeros_like(far)
+        return np.asarray(_nearest(colours / self.spreads[0], self.others / self.spreads[0]) - far)
+
+
+def alike_of(far: Array, rather: Array) -> Array:
+    """1 for colours of skin, from which they are so `far`, and `rather` that than anything else."""
+    return np.asarray(np.exp(-0.25 * far) * np.minimum(2 / (1 + np.exp(np.clip(-RATHER * rather, -30, 30))), 1))
 
 
 def skin_looks(wide: Crops, side: int) -> Looks:
@@ -72,7 +82,7 @@ def skin_looks(wide: Crops, side: int) -> Looks:
         return face
     found, its_spread = _look(under)
     far = face.far(found[None, None])
-    if float(far[0, 0]) > BARE or (len(face.others) and float(face.far_from_others(found[None, None])[0, 0]) < far):
+    if float(far[0, 0]) > BARE or float(face.rather(found[None, None], far)[0, 0]) < 0:
         return face
     return Looks(np.stack([centre, found]), np.stack([spread, its_spread]), face.others)
 
@@ -112,15 +122,26 @@ def skin_likely(crop: Array, mesh: Array, side: int, looks: Looks) -> Array:
     and rather so than like what is around, where skin of the same head can be, joined to the face."""
     face, colours = face_of(mesh, side), _colours(crop, side)
     far = looks.far(colours)
-    alike = np.exp(-0.25 * far) * _reach(mesh, side)
-    if len(looks.others):
-        rather = looks.far_from_others(colours) - far
-        alike *= np.minimum(2 / (1 + np.exp(np.clip(-RATHER * rather, -30, 30))), 1)
-        alike = np.maximum(alike, np.exp(-0.07 * far) * np.clip(rather / SURELY, 0, 1) * _ears(mesh, side))
+    rather = looks.rather(colours, far)
+    alike = alike_of(far, rather) * _reach(mesh, side)
+    alike = np.maximum(alike, np.exp(-0.07 * far) * np.clip(rather / SURELY, 0, 1) * _ears(mesh, side))
     alike = np.maximum(alike, np.exp(-0.1 * far) * _throat(mesh, side))  # in the shade of the chin, stubble on it
     alike = np.maximum(np.clip((alike - 0.25) / 0.35, 0, 1), face)
     whole = cv2.morphologyEx(alike * _joined(alike, face), cv2.MORPH_CLOSE, np.ones((side // 20 | 1,) * 2, np.uint8))
     return np.asarray(whole, np.float32)
+
+
+def hands(crop: Array, before: Array, side: int, looks: Looks) -> Array:
+    """(side, side) float32: how much of what lies `before` the face (S, S) in a crop (S, S, 3) is the actor's skin. A
+    hand is so as a whole, for colours tell less of a finger than of all of them; what is thin, as letters, is none."""
+    hides = cv2.resize(before, (side, side), interpolation=cv2.INTER_AREA)
+    broad = cv2.morphologyEx(hides, cv2.MORPH_OPEN, np.ones((side // BROAD | 1,) * 2, np.uint8))
+    if broad.max() < 0.5:
+        return np.zeros((side, side), np.float32)
+    colours = _colours(crop, side)
+    far = looks.far(colours)
+    alike = averaged(alike_of(far, looks.rather(colours, far)), broad, side / HAND, least=0.01)
+    return np.asarray(broad * np.clip((alike - 0.25) / 0.3, 0, 1), np.float32)
 
 
 def _nearest(points: Array, others: Array) -> Array:

@@ -20,7 +20,7 @@ from vidswap.face.sampling import sample
 from vidswap.face.skin import PLAIN
 from vidswap.swap.light import DARKEST, GAMMA
 from vidswap.swap.matte import groups, guided
-from vidswap.swap.parts import BEARD, BROW, ELSE, EYE, FRONT, HAIR, LENS, MOUTH, RIM, SKIN, PartsModel
+from vidswap.swap.parts import ELSE, FRONT, HAIR, PartsModel
 from vidswap.types import Array
 
 SIDE, MOST_SIDE = 256, 448  # at which it is told what hides skin; at which skin is made, at most
@@ -61,10 +61,10 @@ def restored(photo: Array, mesh: Array, form: Surface, parts: PartsModel | None 
     crop, placed = sample(photo, to_crop, side), geometry.apply(to_crop, mesh)
     gone = hidden(crop, placed)
     if parts is not None:
-        told, to_parts = parts.parts(crop, placed)
+        seen, to_parts = parts.parts(crop, placed)
         back = geometry.compose(geometry.enlarge(SIDE / side), geometry.invert(to_parts))
-        shares = np.stack([cv2.warpAffine(share, back, (SIDE, SIDE), flags=cv2.INTER_LINEAR) for share in told])
-        gone = agreed(gone, shares, geometry.apply(geometry.enlarge(SIDE / side), placed))
+        shares = np.stack([cv2.warpAffine(share, back, (SIDE, SIDE), flags=cv2.INTER_LINEAR) for share in seen])
+        gone = np.maximum(gone, told(shares, geometry.apply(geometry.enlarge(SIDE / side), placed)))
     gone = np.maximum(gone, beyond(geometry.apply(geometry.enlarge(SIDE / side), placed)))
     gone = cv2.resize(gone, (side, side), interpolation=cv2.INTER_LINEAR)
     found = refilled(crop, placed, gone, form)
@@ -83,14 +83,12 @@ def beyond(mesh: Array) -> Array:
     return np.asarray(cv2.GaussianBlur((outer - inner).astype(np.float32), (0, 0), 0.8))
 
 
-def agreed(gone: Array, shares: Array, mesh: Array) -> Array:
-    """(SIDE, SIDE) float32: what hides skin by colours, `gone` (SIDE, SIDE), unless the parts (PARTS, SIDE, SIDE) say
-    for sure that it is skin; and what is none for sure."""
+def told(shares: Array, mesh: Array) -> Array:
+    """(SIDE, SIDE) float32: what hides a face's skin by its parts (PARTS, SIDE, SIDE) and its mesh (478, 3): hair,
+    cloth, things, and hands, of which colours tell nothing."""
     place = _placed(mesh)
-    own = shares[[SKIN, BROW, EYE, MOUTH, BEARD, RIM, LENS]].sum(0)
     other = shares[[HAIR, ELSE, FRONT]].sum(0) * place.face * (place.features == 0)
-    told = np.clip((other - UNSURE) / (SURE - UNSURE), 0, 1)
-    return np.asarray(np.maximum(gone * np.clip((1 - own) / (1 - SURE), 0, 1), told), np.float32)
+    return np.asarray(np.clip((other - UNSURE) / (SURE - UNSURE), 0, 1), np.float32)
 
 
 def hidden(crop: Array, mesh: Array) -> Array:
@@ -200,6 +198,20 @@ def refilled(crop: Array, mesh: Array, gone: Array, form: Surface) -> Array:
     share = np.clip(mirrored[..., 3:] * 2 - 1, 0, 1)
     detail = (mirrored[..., :3] - averaged(mirrored[..., :3], mirrored[..., 3], SMOOTH * side)) * share
     return np.asarray(np.clip(np.rint(np.exp(tone + np.clip(detail, -0.3, 0.3)) - 8), 0, 255), np.uint8)
+
+
+def bared(crop: Array, mesh: Array, kept: Array) -> Array:
+    """A crop (S, S, 3) uint8 without what lies before its face, `kept` (S, S): what is around goes on there smoothly,
+    so that letters do not become teeth, nor a hand the light on a cheek."""
+    side = len(crop)
+    inside = cv2.dilate(kept, np.ones((side // 100 | 1,) * 2, np.uint8)) * filled(kept.shape, mesh[:468])
+    if inside.max() < 0.1:
+        return crop
+    small = cv2.resize(crop, (SMALL, SMALL), interpolation=cv2.INTER_AREA).astype(np.float32)
+    free = 1 - cv2.resize(inside, (SMALL, SMALL), interpolation=cv2.INTER_AREA)
+    smooth = np.clip(pulled(small, np.clip(2 * free - 1, 0, 1)), 0, 255)
+    new = cv2.resize(smooth, (side, side), interpolation=cv2.INTER_LINEAR).astype(np.uint8)
+    return np.asarray(cv2.blendLinear(new, crop, inside, 1 - inside))
 
 
 def _bare(mesh: Array, side: int) -> Array:

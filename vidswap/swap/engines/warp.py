@@ -33,7 +33,8 @@ from vidswap.swap.complexion import Bare, Scenery
 from vidswap.swap.engine import Advance, Needs
 from vidswap.swap.latest import Latest
 from vidswap.swap.light import GAMMA, LightModel, open_light
-from vidswap.swap.skin import restored
+from vidswap.swap.parts import Before, PartsModel, drawn_through, open_parts
+from vidswap.swap.skin import bared, restored
 from vidswap.threads import mapped
 from vidswap.types import Array, Crops, Identity, Swapped
 
@@ -57,15 +58,16 @@ class Settings:
 
 def models(settings: Settings) -> tuple[str, ...]:
     """The models that it opens, by their names in the registry."""
-    return ("face", "expressions", "light") if settings.complexion == "own" else ("face", "expressions")
+    always = ("face", "expressions", "parts")
+    return (*always, "light") if settings.complexion == "own" else always
 
 
 @dataclass(frozen=True, eq=False)
 class Scene:
     """One frame to be drawn: `photo` (see with_skin) with its mesh `selfie`, `crop` with its mesh `actor`, `mesh`
-    (478, 3) where the photo's face goes in the crop, `zoom` crop pixels a frame pixel, `eyes` the photo's;
-    `scenery` where the person's own complexion is wanted: `photo` is without its light then, but for its `level`
-    (3,)."""
+    (478, 3) where the photo's face goes in the crop, `zoom` crop pixels a frame pixel, `eyes` the photo's, `before`
+    what lies before the actor's face, margin included; `scenery` where the person's own complexion is wanted: `photo`
+    is without its light then, but for its `level` (3,)."""
 
     photo: Array
     selfie: Array
@@ -74,6 +76,7 @@ class Scene:
     mesh: Array
     zoom: float
     eyes: Eyeballs | None = None
+    before: Before | None = None
     scenery: Scenery | None = None
     level: Array | None = None
 
@@ -115,26 +118,29 @@ class Drawn(NamedTuple):
 class Warped:
     """One frame: `picture` (S, S, 3) float32 the relit selfie over its surroundings, `around` (S, S, 3) uint8 those
     alone (the actor's picture on the new geometry), `alpha` (S, S) float32 of the selfie over them, `drawing` what was
-    drawn where, `mesh` (478, 3) as drawn."""
+    drawn where, `mesh` (478, 3) as drawn; `before` what lies before the actor's face, in the crop with its margin."""
 
     picture: Array
     around: Array
     alpha: Array
     drawing: Drawing
     mesh: Array
+    before: Before | None = None
     scenery: Scenery | None = None
 
 
 @dataclass(frozen=True)
 class Warp:
     """Values that the engine's `swap` is a function of. With `model` a person keeps their own complexion, without it
-    they take the actor's. So many `threads` draw, which changes nothing but the time."""
+    they take the actor's; `parts` tells what is before a face. So many `threads` draw, which changes nothing but the
+    time."""
 
     form: Surface
     person: Likeness
     light: match.LightSettings = LIGHT
     needs: Needs = NEEDS
     model: LightModel | None = None
+    parts: PartsModel | None = None
     exact: bool = True
     threads: int = 1
     shapes: BlendShapes = field(default_factory=blend_shapes)
@@ -144,7 +150,8 @@ class Warp:
     @property
     def key(self) -> str:
         """The mean face that it draws on, how it sets light, and the libraries that draw."""
-        models = digests("face", "expressions", *(("light",) if self.model else ()))
+        more = {"light": self.model, "parts": self.parts}
+        models = digests("face", "expressions", *(name for name, model in more.items() if model))
         return key_of((models, self.light, packages("numpy", "opencv-python", "opencv-python-headless")))
 
     def swap(self, crops: Crops, identity: Identity, before: Swapped | None, progress: Advance) -> Swapped:
@@ -160,29 +167,46 @@ class Warp:
         inner = complexion.framed(crops, self.needs.inner(crops.rgb.shape[1]))
 
         def one(row: int) -> tuple[Array, Array]:
-            alpha, told = self.cover(inner, row, frames[row]), frames[row].scenery
-            return (pictures[row], alpha) if told is None else \
-                complexion.surrounded(crops.rgb[row], told, pictures[row], alpha)
+            told = frames[row].scenery
+            rgb, alpha = self.behind(inner.rgb[row], frames[row], pictures[row], self.cover(frames[row]))
+            return (rgb, alpha) if told is None else complexion.surrounded(crops.rgb[row], told, rgb, alpha)
 
         rgb, alphas = zip(*mapped(one, range(len(frames)), self.threads), strict=True)
         return Swapped(crops, np.stack(rgb), np.stack(alphas))
 
+    def behind(self, crop: Array, frame: Warped, picture: Array, alpha: Array) -> tuple[Array, Array]:
+        """A frame's `picture` (S, S, 3) uint8, and how much of it to lay over the crop (S, S), behind what lies before
+        the actor's face."""
+        if (before := frame.before) is None:
+            return picture, alpha
+        kept = complexion.middle(before.kept, len(crop))
+        if before.rims is not None:
+            picture = drawn_through(picture, crop, complexion.middle(before.rims, len(crop)))
+        if frame.scenery is None:
+            return picture, alpha * (1 - kept)
+        return complexion.handed(crop, frame.scenery, kept, picture, alpha)
+
     def frames(self, crops: Crops, identity: Identity) -> list[Warped]:
         """Every row of a window without its margin, warped, relit and toned; one tone for all."""
         wide, crops = crops, complexion.framed(crops, self.needs.inner(crops.rgb.shape[1]))
+        before = self.before(wide, crops)
         crops = replace(crops, mesh=steadied(crops.rgb, crops.mesh, crops.mask))
+        crops = replace(crops, rgb=np.stack([
+            bared(rgb, mesh, complexion.middle(each.kept, len(rgb)))
+            for rgb, mesh, each in zip(crops.rgb, crops.mesh, before, strict=True)
+        ]))  # fmt: skip
         selfie = identity.meshes[0]
         sitter = self.ready.of(identity.photos[0], lambda photo: self.sitter(photo, selfie))
         bare = sitter.bare
         told: Sequence[Scenery | None] = [None] * len(crops)
         if bare is not None and self.model is not None:
-            told = complexion.scenery(crops, wide, bare.tone, self.model)
+            told = complexion.scenery(crops, wide, [each.kept for each in before], bare.tone, self.model)
         rest = self.at_rest(crops, sitter)
         calm = softened(sitter.photo, selfie, self.form.mean, rest.smile)  # the very photo where there is no smile
         photo = self.skinned.of(calm, lambda photo: with_own_skin(photo, selfie))
         scenes = [
             Scene(photo, selfie, crops.rgb[row], crops.mesh[row], self.mesh(crops.mesh[row], rest),
-                  zoom_of(crops, row), sitter.eyes, told[row], None if bare is None else bare.level)
+                  zoom_of(crops, row), sitter.eyes, before[row], told[row], None if bare is None else bare.level)
             for row in range(len(crops))
         ]  # fmt: skip
         few = range(0, len(scenes), max(1, len(scenes) // 4))
@@ -194,9 +218,19 @@ class Warp:
 
         return mapped(one, range(len(scenes)), self.threads)
 
+    def before(self, wide: Crops, crops: Crops) -> list[Before]:
+        """What lies before the face in each row of a window with its margin, `wide`, and without it."""
+        found = [Before(np.zeros(mask.shape, np.float32)) for mask in wide.mask]
+        if self.parts is not None:
+            found = self.parts.before(wide)
+        for each, mask, mesh in zip(found, crops.mask, crops.mesh, strict=True):
+            inner = complexion.middle(each.kept, len(mask))
+            np.maximum(inner, covered(mask, mesh), out=inner)
+        return found
+
     def sitter(self, photo: Array, selfie: Array) -> Sitter:
         """Who is in a photo (h, w, 3) whose mesh is `selfie` (478, 3)."""
-        whole, face = restored(photo, selfie, self.form), self._normalised(selfie)
+        whole, face = restored(photo, selfie, self.form, self.parts), self._normalised(selfie)
         bare = None if self.model is None else complexion.bare(whole, selfie, self.model)
         shown = whole if bare is None else bare.photo
         return Sitter(shown, eyeballs(shown, selfie, self.form.mean), face, self.shapes.lasting(face), bare)
@@ -255,7 +289,11 @@ class Warp:
             how = how if own is None else match.halfway(how)
             lit = self._lit(face, around, drawing, how, own is not None)
             more = 1.0 if scene.scenery is None else complexion.grained(scene.scenery.change)
-            fine = match.sharpness_of(lit, around, match.face_alpha(drawing, self.light), scene.zoom, more)
+            seen = match.face_alpha(drawing, self.light)
+            if scene.before is not None:
+                kept = complexion.middle(scene.before.kept, len(seen))
+                seen = seen * (1 - cv2.dilate(kept, np.ones((len(seen) // 50 | 1,) * 2, np.uint8)))
+            fine = match.sharpness_of(lit, around, seen, scene.zoom, more)
             tones.append((how.contrast, how.colour, fine.blur, fine.sharpen))
         return match.Tone(*(float(v) for v in np.mean(tones, axis=0)))
 
@@ -267,7 +305,7 @@ class Warp:
         crisp = match.eyes_share(drawing, drawing.size) * np.float32(1 if own is None else CRISP)
         toned = match.tone(lit, how, scene.zoom, crisp)
         picture = cv2.blendLinear(toned, around.astype(np.float32), alpha, 1 - alpha)
-        return Warped(picture, around, alpha, drawing, scene.mesh, scene.scenery)
+        return Warped(picture, around, alpha, drawing, scene.mesh, scene.before, scene.scenery)
 
     def _lit(self, face: Array, around: Array, drawing: Drawing, how: match.Tone, is_lit: bool) -> Array:
         """The face in the scene's light, float32: as told by `around`, or by the network, and joined to it then."""
@@ -282,16 +320,15 @@ class Warp:
         alike = cv2.GaussianBlur(skin, (0, 0), len(alpha) / 128).astype(np.float32) / 255
         return np.asarray(alpha * (inner + (1 - inner) * alike), np.float32)
 
-    def cover(self, crops: Crops, row: int, warped: Warped) -> Array:
-        """(S, S) float32: how much of the crop to lay over the frame: all that was drawn, but not over what covers
-        the actor's face."""
+    def cover(self, warped: Warped) -> Array:
+        """(S, S) float32: how much of the crop to lay over the frame: all that was drawn, whatever lies before it."""
         drawn = (warped.drawing.part >= 0).astype(np.uint8)
         depth = cv2.distanceTransform(drawn, cv2.DIST_L2, 3)
-        size = (crops.rgb.shape[1],) * 2
+        size = warped.picture.shape[:2]
         rim = cv2.resize(np.clip(depth / (RIM * len(depth)) - 0.3, 0, 1), size, interpolation=cv2.INTER_LINEAR)
         if warped.scenery is not None:
             rim = np.maximum(rim, complexion.shown(complexion.middle(warped.scenery.skin, complexion.MATTE), len(rim)))
-        return np.asarray(rim * (1 - covered(crops.mask[row], crops.mesh[row])), np.float32)
+        return np.asarray(rim, np.float32)
 
 
 def zoom_of(crops: Crops, row: int) -> float:
@@ -327,6 +364,6 @@ def load(settings: Settings, cache: Path | None = None) -> Iterator[Warp]:
     mean = landmarks.mean_face()
     form, person = surface(mean, landmarks.triangles()), likeness(mean, Blend())
     if settings.complexion == "actor":
-        yield Warp(form, person, threads=cores())
+        yield Warp(form, person, parts=open_parts(), threads=cores())
     else:
-        yield Warp(form, person, OWN_LIGHT, OWN, open_light(), threads=cores())
+        yield Warp(form, person, OWN_LIGHT, OWN, open_light(), open_parts(), threads=cores())
