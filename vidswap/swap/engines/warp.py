@@ -44,7 +44,7 @@ OWN_LIGHT = match.LightSettings(feather=0.02, forehead=0.04)
 NEEDS = Needs(size=512, framing="aligned", window=16, overlap=4, least=256)
 OWN = replace(NEEDS, margin=128)  # of a neck that takes the person's complexion, more must be seen
 SPEED = "quick"
-CRISP = 0.5  # of a sharpness that the footage lacks, what eyes keep
+CRISP = 0.35  # of a sharpness that the footage lacks, what eyes keep
 RIM = 6 / 256  # share of a drawing's side over which the surroundings fade in at its edge
 SMILING = 0.6  # strength of a smile that is a whole one
 COMPLEXIONS = ("own", "actor")
