@@ -1,12 +1,14 @@
 """How much each voice counts for the light on a face (Weights, TINTS and WARM of swap/tone): least squares on faces
 that are put into light of known level and tint.
 
-python benchmarks/tone.py DATA [--every 4] [--net light.onnx]
+python benchmarks/tone.py DATA [--every 4] [--net light.onnx] [--heads SAMPLES]
 
 DATA is a folder with faces/ and portraits/ and their labels.npz. Of every fifth person nothing is learnt: for these are
 printed how far apart people stay that are dark and fair, pale and rich ("apart", 1 is wholly), and what share of the
 light that was put on them is taken for theirs ("kept", 0 is none). The two are at odds: a price is put on light that
-goes with the skin, the higher the farther apart people stay. Lastly, how pictures' skin differs from what skin is.
+goes with the skin, the higher the farther apart people stay. Then, how pictures' skin differs from what skin is; and on
+rendered heads (SAMPLES holds a light_samples.npz of people that no training saw, made with another seed), whose light
+and skin are known, how much of either is in what the network says.
 """
 
 from __future__ import annotations
@@ -26,6 +28,7 @@ from vidswap.face import geometry
 from vidswap.swap import complexion, tone
 from vidswap.swap.light import GAMMA, SIDE, LightModel, open_light, planes
 from vidswap.train import shade
+from vidswap.train.light import Samples, known, load_samples
 from vidswap.train.rows import HELD, faces_in
 from vidswap.types import Array
 
@@ -34,6 +37,7 @@ LEVEL, TINT = (-1.0, 0.25), 0.15  # logarithms: of lights, between these, and ho
 FLAT = 0.3  # share of lights that are the same all over
 OWN = 1.5  # times that a face in its own light counts
 PRICES = (0, 1, 3, 10)
+BATCHES, SURE, FEWEST = 10, 0.8, 200  # of heads; from where on a pixel is skin; pixels of it
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,6 +70,7 @@ def main() -> None:
     words.add_argument("data", type=Path)
     words.add_argument("--every", type=int, default=4, help="of the faces; portraits are all taken")
     words.add_argument("--net", type=Path)
+    words.add_argument("--heads", type=Path)
     chosen = words.parse_args()
     model = open_light()
     if chosen.net:
@@ -78,6 +83,8 @@ def main() -> None:
     for price in PRICES:
         tint(heard, price)
     skins(heard)
+    if chosen.heads:
+        on_heads(load_samples(chosen.heads), model)
 
 
 def listened(data: Path, every: int, model: LightModel) -> Heard:
@@ -175,6 +182,26 @@ def skins(heard: Heard) -> None:
         for name, values in (("richer", rich[here]), ("redder", strange[here])):
             tenths = np.round(np.quantile(values, (0.05, 0.25, 0.5, 0.75, 0.95)), 1).tolist()
             print(f"skin of L* {low} to {high}: {name} than skin by {tenths} (5, 25, 50, 75, 95 %)")
+
+
+def on_heads(samples: Samples, model: LightModel) -> None:
+    """Print how much of light and of skin is in what the network tells of the light on heads, least squares."""
+    chance, rows = shade.Chance(3), list[tuple[Array, Array, Array]]()
+    for _ in range(BATCHES):
+        for seen, placed, put, counts in zip(*known(samples, 32, chance), strict=True):
+            skin = counts[0].numpy() > SURE
+            if skin.sum() < FEWEST:
+                continue
+            (told,) = model.session.run(None, {"rgb": seen[None].numpy(), "geometry": placed[None].float().numpy()})
+            colours = GAMMA * np.log(seen.numpy() + 1e-3) - put.numpy()
+            rows.append(tuple(np.median(each[:, skin], 1) for each in (told[0], put.numpy(), colours)))
+    told, truth, skin = (np.array(each) for each in zip(*rows))
+    for name, part in (("level", lambda logs: logs.mean(-1, keepdims=True)), ("hue", hue)):
+        said, put, own = (part(each) - part(each).mean(0) for each in (told, truth, skin))
+        found = np.linalg.lstsq(np.stack([put.ravel(), own.ravel()], 1), said.ravel(), rcond=None)[0]
+        print(
+            f"heads: the {name} that the network tells is {found[0]:.2f} of the light's, {found[1]:.2f} of the skin's"
+        )
 
 
 if __name__ == "__main__":
