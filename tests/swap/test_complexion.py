@@ -375,3 +375,18 @@ def test_an_ear_that_is_redder_than_the_face_is_skin_and_hair_is_not(scene, ear,
     found = matte.skin_matte(picture, mesh, side, matte.skin_looks(crops, side))
     x, y = (at[0] + 0.03 * long) * side / size, at[1] * side / size
     assert found[int(y), int(x)] > 0.8 if bare else found[int(y), int(x)] < 0.1
+
+
+def test_a_neck_does_not_come_and_go_at_once(scene):
+    """As a throat grows less like the face it is doubted more; from one window to the next it would flicker else."""
+    crops, doubts = scene(FAIR), []
+    (mesh,), size = crops.mesh, crops.rgb.shape[1]
+    for share in np.linspace(0, 1, 13):
+        neck = tuple(round(a + (b - a) * share) for a, b in zip((203, 149, 116), (190, 156, 126), strict=True))
+        picture = face_on_neck(mesh, size, (205, 130, 108), neck)
+        looks = matte.skin_looks(replace(crops, rgb=picture[None]), complexion.MATTE * size // warp.OWN.size)
+        doubts.append(float(looks.doubts[-1]))
+    assert doubts[0] == 0
+    assert doubts[-1] > 10, "hardly any is left"
+    assert min(np.diff(doubts)) >= 0
+    assert max(np.diff(doubts)) < 3

@@ -21,7 +21,7 @@ JAW = np.array([136, 150, 149, 176, 148, 152, 377, 400, 378, 379, 365])
 LEAST, MOST_SPREAD = (0.06, 0.06, 0.25), (0.12, 0.12, 0.35)  # of an actor's skin, in `_colours`
 OPPONENT = np.array([[1, -1, 0], [0, -1, 1], [1 / 3, 1 / 3, 1 / 3]], np.float32)
 WITHIN = (2.2, 2.2, 2.6)  # what looks like it, in such spreads
-BARE = 12.0  # squared spreads by which a bare throat is off the face's skin, at most
+BARE = 9.0  # squared spreads by which a bare throat is off the face's skin; from there on it is doubted
 BROAD, HAND = 40, 20  # of a matte's side: what of things before a face is broad; over what hands are alike
 FEWEST = 32  # pixels that tell what skin looks like
 EARS = (np.array([127, 234, 93, 132]), np.array([356, 454, 323, 361]))
@@ -39,18 +39,19 @@ def _colours(crop: Array, side: int) -> Array:
 @dataclass(frozen=True, eq=False)
 class Looks:
     """What skin of the actor looks like in a window, in `_colours`: `centres` (K, 3) and `spreads` (K, 3) of the plain
-    skin of the face, and of the throat where that is bare, which is often paler; and what lies farther off, which is no
-    skin: `others` (N, 3)."""
+    skin of the face, and of the throat where that is bare, which is often paler; how much it is doubted that these are
+    skin, squared spreads, `doubts` (K,); and what lies farther off, which is no skin: `others` (N, 3)."""
 
     centres: Array
     spreads: Array
+    doubts: Array
     others: Array
 
     def far(self, colours: Array) -> Array:
         """(h, w) the squared distance of colours (h, w, 3) from the nearest of skin, in its spreads."""
         away = (colours - self.centres[:, None, None]) / self.spreads[:, None, None]
         away[..., 2] *= np.where(away[..., 2] < 0, 0.8, 1.0)  # necks lie in the shade
-        return np.asarray(np.einsum("khwc,khwc->khw", away, away).min(0))
+        return np.asarray((np.einsum("khwc,khwc->khw", away, away) + self.doubts[:, None, None]).min(0))
 
     def rather(self, colours: Array, far: Array) -> Array:
         """(h, w) by how much colours (h, w, 3) are farther from what is no skin than from skin, from which they are so
@@ -75,16 +76,22 @@ def skin_looks(wide: Crops, side: int) -> Looks:
         rest.append(colours[::6, ::6][_reach(placed, side)[::6, ::6] == 0])
     known, under, other = (np.concatenate(found) for found in (skin, throat, rest))
     if len(known) < FEWEST:
-        return Looks(np.zeros((1, 3), np.float32), np.full((1, 3), 1e3, np.float32), np.zeros((0, 3), np.float32))
+        return _looks([(np.zeros(3, np.float32), np.full(3, 1e3, np.float32), 0.0)], np.zeros((0, 3), np.float32))
     centre, spread = _look(known)
-    face = Looks(centre[None], spread[None], groups(other / spread, OTHERS) * spread)
+    face = _looks([(centre, spread, 0.0)], groups(other / spread, OTHERS) * spread)
     if len(under) < FEWEST:
         return face
     found, its_spread = _look(under)
     far = face.far(found[None, None])
-    if float(far[0, 0]) > BARE or float(face.rather(found[None, None], far)[0, 0]) < 0:
-        return face
-    return Looks(np.stack([centre, found]), np.stack([spread, its_spread]), face.others)
+    rather = float(face.rather(found[None, None], far)[0, 0]) if len(face.others) else BARE
+    doubt = 1.5 * max(float(far[0, 0]) - BARE, -rather, 0.0)  # by and by, or necks would come and go
+    return _looks([(centre, spread, 0.0), (found, its_spread, doubt)], face.others)
+
+
+def _looks(skins: list[tuple[Array, Array, float]], others: Array) -> Looks:
+    """`Looks` of a middle (3,), a spread (3,) and a doubt each."""
+    centres, spreads, doubts = zip(*skins, strict=True)
+    return Looks(np.stack(centres), np.stack(spreads), np.array(doubts, np.float32), others)
 
 
 def _look(colours: Array) -> tuple[Array, Array]:
