@@ -314,7 +314,8 @@ def test_what_was_answered_before_steadies_what_follows(cache, window, identity)
 
 
 def test_a_window_of_many_frames_gives_each_its_own_answer(cache, window, identity):
-    """A window is larger than the network's batches: without smoothing each frame is answered as if it were alone."""
+    """A window is larger than the network's batches: without smoothing each frame is answered as if it were alone, but
+    for what its neighbours tell of how far its face has moved."""
     with opened_as("embedded", cache, smooth=0.0, complexion="actor") as engine:
         size = engine.needs.size
         together = engine.swap(window(BATCH + 2, size=size), identity, None, quiet)
@@ -323,7 +324,7 @@ def test_a_window_of_many_frames_gives_each_its_own_answer(cache, window, identi
             alone = engine.swap(window(1, start=row, size=size), identity, None, quiet)
             apart = np.abs(together.latents - alone.latents).mean((1, 2, 3))
             assert apart.argmin() == row
-            assert apart[row] < 0.1 * np.delete(apart, row).min()
+            assert apart[row] < 0.2 * np.delete(apart, row).min()
 
 
 def test_steps_are_told_as_they_are_done(cache, window, identity):
