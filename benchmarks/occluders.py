@@ -48,10 +48,13 @@ def main() -> None:
             command = [sys.executable, "-m", "vidswap", "swap", str(before_), "--face", str(chosen.face), "--consent",
                        "self", "--engine", chosen.engine, "--no-cache", "--no-resume", "-o", str(after)]  # fmt: skip
             subprocess.run(command, check=True, capture_output=True)
+            if not any(mask.any() for mask in masks):
+                print(f"{kind}: not before the face with this seed")
+                continue
             inside = psnr(read(before_), read(after), masks)
             total.append(inside)
             print(f"{kind}: {inside:.1f} dB")
-    print(f"mean: {np.mean(total):.1f} dB")
+    print(f"mean: {np.mean(total):.1f} dB" if total else "nothing was before the face")
 
 
 def read(path: Path, most: int = 10**6) -> list[Array]:

@@ -152,6 +152,24 @@ def test_of_what_is_before_the_face_a_hand_takes_the_complexion_and_a_cup_stays(
     assert np.abs(patch(picture, crops.mesh[0, 280]) - DARK).max() < 25
 
 
+def test_letters_close_together_are_no_hand(scene):
+    """Two lines of them, of which the network tells a broad band."""
+    crops = scene(FAIR)
+    x, y = crops.mesh[0, 13, :2].astype(int)
+    before = np.zeros(crops.rgb.shape[1:3], np.float32)
+    before[y - 60 : y + 60, x - 90 : x + 90] = 1
+    looks = matte.skin_looks(crops, 288)
+    hand = matte.hands(crops.rgb[0], before, 144, looks)
+    written = crops.rgb[0].copy()
+    written[y - 60 : y + 60, x - 90 : x + 90][:, ::20] = 255
+    for k in range(5):
+        written[y - 60 : y + 60, x - 90 + k : x + 90 : 20] = 255
+    letters = matte.hands(written, before, 144, looks)
+    inside = np.s_[(y - 40) * 144 // 768 : (y + 40) * 144 // 768, (x - 70) * 144 // 768 : (x + 70) * 144 // 768]
+    assert hand[inside].mean() > 0.7
+    assert letters[inside].mean() < 0.1
+
+
 def test_the_scenes_light_falls_on_the_person(own, scene, person):
     """A picture of a fair actor lit from the left, a dark person in flat light: the dark person lit from the left."""
     crops = scene(FAIR)

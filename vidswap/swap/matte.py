@@ -22,7 +22,8 @@ LEAST, MOST_SPREAD = (0.06, 0.06, 0.25), (0.12, 0.12, 0.35)  # of an actor's ski
 OPPONENT = np.array([[1, -1, 0], [0, -1, 1], [1 / 3, 1 / 3, 1 / 3]], np.float32)
 WITHIN = (2.2, 2.2, 2.6)  # what looks like it, in such spreads
 BARE = 9.0  # squared spreads by which a bare throat is off the face's skin; from there on it is doubted
-BROAD, HAND = 40, 20  # of a matte's side: what of things before a face is broad; over what hands are alike
+BROAD, CLOSE, HAND = 40, 28, 20  # of a matte's side: what of things before a face is broad, what lies close together,
+# and over what hands are alike
 FEWEST = 32  # pixels that tell what skin looks like
 EARS = (np.array([127, 234, 93, 132]), np.array([356, 454, 323, 361]))
 SURELY = 8.0  # squared spreads by which a colour is nearer to skin than to all else, so that it is an ear's
@@ -147,7 +148,9 @@ def hands(crop: Array, before: Array, side: int, looks: Looks) -> Array:
         return np.zeros((side, side), np.float32)
     colours = _colours(crop, side)
     far = looks.far(colours)
-    alike = averaged(alike_of(far, looks.rather(colours, far)), broad, side / HAND, least=0.01)
+    alike = alike_of(far, looks.rather(colours, far)).astype(np.float32)
+    alike = cv2.erode(alike, np.ones((side // CLOSE | 1,) * 2, np.uint8))  # skin shows between letters as well
+    alike = averaged(alike, broad, side / HAND, least=0.01)
     return np.asarray(broad * np.clip((alike - 0.25) / 0.3, 0, 1), np.float32)
 
 
