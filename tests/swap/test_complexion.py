@@ -132,7 +132,7 @@ class Parts:
     def __init__(self, mesh):
         self.mesh = mesh
 
-    def before(self, crops):
+    def before(self, crops, _threads):
         (x, y), plane = self.mesh[13, :2].astype(int), np.zeros(crops.rgb.shape[1:3], np.float32)
         plane[y - 60 : y + 80, x - 90 : x] = 1
         return [Before(plane.copy()) for _ in range(len(crops))]

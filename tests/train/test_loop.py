@@ -19,7 +19,7 @@ from vidswap.errors import ModelError, OutputError
 from vidswap.face import geometry
 from vidswap.face.landmarks import OVAL, mean_face, triangles
 from vidswap.models.registry import path_to
-from vidswap.train import detector, export, features, loop, mesh, recognizer, swapper
+from vidswap.train import detector, export, features, loop, mesh, recognizer, swapper, swapper_samples
 
 STEPS, KILLED = 4, 2
 TRAINERS = {
@@ -27,7 +27,7 @@ TRAINERS = {
     "mesh": (mesh, {"batch": 4, "fresh": 2, "kept": 6}),
     "features": (features, {"batch": 4, "fresh": 2, "kept": 6}),
     "recognizer": (recognizer, {"batch": 4, "children": 2}),
-    "swapper": (swapper, {"batch": 2, "side": 64}),
+    "swapper": (swapper, {"batch": 2}),
 }  # fmt: skip
 
 
@@ -48,6 +48,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
         meshes.append(mesh)
     np.savez(folder / "labels.npz", name=np.array([f"{k:04d}.jpg" for k in range(6)]), mesh=np.stack(meshes))
     np.savez(folder / "topology.npz", tri=triangles().astype(np.int64))
+    swapper_samples.train(folder, folder, schedule=swapper_samples.Schedule(pairs=3))
     return folder
 
 

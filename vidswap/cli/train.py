@@ -19,8 +19,9 @@ ABOUT = "make a model anew: one that ships, from labelled face pictures, or a Lo
 # What can be trained, and what its folder of data must hold.
 TRAINED = MappingProxyType({
     "shape": "labels.npz", "expressions": "ict.npz", "detector": "labels.npz", "mesh": "labels.npz",
-    "features": "labels.npz", "recognizer": "labels.npz", "swapper": "labels.npz", "light_samples": "heads",
+    "features": "labels.npz", "recognizer": "labels.npz", "light_samples": "heads",
     "light": "light_samples.npz", "parts_samples": "heads", "parts": "parts_samples.npz",
+    "swapper_samples": "labels.npz", "swapper": "swapper_samples.npz",
 })  # fmt: skip
 
 

@@ -21,6 +21,7 @@ from vidswap.face.skin import between_features, face_of, features_free, plain_sk
 from vidswap.swap import matte
 from vidswap.swap.light import GAMMA, SIDE, SLOW, LightModel
 from vidswap.swap.tone import FILM, PHOTO, Tone, colourful, seen_of, tone_of, voices_of
+from vidswap.threads import mapped
 from vidswap.types import Array, Crops
 
 AROUND = 2.0  # times the network's crop, in which a photo may have white
@@ -111,10 +112,23 @@ def burnt(crop: Array, mesh: Array, shape: Array, skin: Array) -> Array:
     return np.asarray(cv2.GaussianBlur(more * share[..., None], (0, 0), size / 200), np.float32)
 
 
-def scenery(crops: Crops, wide: Crops, before: Sequence[Array], tone: Array, model: LightModel) -> list[Scenery]:
-    """What a window's crops tell, and these with more around, for a person whose skin is `tone` (3,); `before` (S, S)
-    is what lies before the face in each of the latter. The actor's colour is the same in all frames, so what is thought
-    of it is averaged, and the light follows."""
+def mattes(wide: Crops, before: Sequence[Array], size: int, threads: int) -> list[tuple[Array, Array]]:
+    """Where the actor's skin is in each of a window's crops, and where hands are among what lies `before` (S, S) the
+    face, as Scenery has them, found by so many threads; `size` is the side of the crops' middle."""
+    side = MATTE * wide.rgb.shape[1] // size
+    looks = matte.skin_looks(wide, side)
+
+    def one(row: int) -> tuple[Array, Array]:
+        crop = wide.rgb[row]
+        skin = matte.skin_matte(crop, wide.mesh[row], side, looks)
+        return skin, matte.hands(crop, before[row], side // 2, looks)
+
+    return mapped(one, range(len(wide)), threads)
+
+
+def scenery(crops: Crops, skins: Sequence[tuple[Array, Array]], tone: Array, model: LightModel) -> list[Scenery]:
+    """What a window's crops tell, whose `skins` are from `mattes`, for a person whose skin is `tone` (3,). The actor's
+    colour is the same in all frames, so what is thought of it is averaged, and the light follows."""
     told = followed(crops, model)
     tones = [tone for _, tone in told]
     actor = np.mean([each.own for each in tones], 0)
@@ -123,13 +137,10 @@ def scenery(crops: Crops, wide: Crops, before: Sequence[Array], tone: Array, mod
     bright = float(np.mean([each.seen for each in tones]) + change.mean())
     change -= max(bright - WELL_LIT, 0) * HELD  # cameras and colourists keep fair skin below white
     light_of = change - tone  # of what is seen of the actor: the person's in it is then the actor's, changed
-    side = MATTE * wide.rgb.shape[1] // crops.rgb.shape[1]
-    looks = matte.skin_looks(wide, side)
     return [
-        Scenery((light + (one.seen - one.told + light_of)).astype(np.float32),
-                matte.skin_matte(crop, mesh, side, looks), change, matte.hands(crop, plane, side // 2, looks))
-        for (light, one), crop, mesh, plane in zip(told, wide.rgb, wide.mesh, before, strict=True)
-    ]  # fmt: skip
+        Scenery((light + (one.seen - one.told + light_of)).astype(np.float32), skin, change, hands)
+        for (light, one), (skin, hands) in zip(told, skins, strict=True)
+    ]
 
 
 def followed(crops: Crops, model: LightModel) -> list[tuple[Array, Tone]]:

@@ -19,6 +19,7 @@ from vidswap.face.raster import filled
 from vidswap.face.sampling import sample
 from vidswap.models.registry import path_to
 from vidswap.models.sessions import open_session, session_options, translated
+from vidswap.threads import mapped
 from vidswap.types import Array, Crops
 
 SIDE, INNER = 176, 130
@@ -71,23 +72,26 @@ class PartsModel:
         seen = np.ascontiguousarray(rgb.transpose(2, 0, 1)[None], np.float32) / 255
         return np.asarray(self.session.run(None, {"rgb": seen})[0][0])
 
-    def before(self, crops: Crops) -> list[Before]:
-        """What lies before the face in each row of a window."""
-        shares, to_parts = self.followed(crops), [framing(mesh, self.mean) for mesh in crops.mesh]
+    def before(self, crops: Crops, threads: int = 1) -> list[Before]:
+        """What lies before the face in each row of a window, found by so many threads."""
+        shares, to_parts = self.followed(crops, threads), [framing(mesh, self.mean) for mesh in crops.mesh]
         told = [(one, geometry.apply(to, mesh)) for one, to, mesh in zip(shares, to_parts, crops.mesh, strict=True)]
         worn = float(np.median([glasses(*each) for each in told]))
         found = steadied([before(*each, worn) for each in told])
-        kept = [finer(believed(plane), to, rgb) for plane, to, rgb in zip(found, to_parts, crops.rgb, strict=True)]
+        rows = range(len(found))
+        kept = mapped(lambda row: finer(believed(found[row]), to_parts[row], crops.rgb[row]), rows, threads)
         if not worn:
             return [Before(plane) for plane in kept]
         rims = [laid(worn * rimmed(*each), to, len(kept[0])) for each, to in zip(told, to_parts, strict=True)]
         return list(map(Before, kept, rims))
 
-    def followed(self, crops: Crops) -> list[Array]:
+    def followed(self, crops: Crops, threads: int) -> list[Array]:
         """(PARTS, SIDE, SIDE) of each row of a window. The network is asked in every second, and between two where what
         may lie before the face is not the same in both."""
         last = len(crops.rgb) - 1
-        found = {row: self.parts(crops.rgb[row], crops.mesh[row])[0] for row in sorted({*range(0, last, 2), last})}
+        asked = sorted({*range(0, last, 2), last})
+        told = mapped(lambda row: self.parts(crops.rgb[row], crops.mesh[row])[0], asked, threads)
+        found = dict(zip(asked, told, strict=True))
         for row in range(1, last, 2):
             if row not in found:
                 one, other = found[row - 1], found[row + 1]

@@ -1,8 +1,8 @@
 """The engine `embedded`: the small diffusion model that ships with vidswap, started from the warped selfie.
 
-Diffusion runs on the residual to the warp (x0 = what the scene changes in it), in pixels at half the crop's side, so
-that identity comes from the warp and cannot be lost, and its detail stays at full size. Conditions: the warp in its
-surroundings, the actor's face as an 8 x 8 blur (light, tone), the face's mask, the mesh. Preconditioning follows
+Diffusion runs on the residual to the warp (x0 = what the scene changes in it), in pixels at a fifth of the crop's side,
+so that identity comes from the warp and cannot be lost, and its detail stays at full size. Conditions: the warp in its
+surroundings, the actor's face as a 16 x 16 blur (light, tone), the face's mask, the mesh. Preconditioning follows
 Karras et al. 2022 (EDM); the blur instead of a hole follows APPLE (arXiv 2601.15288).
 """
 
@@ -21,7 +21,6 @@ from torch import Tensor
 from torch.nn.functional import pixel_shuffle, pixel_unshuffle
 
 from vidswap.face.raster import Surface, places
-from vidswap.face.relight import LUMA
 from vidswap.keys import key_of, packages
 from vidswap.models.registry import digests, path_to
 from vidswap.settings import Setting, number, one_of, whole
@@ -32,12 +31,12 @@ from vidswap.swap.sampler import Denoise, bands_before, low_band, noise, sample,
 from vidswap.threads import mapped
 from vidswap.types import Array, Crops, Identity, Swapped
 
-SIDE = warp.NEEDS.size // 2
+SIDE = 96  # of the pictures that the network sees: light and colour need no more
 PATCH = 4  # the network sees squares of this side as channels: attention-free and quick on a CPU
 SPREAD = 0.1  # standard deviation of the residual, in pictures of [-1, 1]
-BLUR = 8
-SHARE = 0.5  # of the change that is used: with all of it, eyes of small faces drown again
-LIGHT = 0.08  # width (sigma, share of the side) below which a change of luma is no light but features
+BLUR = 8  # side of the low band, which is smoothed over time
+SEEN = 16  # side of the blur in which the network sees the actor
+LIGHT = 0.02  # width (sigma, share of the side) below which a change is no light but features
 BATCH = 4
 LIBRARIES = ("torch", "diffusers")
 SPEED = "quick"
@@ -62,12 +61,17 @@ def models(settings: Settings) -> tuple[str, ...]:
 @dataclass(frozen=True, eq=False)
 class Conditions:
     """What the network is told of T frames, all float32: `base` (T, 3, h, w) the warp in its surroundings in [-1, 1],
-    `light` (T, 3, h, w) the actor's 8 x 8 blur, `mask` (T, 1, h, w), `mesh` (T, 3, h, w) place on the mean face."""
+    `light` (T, 3, h, w) a blur of the actor, `mask` (T, 1, h, w), `mesh` (T, 3, h, w) place on the mean face."""
 
     base: Tensor
     light: Tensor
     mask: Tensor
     mesh: Tensor
+
+    @classmethod
+    def of(cls, planes: Tensor) -> Conditions:
+        """Those of frames' `planes` (T, 10, h, w)."""
+        return cls(planes[:, :3], planes[:, 3:6], planes[:, 6:7], planes[:, 7:])
 
     def __getitem__(self, rows: slice) -> Conditions:
         return Conditions(self.base[rows], self.light[rows], self.mask[rows], self.mesh[rows])
@@ -79,18 +83,21 @@ def conditions(frames: list[warp.Warped], form: Surface, side: int) -> Condition
     def small(picture: Array) -> Array:
         return np.asarray(cv2.resize(picture, (side, side), interpolation=cv2.INTER_AREA), np.float32)
 
-    base = np.stack([small(f.picture) for f in frames]) / 127.5 - 1
-    light = np.stack([blurred(small(f.around), side) for f in frames]) / 127.5 - 1
-    mask = np.stack([small(f.alpha) for f in frames])[..., None]
-    mesh = np.stack([places(form, f.drawing, side) for f in frames])
-    return Conditions(
-        *(torch.from_numpy(np.ascontiguousarray(p.transpose(0, 3, 1, 2))) for p in (base, light, mask, mesh))
-    )
+    told = np.stack([planes(small(f.picture), small(f.around), small(f.alpha), places(form, f.drawing, side))
+                     for f in frames])  # fmt: skip
+    return Conditions.of(torch.from_numpy(told))
+
+
+def planes(base: Array, around: Array, alpha: Array, mesh: Array) -> Array:
+    """(10, s, s) float32, the conditions one after the other: of the warp in its surroundings and these alone (s, s, 3)
+    in 0 to 255, the opacity of the face (s, s), and where on the mean face each pixel lies (s, s, 3)."""
+    told = base / 127.5 - 1, blurred(around, len(base)) / 127.5 - 1, alpha[..., None], mesh
+    return np.ascontiguousarray(np.concatenate(told, -1).transpose(2, 0, 1), np.float32)
 
 
 def blurred(picture: Array, side: int) -> Array:
-    """An 8 x 8 thumbnail, enlarged again: light and tone, nobody's features."""
-    tiny = cv2.resize(picture, (BLUR, BLUR), interpolation=cv2.INTER_AREA)
+    """A thumbnail, enlarged again: light and tone, nobody's features."""
+    tiny = cv2.resize(picture, (SEEN, SEEN), interpolation=cv2.INTER_AREA)
     return np.asarray(cv2.resize(tiny, (side, side), interpolation=cv2.INTER_CUBIC))
 
 
@@ -155,19 +162,21 @@ class Embedded:
         return denoise
 
 
+def near(alpha: Array, side: int) -> Array:
+    """(side, side) float32: the opacity (S, S) of a face, grown a little and soft."""
+    small = cv2.resize(alpha, (side, side), interpolation=cv2.INTER_AREA)
+    return np.asarray(cv2.GaussianBlur(cv2.dilate(small, np.ones((5, 5))), (0, 0), 2.0), np.float32)
+
+
 def finished(frame: warp.Warped, change: Tensor) -> Array:
-    """The warp at full size plus the change found at half size, near the face only: (S, S, 3) uint8. Colour and light
-    are the scene's, by SHARE; what of the change is finer than light is left out, since features are the person's."""
-    size = len(frame.alpha)
-    small = cv2.resize(frame.alpha, (size // 4, size // 4), interpolation=cv2.INTER_AREA)
-    near = cv2.GaussianBlur(cv2.dilate(small, np.ones((5, 5))), (0, 0), 2.0)
-    found = change.permute(1, 2, 0).contiguous().numpy()
-    luma = found @ LUMA
-    light = cv2.GaussianBlur(cv2.resize(luma, near.shape, interpolation=cv2.INTER_AREA), (0, 0), LIGHT * len(near))
-    fine = luma - cv2.resize(light, luma.shape, interpolation=cv2.INTER_LINEAR)
-    full, grown = (cv2.resize(each, (size, size)) for each in (found - fine[..., None], near))
-    picture = frame.picture + full * (127.5 * SHARE * grown[..., None])
-    return np.asarray(np.clip(np.rint(picture), 0, 255).astype(np.uint8))
+    """The warp at full size plus the change that was found, near the face only: (S, S, 3) uint8. What of it is finer
+    than light is left out, since features are the person's, and so is its mean, since complexion is."""
+    size, found = len(frame.alpha), change.permute(1, 2, 0).contiguous().numpy()
+    face = cv2.resize(frame.alpha, (SIDE, SIDE), interpolation=cv2.INTER_AREA)
+    found = cv2.GaussianBlur(found, (0, 0), LIGHT * SIDE)
+    found -= np.average(found, axis=(0, 1), weights=np.broadcast_to(face[..., None] + 1e-6, found.shape))
+    full = cv2.resize(found * near(frame.alpha, SIDE)[..., None], (size, size), interpolation=cv2.INTER_CUBIC)
+    return np.asarray(np.clip(np.rint(frame.picture + full * 127.5), 0, 255).astype(np.uint8))
 
 
 @contextmanager

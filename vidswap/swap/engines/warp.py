@@ -200,7 +200,8 @@ class Warp:
         bare = sitter.bare
         told: Sequence[Scenery | None] = [None] * len(crops)
         if bare is not None and self.model is not None:
-            told = complexion.scenery(crops, wide, [each.kept for each in before], bare.tone, self.model)
+            skins = complexion.mattes(wide, [each.kept for each in before], crops.rgb.shape[1], self.threads)
+            told = complexion.scenery(crops, skins, bare.tone, self.model)
         rest = self.at_rest(crops, sitter)
         calm = softened(sitter.photo, selfie, self.form.mean, rest.smile)  # the very photo where there is no smile
         photo = self.skinned.of(calm, lambda photo: with_own_skin(photo, selfie))
@@ -222,7 +223,7 @@ class Warp:
         """What lies before the face in each row of a window with its margin, `wide`, and without it."""
         found = [Before(np.zeros(mask.shape, np.float32)) for mask in wide.mask]
         if self.parts is not None:
-            found = self.parts.before(wide)
+            found = self.parts.before(wide, self.threads)
         for each, mask, mesh in zip(found, crops.mask, crops.mesh, strict=True):
             inner = complexion.middle(each.kept, len(mask))
             np.maximum(inner, covered(mask, mesh), out=inner)
