@@ -59,7 +59,8 @@ def test_the_face_becomes_the_selfies_and_all_else_stays(tmp_path, engine):
 
 def test_equal_seeds_give_equal_films(tmp_path):
     def pixels(name: str) -> np.ndarray:
-        choice = Settings(ReadSettings(end=time_point("0.2")), SwapSettings("embedded", {"seed": 3, "dtype": "float32"}))
+        swap = SwapSettings("embedded", {"seed": 3, "dtype": "float32"})
+        choice = Settings(ReadSettings(end=time_point("0.2")), swap)
         swap_clip(CLIP, Role(SELFIE, "self"), tmp_path / name, choice)
         return np.stack([frame.rgb for frame in frames(open_clip(tmp_path / name))])
 
