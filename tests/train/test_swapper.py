@@ -129,6 +129,14 @@ def test_training_writes_what_the_engine_loads(data, tmp_path):
     assert loaded.unet.config.in_channels == 13 * embedded.PATCH**2
 
 
+def test_what_was_trained_further_names_no_folder_of_this_machine(data, tmp_path):
+    swapper_samples.train(data, tmp_path, schedule=swapper_samples.Schedule(pairs=2))
+    for finer in (False, True):
+        schedule = swapper.Schedule(steps=1, batch=2, threads=1, workers=0, finer=finer)
+        folder = swapper.train(tmp_path, tmp_path, schedule=schedule)
+    assert not [path for path in folder.rglob("*.json") if str(tmp_path) in path.read_text()]
+
+
 def test_a_residual_without_noise_comes_back():
     """At a noise level near 0 the preconditioning hands the picture through, whatever the network says."""
     given = embedded.Conditions(*(torch.zeros(1, c, 32, 32) for c in (3, 3, 1, 3)))

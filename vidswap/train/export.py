@@ -68,8 +68,16 @@ def save_pipeline(net: Any, scheduler: Any, folder: Path) -> Path:
         if not bool(weights.isfinite().all()):
             raise ModelError("a weight is no number, or too large for 16 bits", "train with a lower rate")
     half.save_pretrained(folder / "unet", safe_serialization=True)
+    _forget_origin(folder / "unet" / "config.json")
     scheduler.save_pretrained(folder / "scheduler")
     index = {"_class_name": "DDPMPipeline", "_diffusers_version": "0.42.1", "unet": ["diffusers", "UNet2DModel"],
              "scheduler": ["diffusers", type(scheduler).__name__]}  # fmt: skip
     (folder / "model_index.json").write_text(json.dumps(index, indent=2) + "\n")
     return folder
+
+
+def _forget_origin(config: Path) -> None:
+    """Take out of a net's configuration from which folder it was loaded: that is a path of one machine."""
+    told = json.loads(config.read_text())
+    told.pop("_name_or_path", None)
+    config.write_text(json.dumps(told, indent=2, sort_keys=True) + "\n")
