@@ -20,7 +20,7 @@ from vidswap.face.boxes import overlap
 from vidswap.face.geometry import bounds
 from vidswap.files import as_output_error, write_whole
 from vidswap.plan.file import Plan
-from vidswap.records import Damaged, from_toml
+from vidswap.records import Damaged, content_of, from_toml
 from vidswap.settings import SwapSettings
 from vidswap.timepoint import TimePoint, time_point
 from vidswap.types import Array, Track
@@ -97,11 +97,7 @@ def load_cast(path: Path) -> CastList:
 
 def _read(path: Path) -> _File:
     try:
-        with path.open("rb") as file:
-            content = file.read(LARGEST_FILE + 1)
-        if len(content) > LARGEST_FILE:
-            raise Damaged(f"it is larger than {LARGEST_FILE >> 20} MB")
-        return from_toml(_File, content)
+        return from_toml(_File, content_of(path, LARGEST_FILE))
     except FileNotFoundError as error:
         raise InputError(f"there is no cast file {path}", ANEW) from error
     except OSError as error:

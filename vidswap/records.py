@@ -13,6 +13,7 @@ import zipfile
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Literal, TypeVar
 
 Record = TypeVar("Record")
@@ -20,6 +21,15 @@ Record = TypeVar("Record")
 
 class Damaged(Exception):
     """Bytes that are not what they must be; one line says in what."""
+
+
+def content_of(path: Path, most: int) -> bytes:
+    """What is in a file of at most so many bytes. Raises Damaged for a larger one, OSError."""
+    with path.open("rb") as file:
+        content = file.read(most + 1)
+    if len(content) > most:
+        raise Damaged(f"it is larger than {most >> 20} MB")
+    return content
 
 
 def from_json(kind: type[Record], content: bytes, *, more: Literal["allow", "forbid", "ignore"] = "forbid") -> Record:

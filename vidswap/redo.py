@@ -20,7 +20,7 @@ from vidswap.kept import Kept, joined
 from vidswap.media.colour import is_hdr
 from vidswap.plan.store import source_of
 from vidswap.read.clip import open_clip
-from vidswap.records import Damaged, from_json
+from vidswap.records import Damaged, content_of, from_json
 from vidswap.settings import Settings
 from vidswap.timepoint import TimePoint
 from vidswap.types import Clip, Shot
@@ -127,11 +127,7 @@ def kept_of(redo: Redo | None, earlier: Clip | None, target: Target, shots: Sequ
 def read_report(path: Path) -> Judgement:
     """What a file says that `vidswap evaluate` wrote. Raises InputError."""
     try:
-        with path.open("rb") as file:
-            content = file.read(LARGEST_FILE + 1)
-        if len(content) > LARGEST_FILE:
-            raise Damaged(f"it is larger than {LARGEST_FILE >> 20} MB")
-        found = from_json(Judgement, content, more="ignore")
+        found = from_json(Judgement, content_of(path, LARGEST_FILE), more="ignore")
         _refuse_unlikely(found)
         return found
     except FileNotFoundError as error:

@@ -152,7 +152,7 @@ def test_rims_are_kept_where_they_are_unlike_the_skin(frame, stays):
 
 def test_the_median_is_of_five():
     planes = list(np.random.default_rng(0).random((9, 4, 4, 2), np.float32))
-    found = parts.steadied(planes)
+    found = parts.voted(planes)
     np.testing.assert_array_equal(found[4], np.median(planes[2:7], axis=0))
     np.testing.assert_array_equal(found[0], np.median([planes[0]] * 3 + planes[1:3], axis=0))
 

@@ -74,6 +74,11 @@ def normalised(mesh: Array, pose: Pose) -> Array:
     return (((mesh - shift) @ rotation) / scale).astype(np.float32)
 
 
+def own_frame(mesh: Array, mean: Array) -> Array:
+    """A mesh (478, 3) in the face's own frame, float32, by the mean face."""
+    return normalised(mesh, face_pose(mesh, mean))
+
+
 def posed(face: Array, pose: Pose) -> Array:
     """A face in its own frame (478, 3) seen in a pose, float32: the inverse of `normalised`."""
     scale, rotation, shift = pose

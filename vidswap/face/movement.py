@@ -56,7 +56,7 @@ MOVEMENTS: Mapping[str, Callable[[Array], float]] = {
 
 def movements(mesh: Array, mean: Array) -> Mapping[str, float]:
     """All of MOVEMENTS, and the `smile`, of a mesh in pixels (478, 3)."""
-    face = geometry.normalised(mesh, geometry.face_pose(mesh, mean))
+    face = geometry.own_frame(mesh, mean)
     return {**{name: moved(face) for name, moved in MOVEMENTS.items()}, "smile": smile(face)}
 
 

@@ -73,7 +73,6 @@ class Needs:
         if self.framing not in ("aligned", "fixed"):
             raise ValueError(f"Needs: expected framing aligned or fixed, got {self}")
 
-
     def at(self, zoom: float) -> Needs:
         """What is needed of a face of which a crop of `size` shows `zoom` pixels a frame pixel."""
         if not self.least or zoom <= ENOUGH:

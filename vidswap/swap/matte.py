@@ -30,11 +30,15 @@ SURELY = 8.0  # squared spreads by which a colour is nearer to skin than to all 
 OTHERS, RATHER = 6, 3.0  # groups of what is around; how sharply what is nearer to one of them is told from skin
 
 
-def _colours(crop: Array, side: int) -> Array:
-    """(side, side, 3) float32: logarithms of red over green, blue over green, and of luma."""
-    small = cv2.resize(crop, (side, side), interpolation=cv2.INTER_AREA)
-    light = np.log((cv2.GaussianBlur(small, (0, 0), 0.8).astype(np.float32) / 255) ** GAMMA + 4 * DARKEST)
+def colours(picture: Array) -> Array:
+    """(h, w, 3) float32 of a picture (h, w, 3) uint8: logarithms of red over green, blue over green, and of luma."""
+    light = np.log((cv2.GaussianBlur(picture, (0, 0), 0.8).astype(np.float32) / 255) ** GAMMA + 4 * DARKEST)
     return np.asarray(cv2.transform(light, OPPONENT))
+
+
+def _colours(crop: Array, side: int) -> Array:
+    """The same of a crop (S, S, 3), at another side."""
+    return colours(cv2.resize(crop, (side, side), interpolation=cv2.INTER_AREA))
 
 
 @dataclass(frozen=True, eq=False)

@@ -77,7 +77,7 @@ class PartsModel:
         shares, to_parts = self.followed(crops, threads), [framing(mesh, self.mean) for mesh in crops.mesh]
         told = [(one, geometry.apply(to, mesh)) for one, to, mesh in zip(shares, to_parts, crops.mesh, strict=True)]
         worn = float(np.median([glasses(*each) for each in told]))
-        found = steadied([before(*each, worn) for each in told])
+        found = voted([before(*each, worn) for each in told])
         rows = range(len(found))
         kept = mapped(lambda row: finer(believed(found[row]), to_parts[row], crops.rgb[row]), rows, threads)
         if not worn:
@@ -196,7 +196,7 @@ def hanging(mesh: Array) -> Array:
     return np.asarray(cv2.GaussianBlur(where.astype(np.float32), (0, 0), 1.0))
 
 
-def steadied(planes: Sequence[Array]) -> list[Array]:
+def voted(planes: Sequence[Array]) -> list[Array]:
     """Planes (S, S, C) that lie on a face over time, each the median of the five around it: what comes for a moment
     alone flickers."""
     padded = [planes[0]] * 2 + list(planes) + [planes[-1]] * 2

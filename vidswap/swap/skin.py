@@ -18,8 +18,7 @@ from vidswap.face.averages import averaged
 from vidswap.face.raster import Surface, draw_triangles, filled, sampling_map
 from vidswap.face.sampling import sample
 from vidswap.face.skin import PLAIN
-from vidswap.swap.light import DARKEST, GAMMA
-from vidswap.swap.matte import groups, guided
+from vidswap.swap.matte import colours, groups, guided
 from vidswap.swap.parts import ELSE, FRONT, HAIR, PartsModel
 from vidswap.types import Array
 
@@ -59,14 +58,13 @@ def restored(photo: Array, mesh: Array, form: Surface, parts: PartsModel | None 
     side = int(np.clip(scale / geometry.FACE_IN_CROP, SIDE, MOST_SIDE))
     to_crop = geometry.crop_transform(mesh, form.mean, side)
     crop, placed = sample(photo, to_crop, side), geometry.apply(to_crop, mesh)
-    gone = hidden(crop, placed)
+    gone, small = hidden(crop, placed), geometry.apply(geometry.enlarge(SIDE / side), placed)
     if parts is not None:
         seen, to_parts = parts.parts(crop, placed)
         back = geometry.compose(geometry.enlarge(SIDE / side), geometry.invert(to_parts))
         shares = np.stack([cv2.warpAffine(share, back, (SIDE, SIDE), flags=cv2.INTER_LINEAR) for share in seen])
-        gone = np.maximum(gone, told(shares, geometry.apply(geometry.enlarge(SIDE / side), placed)))
-    gone = np.maximum(gone, beyond(geometry.apply(geometry.enlarge(SIDE / side), placed)))
-    gone = cv2.resize(gone, (side, side), interpolation=cv2.INTER_LINEAR)
+        gone = np.maximum(gone, told(shares, small))
+    gone = cv2.resize(np.maximum(gone, beyond(small)), (side, side), interpolation=cv2.INTER_LINEAR)
     found = refilled(crop, placed, gone, form)
     back, size = geometry.invert(to_crop), photo.shape[1::-1]
     new = cv2.warpAffine(found, back, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
@@ -94,8 +92,8 @@ def told(shares: Array, mesh: Array) -> Array:
 def hidden(crop: Array, mesh: Array) -> Array:
     """(SIDE, SIDE) float32: where something hides the skin of an aligned picture (S, S, 3) with its mesh (478, 3)."""
     small = cv2.resize(crop, (SIDE, SIDE), interpolation=cv2.INTER_AREA)
-    place = _placed(geometry.apply(geometry.enlarge(SIDE / len(crop)), mesh))
-    look, plain = colours(small), _plain(geometry.apply(geometry.enlarge(SIDE / len(crop)), mesh))
+    mesh = geometry.apply(geometry.enlarge(SIDE / len(crop)), mesh)
+    place, look, plain = _placed(mesh), colours(small), _plain(mesh)
     known = look[plain[1:].any(0)]
     if len(known) < 32:
         return np.zeros((SIDE, SIDE), np.float32)
@@ -120,12 +118,6 @@ def hidden(crop: Array, mesh: Array) -> Array:
     grown = cv2.dilate(inside, np.ones((7, 7), np.uint8)) & place.face & (place.features == 0)
     soft = guided(cv2.cvtColor(small, cv2.COLOR_RGB2GRAY).astype(np.float32) / 255, grown.astype(np.float32), 3, 1e-3)
     return np.asarray(np.clip(np.maximum(cv2.GaussianBlur(soft, (0, 0), 1.0), inside), 0, 1), np.float32)
-
-
-def colours(picture: Array) -> Array:
-    """(S, S, 3) float32: logarithms of red over green, blue over green, and of luma."""
-    light = np.log((cv2.GaussianBlur(picture, (0, 0), 0.8).astype(np.float32) / 255) ** GAMMA + 4 * DARKEST)
-    return np.stack([light[..., 0] - light[..., 1], light[..., 2] - light[..., 1], light.mean(-1)], -1)
 
 
 def _grown(points: Array, grow: float) -> Array:

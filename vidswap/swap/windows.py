@@ -23,7 +23,7 @@ from vidswap.plan.file import subsample
 from vidswap.progress import Progress
 from vidswap.swap.crops import AROUND, cut_crops
 from vidswap.swap.engine import Engine, Needs
-from vidswap.types import Array, Crops, EngineChoice, Frame, Identity, Layer, Shot, Swapped, Track, Window
+from vidswap.types import Array, Crops, EngineChoice, Frame, Identity, Layer, Shot, Swapped, Track, TrackPart, Window
 
 RESTING = 250  # frames of a track that its resting face is taken from: all of them would not fit for an hour's take
 
@@ -128,16 +128,19 @@ def _calls(casting: Casting, engine: Engine, start: int) -> Iterator[_Call]:
 
 def resting_face(track: Track) -> Array:
     """(478, 3) float32: the resting face of a track, in its own frame."""
-    some = subsample(track, RESTING)
+    return _at_rest(subsample(track, RESTING))
+
+
+def _at_rest(some: TrackPart) -> Array:
     return neutral_shape(some.mesh, some.seen, mean_face())
 
 
 def known_of(track: Track, needs: Needs) -> tuple[Array, Needs]:
     """The resting face of a track, and what an engine that has `needs` needs of it: crops as large as its face is where
     it is largest, so that they are the same all along."""
-    rest = resting_face(track)
-    largest = min(geometry.zoom_of(geometry.crop_transform(mesh, rest, needs.size))
-                  for mesh in subsample(track, RESTING).mesh)  # fmt: skip
+    some = subsample(track, RESTING)
+    rest = _at_rest(some)
+    largest = min(geometry.zoom_of(geometry.crop_transform(mesh, rest, needs.size)) for mesh in some.mesh)
     return rest, needs.at(largest)
 
 

@@ -82,7 +82,7 @@ class Onto:
         there = (moved.astype(np.float64) * [1, -1, -1]) @ self.pose.rotation.T * self.pose.scale
         face = self.mean.copy()
         face[SKIN] += (self.weight[..., None] * there[self.near]).sum(1)
-        return np.asarray(geometry.normalised(face, geometry.face_pose(face, self.mean)) - self.mean)
+        return np.asarray(geometry.own_frame(face, self.mean) - self.mean)
 
 
 def _other_lip(dropped: Array, mean: Array) -> Array:
@@ -97,7 +97,7 @@ def _other_lip(dropped: Array, mean: Array) -> Array:
 
 def rest(meshes: Array, mean: Array) -> Array:
     """(478, 3) float32: the median of labelled meshes (N, 478, 3) whose lips are closed and who smile least."""
-    faces = np.stack([geometry.normalised(mesh, geometry.face_pose(mesh, mean)) for mesh in meshes])
+    faces = np.stack([geometry.own_frame(mesh, mean) for mesh in meshes])
     upper, lower = (faces[:, lip, :2] for lip in landmarks.LIPS)
     faces = faces[np.linalg.norm(upper - lower, axis=2).mean(1) < CLOSED]
     smiles = np.array([smile(face) for face in faces])

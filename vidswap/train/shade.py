@@ -121,13 +121,17 @@ def _clouds(count: int, side: int, cells: int, chance: Chance) -> Tensor:
 def taken(light: Tensor, chance: Chance) -> Tensor:
     """What a camera makes of it: a shoulder before white, noise, blur -> values in 0 to 1, encoded."""
     count, light = len(light), light.clamp(min=0)
-    knee = chance.even(count, 0.6, 0.95)
-    light = torch.where(light > knee, knee + (1 - knee) * (1 - torch.exp(-(light - knee) / (1 - knee))), light)
+    light = shouldered(light, chance.even(count, 0.6, 0.95))
     values = light.clamp(1e-6, 1) ** (1 / GAMMA)
     values = values + chance.normal(*values.shape) * chance.even(count, 0, 0.02)
     if chance.even(1) < 0.3:
         values = blurred(values, float(chance.even(1, 0.4, 1.2)))
     return values.clamp(0, 1)
+
+
+def shouldered(light: Tensor, knee: Tensor) -> Tensor:
+    """Light that comes near to white from a `knee` on, and never beyond it."""
+    return torch.where(light > knee, knee + (1 - knee) * (1 - torch.exp(-(light - knee) / (1 - knee))), light)
 
 
 def linear(values: Tensor) -> Tensor:

@@ -15,7 +15,7 @@ def mean_face(meshes: Array, rounds: int = 4) -> Array:
     """Generalised Procrustes mean (Gower 1975) of (N, 478, 3) meshes, symmetric, outer eye corners one unit apart."""
     mean = meshes[0].astype(np.float64)
     for _ in range(rounds):
-        mean = np.median([geometry.normalised(m, geometry.face_pose(m, mean)) for m in meshes], axis=0)
+        mean = np.median([geometry.own_frame(m, mean) for m in meshes], axis=0)
         mean = mean - mean[landmarks.RIGID].mean(0)
         mean /= np.linalg.norm(np.subtract(*mean[[*landmarks.OUTER_CORNERS]]))
     return upright(mean)

@@ -68,7 +68,7 @@ def pair(row: Row, form: raster.Surface) -> loop.Batch:
     double = 2 * row.mesh + np.array([0.5, 0.5, 0])  # a drawing is half as large as its picture
     drawing = raster.draw(form, raster.with_ring(double, double), 2 * embedded.SIDE)
     told = embedded.planes(base, around, alpha / 255, raster.places(form, drawing, embedded.SIDE))
-    counts = 0.05 + embedded.near(alpha / 255, embedded.SIDE)
+    counts = 0.05 + embedded.near(alpha / 255)
     parts = told, (target - base).transpose(2, 0, 1) / 127.5, counts[None]
     return tuple(torch.from_numpy(np.ascontiguousarray(part)).half() for part in parts)
 

@@ -27,9 +27,9 @@ from vidswap.swap.engines import embedded, warp
 from vidswap.swap.light import GAMMA, open_light, planes
 from vidswap.swap.light import SIDE as TOLD
 from vidswap.train import augment, loop, shade
-from vidswap.train.faces import Faces, load_faces, read, rotated, shrink
+from vidswap.train.faces import Faces, load_faces, rotated, shrink
 from vidswap.train.loop import Say, mute
-from vidswap.train.rows import HELD, Row, jpeg, png, refuse_models, save
+from vidswap.train.rows import HELD, Row, faces_in, jpeg, png, refuse_models, save
 from vidswap.types import Array, Consent, Crops, Identity
 
 SIZE = 256  # side of the crops that pairs are made of: half of the engine's, twice the network's and more
@@ -79,17 +79,15 @@ class Company:
 
     def rest(self, mesh: Array) -> Array:
         """(478, 3) a face in its own frame."""
-        return geometry.normalised(mesh, geometry.face_pose(mesh, self.base.form.mean))
+        return geometry.own_frame(mesh, self.base.form.mean)
 
 
 def company(data: Path, portraits: str) -> Company:
     """The faces of `data`, and those of a folder of portraits, with the engine `warp` at SIZE. Raises ModelError."""
     faces = load_faces(data, detail=EYES_APART)
     if portraits:
-        labels = np.load(Path(portraits) / "labels.npz")
-        found = [(name, mesh) for name, mesh in zip(map(str, labels["name"]), labels["mesh"].astype(np.float32))
-                 if not Path(name).stem.endswith(HELD)]  # fmt: skip
-        more = [shrink(read(Path(portraits) / name), mesh, faces.mean, EYES_APART) for name, mesh in found]
+        more = [shrink(np.ascontiguousarray(picture), mesh, faces.mean, EYES_APART)
+                for _, picture, mesh in faces_in(Path(portraits), HELD)]  # fmt: skip
         faces = replace(faces, pictures=(*faces.pictures, *(picture for picture, _ in more)),
                         meshes=np.concatenate([faces.meshes, np.stack([mesh for _, mesh in more])]))  # fmt: skip
     mean = landmarks.mean_face()
@@ -149,8 +147,7 @@ def lit(seen: Seen, mean: Array, rng: np.random.Generator) -> Array:
     light = (seen.picture.astype(np.float32) / 255) ** GAMMA
     shine = placed[..., 3:] * (light.mean(-1, keepdims=True) * 0.5 + 0.1)
     light = (light * np.exp(placed[..., :3]) + shine) * np.exp(rng.normal(0, 0.3))
-    knee = rng.uniform(0.6, 0.95)
-    light = np.where(light > knee, knee + (1 - knee) * (1 - np.exp((knee - light) / (1 - knee))), light)
+    light = shade.shouldered(torch.from_numpy(light), torch.tensor(rng.uniform(0.6, 0.95))).numpy()
     return np.asarray(np.clip(np.rint(np.clip(light, 0, 1) ** (1 / GAMMA) * 255), 0, 255).astype(np.uint8))
 
 

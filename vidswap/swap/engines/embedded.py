@@ -163,10 +163,9 @@ class Embedded:
         return denoise
 
 
-def near(alpha: Array, side: int) -> Array:
-    """(side, side) float32: the opacity (S, S) of a face, grown a little and soft."""
-    small = cv2.resize(alpha, (side, side), interpolation=cv2.INTER_AREA)
-    return np.asarray(cv2.GaussianBlur(cv2.dilate(small, np.ones((5, 5))), (0, 0), 2.0), np.float32)
+def near(face: Array) -> Array:
+    """(SIDE, SIDE) float32: the opacity (SIDE, SIDE) of a face, grown a little and soft."""
+    return np.asarray(cv2.GaussianBlur(cv2.dilate(face, np.ones((5, 5))), (0, 0), 2.0), np.float32)
 
 
 def finished(frame: warp.Warped, change: Tensor) -> Array:
@@ -176,7 +175,7 @@ def finished(frame: warp.Warped, change: Tensor) -> Array:
     face = cv2.resize(frame.alpha, (SIDE, SIDE), interpolation=cv2.INTER_AREA)
     found = cv2.GaussianBlur(found, (0, 0), LIGHT * SIDE)
     found -= np.average(found, axis=(0, 1), weights=np.broadcast_to(face[..., None] + 1e-6, found.shape))
-    full = cv2.resize(found * near(frame.alpha, SIDE)[..., None], (size, size), interpolation=cv2.INTER_CUBIC)
+    full = cv2.resize(found * near(face)[..., None], (size, size), interpolation=cv2.INTER_CUBIC)
     return np.asarray(np.clip(np.rint(frame.picture + full * (127.5 * SHARE)), 0, 255).astype(np.uint8))
 
 

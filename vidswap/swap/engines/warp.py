@@ -190,24 +190,23 @@ class Warp:
         """Every row of a window without its margin, warped, relit and toned; one tone for all."""
         wide, crops = crops, complexion.framed(crops, self.needs.inner(crops.rgb.shape[1]))
         before = self.before(wide, crops)
-        crops = replace(crops, mesh=steadied(crops.rgb, crops.mesh, crops.mask))
-        crops = replace(crops, rgb=np.stack([
-            bared(rgb, mesh, complexion.middle(each.kept, len(rgb)))
-            for rgb, mesh, each in zip(crops.rgb, crops.mesh, before, strict=True)
-        ]))  # fmt: skip
+        meshes = steadied(crops.rgb, crops.mesh, crops.mask)
+        bare = [bared(rgb, mesh, complexion.middle(each.kept, len(rgb)))
+                for rgb, mesh, each in zip(crops.rgb, meshes, before, strict=True)]  # fmt: skip
+        crops = replace(crops, mesh=meshes, rgb=np.stack(bare))
         selfie = identity.meshes[0]
         sitter = self.ready.of(identity.photos[0], lambda photo: self.sitter(photo, selfie))
-        bare = sitter.bare
         told: Sequence[Scenery | None] = [None] * len(crops)
-        if bare is not None and self.model is not None:
+        if sitter.bare is not None and self.model is not None:
             skins = complexion.mattes(wide, [each.kept for each in before], crops.rgb.shape[1], self.threads)
-            told = complexion.scenery(crops, skins, bare.tone, self.model)
+            told = complexion.scenery(crops, skins, sitter.bare.tone, self.model)
         rest = self.at_rest(crops, sitter)
         calm = softened(sitter.photo, selfie, self.form.mean, rest.smile)  # the very photo where there is no smile
         photo = self.skinned.of(calm, lambda photo: with_own_skin(photo, selfie))
         scenes = [
             Scene(photo, selfie, crops.rgb[row], crops.mesh[row], self.mesh(crops.mesh[row], rest),
-                  zoom_of(crops, row), sitter.eyes, before[row], told[row], None if bare is None else bare.level)
+                  zoom_of(crops, row), sitter.eyes, before[row], told[row],
+                  None if sitter.bare is None else sitter.bare.level)
             for row in range(len(crops))
         ]  # fmt: skip
         few = range(0, len(scenes), max(1, len(scenes) // 4))
@@ -249,7 +248,7 @@ class Warp:
         return geometry.posed(perform(self.person, rest.own, rest.neutral, geometry.normalised(actor, pose)), pose)
 
     def _normalised(self, mesh: Array) -> Array:
-        return geometry.normalised(mesh, geometry.face_pose(mesh, self.form.mean))
+        return geometry.own_frame(mesh, self.form.mean)
 
     def draw(self, scene: Scene) -> Drawn:
         """A scene's geometry."""
