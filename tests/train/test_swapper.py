@@ -10,8 +10,8 @@ import torch
 
 from vidswap.face import geometry, landmarks, raster
 from vidswap.swap.engines import embedded, warp
-from vidswap.train import swapper, swapper_samples
-from vidswap.train.rows import decoded
+from vidswap.train import augment, swapper, swapper_samples
+from vidswap.train.rows import decoded, load
 
 
 @pytest.fixture(scope="module")
@@ -90,8 +90,8 @@ def test_light_that_is_put_on_goes_on_beyond_the_face(company):
     """No step at the outline: hair and neck are lit as the face's edge is."""
     grey = np.full((256, 256, 3), 120, np.uint8)
     for seed in range(4):
-        lit = swapper_samples.lit(swapper_samples.Seen(grey, company.faces.meshes[0]), company.faces.mean,
-                                  np.random.default_rng(seed)).astype(float)  # fmt: skip
+        seen = swapper_samples.Seen(grey, company.faces.meshes[0])
+        lit = swapper_samples.lamps(seen, company.faces.mean, np.random.default_rng(seed))(grey).astype(float)
         assert np.abs(np.diff(lit[..., 1], axis=1)).max() < 40
         assert lit.std() > 0.5
 
@@ -100,6 +100,56 @@ def test_equal_seeds_make_equal_pairs(company):
     one, two = (swapper_samples.pair(company, 1, np.random.default_rng(9)) for _ in range(2))
     assert one.pictures == two.pictures
     assert np.array_equal(one.mesh, two.mesh)
+
+
+def test_pairs_are_the_same_however_many_make_them(data, tmp_path):
+    files = []
+    for workers in (0, 2):
+        out = tmp_path / str(workers)
+        schedule = swapper_samples.Schedule(pairs=3, workers=workers)
+        files.append(load(swapper_samples.train(data, out, schedule=schedule)))
+    for one, two in zip(*files, strict=True):
+        assert one.pictures == two.pictures
+        assert np.array_equal(one.mesh, two.mesh)
+
+
+def test_light_on_a_scene_falls_on_the_answer_and_on_the_actor_alike(company):
+    """So that what the network is told of the scene's light holds for the answer."""
+    faces = company.faces
+    scene = swapper_samples.footage(faces, 0, np.random.default_rng(2))
+    light = swapper_samples.lamps(scene, faces.mean, np.random.default_rng(2))
+    grey = [np.full_like(scene.picture, level) for level in (60, 90)]
+    lit = [light(picture).astype(float) + 1 for picture in grey]
+    change = [np.log(after / before[0, 0, 0]) for after, before in zip(lit, grey, strict=True)]
+    assert np.corrcoef(change[0].ravel(), change[1].ravel())[0, 1] > 0.95
+
+
+def test_who_is_disguised_has_other_features_in_the_same_scene(company):
+    scene = swapper_samples.footage(company.faces, 0, np.random.default_rng(2))
+    seen = swapper_samples.disguised(scene, np.random.default_rng(4))
+    off = np.abs(seen.picture.astype(float) - scene.picture).mean(-1)
+    inside = augment.polygon(scene.mesh[landmarks.OVAL, :2], len(scene.picture))
+    assert off[inside > 0.5].mean() > 5
+    far = cv2.dilate(inside, np.ones((61, 61))) == 0
+    assert off[far].max() <= 1
+    assert np.array_equal(seen.mesh, scene.mesh)
+
+
+def test_what_is_turned_is_turned_alike():
+    planes = torch.rand(4, 1, 24, 24)
+    one, two = swapper.moved((planes, planes.clone()), np.random.default_rng(3))
+    assert torch.equal(one, two)
+    assert not torch.allclose(one, planes, atol=0.05)
+
+
+def test_other_colours_keep_what_mends_a_pair():
+    """The pair's answer in other colours is the swap in other colours plus the residual."""
+    given, residual = torch.rand(4, 10, 8, 8) - 0.9, torch.rand(4, 3, 8, 8) * 0.1
+    seen, rest = swapper.coloured(given, residual, np.random.default_rng(3))
+    gain = (seen[:, :3] + 1) / (given[:, :3] + 1)
+    assert torch.allclose(seen[:, :3] + rest, (given[:, :3] + residual + 1) * gain - 1, atol=1e-5)
+    assert torch.equal(seen[:, 6:], given[:, 6:])
+    assert gain.std() > 0.03
 
 
 def test_noise_levels_span_from_the_start_of_a_swap_to_almost_nothing():

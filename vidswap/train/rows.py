@@ -36,10 +36,12 @@ def refuse_models(out: Path, what: str) -> None:
 
 
 def save(rows: list[Row], target: Path) -> Path:
-    """Write rows into one file, whole or not at all. Raises OutputError."""
+    """Write rows into one file, whole or not at all, in a folder that is made if need be. Raises OutputError."""
     facts = [{"kind": row.kind, "sizes": [len(p) for p in row.pictures], **row.facts} for row in rows]
     blob = np.frombuffer(b"".join(p for row in rows for p in row.pictures), np.uint8)
     mesh = np.stack([row.mesh for row in rows]).astype(np.float16)
+    with as_output_error(target):
+        target.parent.mkdir(parents=True, exist_ok=True)
     with as_output_error(target), whole(target) as part, open(part, "wb") as file:
         np.savez(file, blob=blob, rows=json.dumps(facts), mesh=mesh)
     return target

@@ -44,8 +44,9 @@ class Schedule(loop.Schedule):
 
 
 class Pairs(torch.utils.data.Dataset[loop.Batch]):
-    """Batches of random pairs, half of them mirrored: what the network is given (B, 10, S, S), as its conditions one
-    after the other, the residual (B, 3, S, S), and its weight (B, 1, S, S)."""
+    """Batches of random pairs, half of them mirrored, each a little turned, moved, enlarged and of other colours: what
+    the network is given (B, 10, S, S), as its conditions one after the other, the residual (B, 3, S, S), and its weight
+    (B, 1, S, S)."""
 
     def __init__(self, rows: list[Row], schedule: Schedule) -> None:
         mean = landmarks.mean_face()
@@ -57,9 +58,28 @@ class Pairs(torch.utils.data.Dataset[loop.Batch]):
         rng, count = loop.chance(self.schedule.seed, loop.SAMPLE, step), self.schedule.batch
         some = torch.from_numpy(rng.integers(len(self.parts[0]), size=count))
         flip = torch.from_numpy(rng.random(count) < 0.5).view(-1, 1, 1, 1)
-        given, residual, weight = (torch.where(flip, part[some].flip(-1), part[some]) for part in self.parts)
+        given, residual, weight = (torch.where(flip, part[some].flip(-1), part[some]).float() for part in self.parts)
         given[:, 7:8] *= torch.where(flip, -1, 1)  # the mesh's x on the mean face
-        return given, residual, weight
+        given, residual, weight = moved((given, residual, weight), rng)
+        return *coloured(given, residual, rng), weight
+
+
+def moved(parts: loop.Batch, rng: np.random.Generator) -> loop.Batch:
+    """Parts of pairs (B, C, S, S), all turned, moved and enlarged alike."""
+    count = len(parts[0])
+    angle, zoom = rng.normal(0, 0.08, count), np.exp(rng.normal(0, 0.05, count))
+    cos, sin, shift = np.cos(angle) * zoom, np.sin(angle) * zoom, rng.normal(0, 0.05, (2, count))
+    to_pair = torch.from_numpy(np.array([[cos, -sin, shift[0]], [sin, cos, shift[1]]], np.float32)).permute(2, 0, 1)
+    grid = F.affine_grid(to_pair, [count, 1, *parts[0].shape[2:]], align_corners=False)
+    return tuple(F.grid_sample(part, grid, padding_mode="border", align_corners=False) for part in parts)
+
+
+def coloured(given: Tensor, residual: Tensor, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
+    """What the network is given (B, 10, S, S) and the residual (B, 3, S, S) of pictures of other colours."""
+    light, hue = rng.normal(0, 0.12, (len(given), 1, 1, 1)), rng.normal(0, 0.05, (len(given), 3, 1, 1))
+    gain = torch.from_numpy(np.exp(light + hue)).float()
+    pictures = ((given[:, :6] + 1) * torch.cat([gain, gain], 1) - 1).clamp(max=1)
+    return torch.cat([pictures, given[:, 6:]], 1), residual * gain
 
 
 def pair(row: Row, form: raster.Surface) -> loop.Batch:

@@ -5,10 +5,15 @@ another person, the actor, is put by the engine `warp`; and into that the first 
 other light, colours and sharpness, seen from another angle. So what the network is given is a swap, with all the errors
 of one - light that stayed or did not arrive, an outline and a neck of the actor's, edges, smears - and what is to be
 found is known to the pixel, while the actor's own face is never the answer.
+
+A swap has lost some of the scene's light, and a network that saw swapped actors alone would learn to put in more light
+than there is. So light is put on the answer and on the actor alike once these are made, and some actors are the person
+in disguise: in a real picture's light, with brows, lids, lips and beards of another darkness, and another complexion.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -38,17 +43,22 @@ WIDE = SIZE + 2 * NEEDS.margin
 WRONG = 0.008  # most that the mesh of a pair is off, in sizes of the face: more, and features are smoothed away
 EYES_APART = 110.0  # pixels of the outer eye corners to which larger pictures are shrunk
 ASKED = 12  # people of whom the one is taken for an actor who looks most into the same direction
-ITSELF = 0.4  # share of the pairs without an actor: a real picture's light, of which a swap has lost some
+DISGUISED = 0.35  # share of the pairs whose actor is the person in disguise
+LAMPS = 0.5  # share of the pairs whose scene is lit anew, on the answer and on the actor alike
+# where people differ: brows, lids, nose, lips, chin, jaw, cheeks, forehead
+FEATURES = ((105, 334), (159, 386), (4,), (13,), (152,), (172, 397), (50, 280), (151,))
 QUALITY = 95  # of the JPEG of the actor's picture, of which the network sees a blur
 
 
 @dataclass(frozen=True)
 class Schedule:
-    """So many `pairs`; `portraits` is a folder of further labelled faces, but for those whose name ends in HELD."""
+    """So many `pairs`, made by `workers` processes (0: by this one); `portraits` is a folder of further labelled faces,
+    but for those whose name ends in HELD."""
 
     pairs: int = 1400
     portraits: str = ""
     seed: int = 0
+    workers: int = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,7 +113,7 @@ def photo(faces: Faces, index: int, form: raster.Surface, rng: np.random.Generat
     seen = turned(faces, index, form, rng)
     picture, chance = seen.picture, rng.random()
     if chance < 0.75:
-        picture = lit(seen, faces.mean, rng) if chance < 0.6 else augment.relit(picture, rng)
+        picture = lamps(seen, faces.mean, rng)(picture) if chance < 0.6 else augment.relit(picture, rng)
     if rng.random() < 0.4:
         side = rng.uniform(0.3, 0.9)
         small = cv2.resize(picture, None, fx=side, fy=side, interpolation=cv2.INTER_AREA)
@@ -130,8 +140,9 @@ def turned(faces: Faces, index: int, form: raster.Surface, rng: np.random.Genera
     return Seen(cv2.copyTo(plain.picture, beyond, shown), other)
 
 
-def lit(seen: Seen, mean: Array, rng: np.random.Generator) -> Array:
-    """A picture (H, W, 3) with other light put on: lamps, shadows, sheen, and a camera's shoulder before white."""
+def lamps(seen: Seen, mean: Array, rng: np.random.Generator) -> Callable[[Array], Array]:
+    """What puts other light on a picture (H, W, 3) uint8 of this face, or of another in its place: lamps, shadows,
+    sheen, and a camera's shoulder before white."""
     to_crop = geometry.crop_transform(seen.mesh, mean, TOLD)
     told = torch.from_numpy(planes(geometry.apply(to_crop, seen.mesh), mean, landmarks.triangles().astype(int)))[None]
     chance = shade.Chance(int(rng.integers(2**62)))
@@ -144,10 +155,19 @@ def lit(seen: Seen, mean: Array, rng: np.random.Generator) -> Array:
     fields = fields * soft + beyond.astype(np.float32) * (1 - soft)
     back, size = geometry.invert(to_crop), seen.picture.shape[1::-1]
     placed = cv2.warpAffine(fields, back, size, borderMode=cv2.BORDER_REPLICATE)
-    light = (seen.picture.astype(np.float32) / 255) ** GAMMA
-    shine = placed[..., 3:] * (light.mean(-1, keepdims=True) * 0.5 + 0.1)
-    light = (light * np.exp(placed[..., :3]) + shine) * np.exp(rng.normal(0, 0.3))
-    light = shade.shouldered(torch.from_numpy(light), torch.tensor(rng.uniform(0.6, 0.95))).numpy()
+    exposure, ceiling = np.exp(rng.normal(0, 0.3)), torch.tensor(rng.uniform(0.6, 0.95))
+
+    def lit(picture: Array) -> Array:
+        light = (picture.astype(np.float32) / 255) ** GAMMA
+        shine = placed[..., 3:] * (light.mean(-1, keepdims=True) * 0.5 + 0.1)
+        light = (light * np.exp(placed[..., :3]) + shine) * exposure
+        return written(shade.shouldered(torch.from_numpy(light), ceiling).numpy())
+
+    return lit
+
+
+def written(light: Array) -> Array:
+    """A picture uint8 of linear light."""
     return np.asarray(np.clip(np.rint(np.clip(light, 0, 1) ** (1 / GAMMA) * 255), 0, 255).astype(np.uint8))
 
 
@@ -163,9 +183,8 @@ def footage(faces: Faces, index: int, rng: np.random.Generator) -> Seen:
     turn = zoom * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
     middle = np.full(2, (WIDE - 1) / 2)
     crop = np.hstack([turn @ crop[:, :2], (turn @ (crop[:, 2] - middle) + middle + rng.normal(0, 4, 2))[:, None]])
-    seen = Seen(interpolate(faces.pictures[index], crop, WIDE), geometry.apply(crop, mesh))
-    picture = lit(seen, faces.mean, rng) if rng.random() < 0.35 else seen.picture
-    return Seen(augment.spoilt(picture, rng) if rng.random() < 0.4 else picture, seen.mesh)
+    picture = interpolate(faces.pictures[index], crop, WIDE)
+    return Seen(augment.spoilt(picture, rng) if rng.random() < 0.4 else picture, geometry.apply(crop, mesh))
 
 
 def window(seen: Seen, rest: Array) -> Crops:
@@ -192,20 +211,43 @@ def acted(company: Company, index: int, scene: Seen, rng: np.random.Generator) -
     return Seen(rgb, frame.mesh + np.array([NEEDS.margin, NEEDS.margin, 0], np.float32)), company.rest(who.mesh)
 
 
+def disguised(scene: Seen, rng: np.random.Generator) -> Seen:
+    """The scene with its person looking like somebody else in the same light: of another complexion, with features of
+    another darkness and hue."""
+    outline = scene.mesh[landmarks.OVAL, :2]
+    wide = float(np.ptp(outline[:, 0]))
+    y, x = np.mgrid[: len(scene.picture), : len(scene.picture)].astype(np.float32)
+    albedo = np.zeros(scene.picture.shape, np.float32) + rng.normal(0, 0.3) + rng.normal(0, 0.06, 3)
+    for points in FEATURES:
+        width, change = rng.uniform(0.05, 0.14) * wide, rng.normal(0, 0.35) + rng.normal(0, 0.08, 3)
+        for at in scene.mesh[list(points), :2]:
+            bump = np.exp(-((x - at[0]) ** 2 + (y - at[1]) ** 2) / (2 * width**2))
+            albedo += (bump[..., None] * change).astype(np.float32)
+    face = cv2.GaussianBlur(augment.polygon(outline, len(scene.picture)), (0, 0), 0.03 * wide)
+    light = (scene.picture.astype(np.float32) / 255) ** GAMMA * np.exp(albedo * face[..., None])
+    return Seen(written(light), scene.mesh)
+
+
 def pair(company: Company, index: int, rng: np.random.Generator) -> Row:
     """One training pair whose answer is face `index`: pictures of embedded.SIDE of the warp in its surroundings, of
     what is to become of it, of these surroundings alone, and of how much of a pixel is the face; and the mesh."""
     base, faces = company.base, company.faces
     scene = footage(faces, index, rng)
-    played, rest = (scene, company.rest(scene.mesh)) if rng.random() < ITSELF else acted(company, index, scene, rng)
+    if rng.random() < DISGUISED:
+        played, rest = disguised(scene, rng), company.rest(scene.mesh)
+    else:
+        played, rest = acted(company, index, scene, rng)
+    if rng.random() < LAMPS:
+        light = lamps(scene, faces.mean, rng)
+        scene, played = Seen(light(scene.picture), scene.mesh), Seen(light(played.picture), played.mesh)
     off = wobble(base.form.mean, float(rng.uniform(0, WRONG)), rng)
     pose = geometry.face_pose(played.mesh, base.form.mean)
     played = Seen(played.picture, played.mesh + pose.scale * off @ pose.rotation.T)
-    light = relight.LightSettings(
+    fit = relight.LightSettings(
         wide=rng.uniform(0.08, 0.2), narrow=rng.uniform(0.03, 0.06), rim=rng.uniform(0.01, 0.09),
         inside=rng.uniform(0.4, 1.0), feather=rng.uniform(0.015, 0.04), forehead=rng.uniform(0.03, 0.1),
     )  # fmt: skip
-    (frame,) = replace(base, light=light).frames(window(played, rest), person(photo(faces, index, base.form, rng)))
+    (frame,) = replace(base, light=fit).frames(window(played, rest), person(photo(faces, index, base.form, rng)))
     scale, side = embedded.SIDE / SIZE, (embedded.SIDE,) * 2
     told = np.clip(frame.picture, 0, 255), complexion.middle(scene.picture, SIZE), frame.around, frame.alpha * 255
     base, target, around, alpha = (
@@ -233,13 +275,27 @@ def wobble(mean: Array, amount: float, rng: np.random.Generator) -> Array:
     return np.asarray(near @ rng.normal(0, amount, (10, 3)), np.float32)
 
 
+@dataclass(frozen=True, eq=False)
+class Numbered(torch.utils.data.Dataset[Row]):
+    """The pairs by their numbers: each is the same whoever makes it."""
+
+    company: Company
+    seed: int
+
+    def __getitem__(self, number: int) -> Row:
+        index = loop.in_turns(number, len(self.company.faces), self.seed)
+        return pair(self.company, index, loop.chance(self.seed, loop.SAMPLE, number))
+
+
 def train(data: Path, out: Path, *, schedule: Schedule = Schedule(), say: Say = mute) -> Path:
     """Write `out`/swapper_samples.npz from `data`, faces with their labels.npz."""
     refuse_models(out, "swapper")
-    people, rows = company(data, schedule.portraits), list[Row]()
-    for number in range(schedule.pairs):
-        index = loop.in_turns(number, len(people.faces), schedule.seed)
-        rows.append(pair(people, index, loop.chance(schedule.seed, loop.SAMPLE, number)))
-        if number % 100 == 0:
-            say(f"{number} of {schedule.pairs} pairs")
+    numbered = Numbered(company(data, schedule.portraits), schedule.seed)
+    pairs = torch.utils.data.DataLoader(numbered, batch_size=None, sampler=range(schedule.pairs),
+                                        num_workers=schedule.workers)  # fmt: skip
+    rows = list[Row]()
+    for row in pairs:
+        if len(rows) % 100 == 0:
+            say(f"{len(rows)} of {schedule.pairs} pairs")
+        rows.append(row)
     return save(rows, out / "swapper_samples.npz")
