@@ -6,7 +6,7 @@ import pytest
 
 from vidswap.face import geometry, landmarks
 from vidswap.face.raster import surface
-from vidswap.swap.skin import SIDE, hidden, pulled, restored
+from vidswap.swap.skin import SIDE, borne_out, hidden, pulled, restored
 
 SKIN, HAIR = np.array([205, 160, 135]), np.array([40, 28, 22])
 
@@ -65,7 +65,7 @@ def test_a_fringe_becomes_skin(mesh, form, fringe):
 
 def test_a_bare_face_stays_as_it_is(mesh, form):
     plain = photo(mesh)
-    middle = inside(mesh, mesh[landmarks.OVAL, :2])
+    middle = cv2.erode(inside(mesh, mesh[landmarks.OVAL, :2]).astype(np.uint8), np.ones((9, 9), np.uint8)) > 0
     found = restored(plain, mesh, form)
     np.testing.assert_allclose(found[middle].astype(int), plain[middle], atol=2)
 
@@ -101,3 +101,44 @@ def test_tone_goes_on_smoothly_where_nothing_is_known():
     holed = picture * weight[..., None]
     found = pulled(holed, weight)
     assert np.abs(found - picture)[26:38, 26:38].max() < 12
+
+
+def test_shade_right_within_the_outline_becomes_skin_as_well(mesh, form):
+    """As a face turns away from the camera it darkens, and what is behind it shines in."""
+    shaded, face = photo(mesh), np.zeros((320, 320), np.uint8)
+    cv2.fillPoly(face, [np.rint(mesh[landmarks.OVAL, :2]).astype(np.int32)], 1)
+    rim = (face > 0) & (cv2.erode(face, np.ones((7, 7), np.uint8)) == 0)
+    shaded[rim] //= 2
+    found = restored(shaded, mesh, form)
+    assert np.abs(found[rim].astype(float) - SKIN).mean() < 15
+
+
+def test_the_seam_has_no_specks(mesh, form):
+    """Detail is mirrored from the other half only where that is."""
+    found = restored(photo(mesh), mesh, form).astype(float)
+    face = np.zeros((320, 320), np.uint8)
+    cv2.fillPoly(face, [np.rint(mesh[landmarks.OVAL, :2]).astype(np.int32)], 1)
+    seam = (cv2.dilate(face, np.ones((9, 9))) > 0) & (cv2.erode(face, np.ones((9, 9))) == 0)
+    assert np.abs(found - cv2.medianBlur(found.astype(np.uint8), 5))[seam].max() < 16
+
+
+def test_only_what_is_seen_to_be_no_skin_counts_as_hidden():
+    """Furrows and shade are as dark as hair: a piece counts where its parts say so anywhere."""
+    gone, other = np.zeros((SIDE, SIDE), np.float32), np.zeros((SIDE, SIDE), np.float32)
+    gone[20:40, 20:80], gone[100:120, 20:80] = 1, 0.8
+    other[20:40, 20:50], other[100:104, 20:50] = 0.9, 0.9
+    found = borne_out(gone, other)
+    np.testing.assert_array_equal(found[:80], gone[:80])
+    assert not found[80:].any()
+    assert not borne_out(np.zeros_like(gone), other).any()
+
+
+def test_lit_skin_is_no_cover(mesh):
+    """A forehead in the sun is as unlike the cheeks as what is behind it."""
+    sunny, polygon = photo(mesh), np.array([mesh[103, :2] - [30, 40], mesh[10, :2] - [0, 40], mesh[9, :2] - [4, 25],
+                                             mesh[105, :2] - [12, 14]])  # fmt: skip
+    mask = np.zeros((320, 320), np.uint8)
+    cv2.fillPoly(mask, [np.rint(polygon).astype(np.int32)], 1)
+    sunny[mask > 0] = [250, 205, 180]
+    small = cv2.resize(hidden(sunny, mesh), (320, 320))
+    assert small[inside(mesh, polygon)].mean() < 0.1

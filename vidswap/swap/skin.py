@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
+from scipy import ndimage
 
 from vidswap.face import geometry, landmarks
 from vidswap.face.averages import averaged
@@ -19,7 +20,7 @@ from vidswap.face.raster import Surface, draw_triangles, filled, sampling_map
 from vidswap.face.sampling import sample
 from vidswap.face.skin import PLAIN
 from vidswap.swap.matte import colours, groups, guided
-from vidswap.swap.parts import ELSE, FRONT, HAIR, PartsModel
+from vidswap.swap.parts import ELSE, FRONT, HAIR, SKIN, PartsModel
 from vidswap.types import Array
 
 SIDE, MOST_SIDE = 256, 448  # at which it is told what hides skin; at which skin is made, at most
@@ -29,10 +30,12 @@ OTHERS, TONES = 8, 5  # groups of colours around a face, and of its skin
 NARROW = 0.1  # of a face's height, the rim where hair mostly is
 STRAND = 0.45  # logarithm of light by which hair on a forehead is darker
 BEARDED = 0.12  # share of chin and upper lip that is unlike skin where a beard grows
-SEAM = 0.05  # of a face's height, around it
+SEAM, INNER = 0.05, 0.022  # of a face's height: the seam around it, and how far that reaches into it
 UNSURE, SURE = 0.5, 0.8  # shares of a part: from which one begins to count, and wholly does
+BORNE_OUT = 0.25  # share of a piece in which parts bear it out
 BARE = 4.5  # spreads by which skin is off the middle of the cheeks', at most
 UNLIKE, RATHER = 2.2, 1.3  # spreads beyond which a colour is not the skin's; how much farther than from something else
+LIKE = 3.0  # spreads of hue within which what is lighter than skin is lit skin
 BROAD = 0.012  # of a photo's face: what is thinner is a crease, or the edge of something
 SMOOTH = 0.03  # share of the side below which what the mirrored half shows is detail
 
@@ -63,7 +66,7 @@ def restored(photo: Array, mesh: Array, form: Surface, parts: PartsModel | None 
         seen, to_parts = parts.parts(crop, placed)
         back = geometry.compose(geometry.enlarge(SIDE / side), geometry.invert(to_parts))
         shares = np.stack([cv2.warpAffine(share, back, (SIDE, SIDE), flags=cv2.INTER_LINEAR) for share in seen])
-        gone = np.maximum(gone, told(shares, small))
+        gone = np.maximum(borne_out(gone, 1 - shares[SKIN]), told(shares, small))
     gone = cv2.resize(np.maximum(gone, beyond(small)), (side, side), interpolation=cv2.INTER_LINEAR)
     found = refilled(crop, placed, gone, form)
     back, size = geometry.invert(to_crop), photo.shape[1::-1]
@@ -74,11 +77,15 @@ def restored(photo: Array, mesh: Array, form: Surface, parts: PartsModel | None 
 
 def beyond(mesh: Array) -> Array:
     """(SIDE, SIDE) float32: the seam around a face: of one that is turned, its points lie there at times, and a line of
-    it becomes a broad strip on one that is not."""
-    face, wide = _placed(mesh).face, round(SEAM * float(np.ptp(mesh[:468, 1])))
-    outer = cv2.dilate(face, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * wide + 1,) * 2))
-    inner = cv2.erode(face, np.ones((5, 5), np.uint8))
-    return np.asarray(cv2.GaussianBlur((outer - inner).astype(np.float32), (0, 0), 0.8))
+    it becomes a broad strip on one that is not; so do shade and what is behind, right within its outline."""
+    face, high = _placed(mesh).face, float(np.ptp(mesh[:468, 1]))
+    outer = cv2.dilate(face, _disc(SEAM * high)).astype(np.float32)
+    inside = np.clip(cv2.distanceTransform(face, cv2.DIST_L2, 5) / (INNER * high) - 1, 0, 1)
+    return np.asarray(cv2.GaussianBlur(outer - inside, (0, 0), 0.8))
+
+
+def _disc(radius: float) -> Array:
+    return np.asarray(cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * round(radius) + 1,) * 2))
 
 
 def told(shares: Array, mesh: Array) -> Array:
@@ -87,6 +94,14 @@ def told(shares: Array, mesh: Array) -> Array:
     place = _placed(mesh)
     other = shares[[HAIR, ELSE, FRONT]].sum(0) * place.face * (place.features == 0)
     return np.asarray(np.clip((other - UNSURE) / (SURE - UNSURE), 0, 1), np.float32)
+
+
+def borne_out(gone: Array, other: Array) -> Array:
+    """(SIDE, SIDE) float32: of what is `gone` by its colours, the pieces of which so much is seen to be something
+    `other` than skin, too: furrows and shade are as dark as hair, and may reach up to it."""
+    _, labels = cv2.connectedComponents((gone > 0.05).astype(np.uint8), connectivity=8)
+    share = ndimage.mean(np.clip(other / UNSURE, 0, 1), labels, np.arange(labels.max() + 1))
+    return np.asarray(gone * ((share > BORNE_OUT) & (np.arange(len(share)) > 0))[labels], np.float32)
 
 
 def hidden(crop: Array, mesh: Array) -> Array:
@@ -112,6 +127,7 @@ def hidden(crop: Array, mesh: Array) -> Array:
     odd |= (place.forehead > 0) & (_strands(look[..., 2]) > STRAND)
     odd |= (place.depth < NARROW / 2) & (look[..., 2] < centre[2] - STRAND) & (nearest < away)
     odd &= ~((place.beards > 0) & _bearded(away > UNLIKE, place))
+    odd &= ~_lit(look, centre, spread)
     found = (odd & (place.face > 0) & (place.open > 0) & (place.features == 0)) | (odd & (place.face == 0))
     found = cv2.morphologyEx(found.astype(np.uint8), cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
     inside = _from_outside(found, place.face)
@@ -157,6 +173,11 @@ def _strands(luma: Array) -> Array:
     return np.asarray(cv2.morphologyEx(luma.astype(np.float32), cv2.MORPH_BLACKHAT, wide))
 
 
+def _lit(look: Array, centre: Array, spread: Array) -> Array:
+    """(S, S) bool: what is lighter than skin, and of a like hue, is lit."""
+    return np.asarray((look[..., 2] > centre[2]) & (np.abs(look[..., :2] - centre[:2]) < LIKE * spread[:2]).all(-1))
+
+
 def _bearded(odd: Array, place: _Place) -> bool:
     """Whether chin and upper lip look unlike skin as well, so that what does so on the jaw is a beard."""
     inner = (place.beards > 0) & (place.features == 0) & (place.depth > 1.6 * NARROW)
@@ -187,7 +208,9 @@ def refilled(crop: Array, mesh: Array, gone: Array, form: Surface) -> Array:
     places = cv2.resize(sampling_map(seen, half, mesh[other], triangles), (side, side), interpolation=cv2.INTER_LINEAR)
     both = np.dstack([own, skin])
     mirrored = cv2.remap(both, places, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    share = np.clip(mirrored[..., 3:] * 2 - 1, 0, 1)
+    known = cv2.erode((seen >= 0).astype(np.float32), np.ones((3, 3)), borderValue=0)  # beyond it places are no places
+    known = cv2.resize(known, (side, side), interpolation=cv2.INTER_LINEAR)
+    share = (np.clip(mirrored[..., 3] * 2 - 1, 0, 1) * known)[..., None]
     detail = (mirrored[..., :3] - averaged(mirrored[..., :3], mirrored[..., 3], SMOOTH * side)) * share
     return np.asarray(np.clip(np.rint(np.exp(tone + np.clip(detail, -0.3, 0.3)) - 8), 0, 255), np.uint8)
 
@@ -209,7 +232,7 @@ def bared(crop: Array, mesh: Array, kept: Array) -> Array:
 def _bare(mesh: Array, side: int) -> Array:
     """(side, side) float32: 1 on the skin of the face, its features and its outermost rim aside."""
     place = _placed(geometry.apply(geometry.enlarge(SIDE / side), mesh))
-    skin = cv2.erode(place.face, np.ones((7, 7), np.uint8)) * (1 - place.features)
+    skin = cv2.erode(place.face, _disc(2 * INNER * float(np.ptp(mesh[:468, 1])) * SIDE / side)) * (1 - place.features)
     return np.asarray(cv2.resize(skin.astype(np.float32), (side, side), interpolation=cv2.INTER_LINEAR))
 
 
