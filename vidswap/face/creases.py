@@ -16,8 +16,8 @@ from vidswap.types import Array
 
 # Round the lower cheek: from the wing of the nose under the eye, down before the jaw and back along the mouth.
 CHEEKS = np.array([
-    [129, 142, 36, 205, 187, 147, 213, 192, 214, 212, 210, 211, 204, 106, 43, 57, 186, 92, 165, 98],
-    [358, 371, 266, 425, 411, 376, 433, 416, 434, 432, 430, 431, 424, 335, 273, 287, 410, 322, 391, 327],
+    [129, 142, 36, 205, 187, 147, 213, 192, 138, 135, 169, 170, 211, 204, 106, 43, 57, 186, 92, 165, 98],
+    [358, 371, 266, 425, 411, 376, 433, 416, 367, 364, 394, 395, 431, 424, 335, 273, 287, 410, 322, 391, 327],
 ])  # fmt: skip
 # Beside the outer corner of an eye, and under it.
 CORNERS = np.array([[130, 226, 35, 143, 111, 31], [359, 446, 265, 372, 340, 261]])
