@@ -90,10 +90,11 @@ def _disc(radius: float) -> Array:
 
 def told(shares: Array, mesh: Array) -> Array:
     """(SIDE, SIDE) float32: what hides a face's skin by its parts (PARTS, SIDE, SIDE) and its mesh (478, 3): hair,
-    cloth, things, and hands, of which colours tell nothing."""
+    cloth, things, and hands, of which colours tell nothing. At the rim less is enough: a mesh may reach beyond a face."""
     place = _placed(mesh)
     other = shares[[HAIR, ELSE, FRONT]].sum(0) * place.face * (place.features == 0)
-    return np.asarray(np.clip((other - UNSURE) / (SURE - UNSURE), 0, 1), np.float32)
+    sure = np.clip(place.depth / NARROW, 0.4, 1)
+    return np.asarray(np.clip((other / sure - UNSURE) / (SURE - UNSURE), 0, 1), np.float32)
 
 
 def borne_out(gone: Array, other: Array) -> Array:
