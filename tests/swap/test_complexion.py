@@ -312,6 +312,21 @@ def test_a_pale_scene_makes_nobody_colourful(monkeypatch):
     assert 0.5 < tone.colourful(np.log(pale)) < 0.8
 
 
+@given(st.tuples(*[st.tuples(st.floats(30, 75), st.floats(5, 25), st.floats(0.2, 1.2))] * 4))
+def test_skin_in_a_scene_is_of_a_hue_with_the_actors(labs):
+    """As far from it as in plain light, so that coloured light, or what is taken for it, turns nobody lilac."""
+    colours = [[light, rich * np.cos(hue), rich * np.sin(hue)] for light, rich, hue in labs]
+    logs = np.log(cv2.cvtColor(np.array([colours], np.float32), cv2.COLOR_LAB2LRGB)[0])
+    (light, rich, hue), (_, _, seen), (_, _, own), (_, _, actor) = labs
+    found = tone.lab_of(tone.of_a_kind(*logs))
+    off = np.arctan2(found[2], found[1]) - (seen + own - actor)
+    assert abs((off + np.pi) % (2 * np.pi) - np.pi) <= tone.TURNED + 0.02
+    if abs(hue - (seen + own - actor)) < tone.TURNED:
+        np.testing.assert_allclose(found, colours[0], atol=0.5)
+    assert found[0] == pytest.approx(light, abs=0.5)
+    assert np.hypot(*found[1:]) == pytest.approx(rich, abs=0.7)
+
+
 def test_the_edge_of_a_shadow_is_light_and_a_brow_is_not():
     light, skin = np.zeros((SIDE, SIDE, 3), np.float32), np.ones((SIDE, SIDE), np.float32)
     light[:, SIDE // 2 :] = -2.0

@@ -20,7 +20,7 @@ from vidswap.face.sampling import corners, sample
 from vidswap.face.skin import between_features, face_of, features_free, plain_skin
 from vidswap.swap import matte
 from vidswap.swap.light import GAMMA, SIDE, SLOW, LightModel
-from vidswap.swap.tone import FILM, PHOTO, Tone, colourful, seen_of, tone_of, voices_of
+from vidswap.swap.tone import FILM, PHOTO, Tone, colourful, of_a_kind, seen_of, tone_of, voices_of
 from vidswap.threads import mapped
 from vidswap.types import Array, Crops
 
@@ -133,8 +133,10 @@ def scenery(crops: Crops, skins: Sequence[tuple[Array, Array]], tone: Array, mod
     tones = [tone for _, tone in told]
     actor = np.mean([each.own for each in tones], 0)
     change = np.clip(tone - actor, -MOST, MOST)
+    seen = np.mean([each.seen for each in tones], 0)
     change = change.mean() + (change - change.mean()) * np.mean([colourful(each.seen) for each in tones])
-    bright = float(np.mean([each.seen for each in tones]) + change.mean())
+    change = of_a_kind(seen + change, seen, tone, actor) - seen
+    bright = float(seen.mean() + change.mean())
     change -= max(bright - WELL_LIT, 0) * HELD  # cameras and colourists keep fair skin below white
     light_of = change - tone  # of what is seen of the actor: the person's in it is then the actor's, changed
     return [

@@ -90,7 +90,7 @@ def _disc(radius: float) -> Array:
 
 def told(shares: Array, mesh: Array) -> Array:
     """(SIDE, SIDE) float32: what hides a face's skin by its parts (PARTS, SIDE, SIDE) and its mesh (478, 3): hair,
-    cloth, things, and hands, of which colours tell nothing. At the rim less is enough: a mesh may reach beyond a face."""
+    cloth, things, and hands, of which colours tell nothing. At the rim less will do: a mesh may reach beyond a face."""
     place = _placed(mesh)
     other = shares[[HAIR, ELSE, FRONT]].sum(0) * place.face * (place.features == 0)
     sure = np.clip(place.depth / NARROW, 0.4, 1)

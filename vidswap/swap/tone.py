@@ -28,6 +28,7 @@ LIGHTNESS = (22.0, 74.0)  # L* of skins
 SAME = 0.7  # of the usual colour of skin: less is a grade, not a pale person
 RICH, STRANGE = 24.0, 6.0  # no skin is farther from the usual than that in its saturation, in its hue
 OWN_HUE = 0.5  # of how hues differ from the usual so much is the skins': pictures' vary that much more than skins do
+TURNED = 0.07  # radians that the hue of a skin in a scene is off what the actor's is there, at most
 
 
 @dataclass(frozen=True)
@@ -162,6 +163,23 @@ def lab_of(tone: Array) -> Array:
     return np.asarray(cv2.cvtColor(np.exp(tone)[None, None].astype(np.float32), cv2.COLOR_LRGB2LAB)[0, 0])
 
 
+def of_a_kind(shown: Array, seen: Array, own: Array, actor: Array) -> Array:
+    """The colour (3,) in which a skin that is `own` is `shown` in a scene, where the `actor`'s is `seen`: their hues
+    are as far apart as in plain light, give or take TURNED. A grade or a blush that is taken for coloured light would
+    turn pale skin lilac."""
+    of = [lab_of(each) for each in (shown, seen, own, actor)]
+    shown_at, seen_at, own_at, actor_at = (float(np.arctan2(lab[2], lab[1])) for lab in of)
+    usual = seen_at + own_at - actor_at
+    hue, rich = usual + float(np.clip(shown_at - usual, -TURNED, TURNED)), float(np.linalg.norm(of[0][1:]))
+    return _linear(np.array([of[0][0], rich * np.cos(hue), rich * np.sin(hue)]))
+
+
+def _linear(lab: Array) -> Array:
+    """(3,) the logarithm of a colour in CIE L*, a*, b*."""
+    light = cv2.cvtColor(lab[None, None].astype(np.float32), cv2.COLOR_LAB2LRGB)[0, 0]
+    return np.asarray(np.log(np.maximum(light, DARKEST)))
+
+
 def likely(tone: Array, hue: float) -> Array:
     """A skin's colour (3,) as a skin can be: of what its colour differs from the usual the share `hue`, within limits,
     which are narrow across saturation: skins differ in that more than in hue."""
@@ -172,8 +190,7 @@ def likely(tone: Array, hue: float) -> Array:
     across = np.array([along[1], -along[0]])
     rich, strange = (float((lab[1:] - usual) @ way) * hue for way in (along, across))
     found = usual + _within(rich, RICH) * along + _within(strange * OWN_HUE, STRANGE) * across
-    wanted = np.array([[[light, *found]]], np.float32)
-    return np.asarray(np.log(np.maximum(cv2.cvtColor(wanted, cv2.COLOR_LAB2LRGB)[0, 0], DARKEST)))
+    return _linear(np.array([light, *found]))
 
 
 def _within(value: float, most: float) -> float:
