@@ -77,6 +77,42 @@ def test_an_open_mouth_has_an_inside(form, mesh):
     assert drawing.part[lips[1], lips[0]] == 2
 
 
+def parted(mesh, by: float):
+    """A slanting mouth whose inner lips are apart by as many pixels everywhere but at its corners."""
+    mouth = mesh.copy()
+    upper, lower = landmarks.LIPS
+    mouth[landmarks.INNER_LIPS, 1] = mesh[[13, 14], 1].mean() + 0.1 * (mesh[landmarks.INNER_LIPS, 0] - mesh[4, 0])
+    mouth[lower, 0] = mouth[upper, 0]
+    mouth[lower, 1] = mouth[upper, 1] + by
+    return mouth
+
+
+@pytest.mark.parametrize("gap", [0.5, 0.8, 1.5])
+def test_lips_that_hardly_part_are_a_line_that_nowhere_breaks(form, mesh, gap):
+    mouth = parted(mesh, gap)
+    seen = raster.draw(form, raster.with_ring(mouth, mesh), SIZE).mouth
+    left, right = np.round(mouth[[81, 311], 0]).astype(int)
+    thick = seen.sum(0)[left : right + 1]
+    assert len(thick) > 10
+    assert np.abs(thick - gap).max() < 0.3
+    assert seen.max() <= 1
+
+
+def test_lips_that_overlap_have_nothing_between_them(form, mesh):
+    assert raster.draw(form, raster.with_ring(parted(mesh, -3), mesh), SIZE).mouth.max() < 0.05
+
+
+def test_a_nose_before_the_mouth_hides_it(form, mesh):
+    mouth = opened(mesh, 20)
+    hidden = mouth.copy()
+    hidden[[4, 1, 19, 94, 2, 45, 275, 5], 1] += 60  # far down, and nearer than the lips
+    hidden[[4, 1, 19, 94, 2, 45, 275, 5], 2] -= 60
+    middle = np.round(mouth[[13, 14], :2].mean(0)).astype(int)
+    seen, less = (raster.draw(form, raster.with_ring(each, mesh), SIZE).mouth for each in (mouth, hidden))
+    assert seen[middle[1], middle[0]] > 0.9
+    assert less[middle[1], middle[0]] < 0.1
+
+
 def opened(mesh, by: float):
     """A face whose lower lip and chin are lower."""
     middle, low = mesh[[13, 14], 1].mean(), mesh.copy()

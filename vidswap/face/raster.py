@@ -12,6 +12,8 @@ from vidswap.types import Array
 
 RING = 1.45  # the circle where the surroundings stand still, in radii of the face's outline
 TEAR = 4.0  # a step this many times the usual one is no stretched skin but a gap
+SOFT = 1 / 400  # of a picture's side, over which the edges of lips are soft
+FINE = 4  # parts of a pixel to which what is seen between lips is drawn
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,12 +110,14 @@ def sampling_map(seen: Array, target: Array, source: Array, triangles: Array) ->
 
 @dataclass(frozen=True, eq=False)
 class Drawing:
-    """Which part of a surface is seen where, at half the size of the picture: `seen` (S/2, S/2) triangle numbers."""
+    """Which part of a surface is seen where, at half the size of the picture: `seen` (S/2, S/2) triangle numbers.
+    `mouth` (S, S) float32 is how much of each pixel of the picture lies between the lips."""
 
     target: Array
     seen: Array
     part: Array  # (S/2, S/2) int8: -1 nothing, else as Surface.part
     size: int
+    mouth: Array
 
 
 def draw(form: Surface, target: Array, size: int) -> Drawing:
@@ -122,7 +126,36 @@ def draw(form: Surface, target: Array, size: int) -> Drawing:
     half = (target[:, :2] - 0.5) / 2
     seen = draw_triangles(half, target[:, 2], form.triangles, size // 2)
     part = np.append(form.part, -1).astype(np.int8)[seen]
-    return Drawing(half, seen, part, size)
+    return Drawing(half, seen, part, size, _between_lips(form, target, seen, size))
+
+
+def _between_lips(form: Surface, target: Array, seen: Array, size: int) -> Array:
+    """(size, size) float32: how much of each pixel lies between the lips of `target` (514, 3), where neither nose nor
+    cheek is `seen` before them: lips that hardly part are a thin line, and none where they overlap."""
+    share = np.zeros((size, size), np.float32)
+    low = np.maximum(np.floor(target[landmarks.INNER_LIPS, :2].min(0)).astype(int) - 1, 0)
+    high = np.minimum(np.ceil(target[landmarks.INNER_LIPS, :2].max(0)).astype(int) + 2, size)
+    if (high <= low).any():
+        return share
+    inner = form.triangles[form.part == 2]
+    open_ = inner[_turns(form.mean, inner) * _turns(target, inner) > 0]
+    fine = np.zeros((high - low)[::-1] * FINE, np.uint8)
+    corners = (target[:, :2] - low + 0.5) * FINE - 0.5
+    for triangle in np.round(corners * 16).astype(np.int32)[open_]:
+        cv2.fillConvexPoly(fine, triangle, 255, cv2.LINE_8, 4)
+    covered = cv2.resize(fine, (high - low).tolist(), interpolation=cv2.INTER_AREA).astype(np.float32) / 255
+    lips = np.append(np.isin(form.triangles, landmarks.INNER_LIPS).any(1), False)[seen].astype(np.uint8)
+    shown = cv2.resize(lips, (size, size), interpolation=cv2.INTER_NEAREST)[low[1] : high[1], low[0] : high[0]]
+    # what is filled reaches half a part beyond its edges on either side
+    share[low[1] : high[1], low[0] : high[0]] = np.clip((covered * FINE - 1) / (FINE - 1), 0, 1) * shown
+    return np.asarray(cv2.GaussianBlur(share, (0, 0), SOFT * size))
+
+
+def _turns(points: Array, triangles: Array) -> Array:
+    """(K,) twice the area of triangles (K, 3) of points (V, 2 or more), above 0 for those that turn one way."""
+    one, other, third = (points[triangles[:, k], :2] for k in range(3))
+    (a, b), (c, d) = (other - one).T, (third - one).T
+    return np.asarray(a * d - b * c)
 
 
 def places(form: Surface, drawing: Drawing, side: int) -> Array:

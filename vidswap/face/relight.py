@@ -45,9 +45,8 @@ def face_alpha(drawing: Drawing, settings: LightSettings) -> Array:
     feather = half * (settings.feather + (settings.forehead - settings.feather) * top)
     alpha = np.clip(depth / feather, 0, 1)
     alpha = alpha * alpha * (3 - 2 * alpha)
-    mouth = cv2.GaussianBlur((drawing.part == 2).astype(np.float32), (0, 0), half / 256)
-    alpha = alpha * (1 - mouth)
-    return np.asarray(cv2.resize(alpha, (drawing.size, drawing.size), interpolation=cv2.INTER_LINEAR), np.float32)
+    alpha = cv2.resize(alpha, (drawing.size, drawing.size), interpolation=cv2.INTER_LINEAR)
+    return np.asarray(alpha * (1 - drawing.mouth), np.float32)
 
 
 def depth_share(drawing: Drawing, reach: float) -> Array:

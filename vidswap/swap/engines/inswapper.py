@@ -140,7 +140,8 @@ class InSwapper:
 def drawn_face(form: Surface, mesh: Array, size: int) -> Drawing:
     """Where a crop of `size` shows the face of a mesh (478, 3), its mouth too: the network draws what is in it."""
     drawing = draw(form, with_ring(mesh, mesh), size)
-    return replace(drawing, part=np.where(drawing.part == 2, 0, drawing.part).astype(np.int8))
+    part = np.where(drawing.part == 2, 0, drawing.part).astype(np.int8)
+    return replace(drawing, part=part, mouth=np.zeros_like(drawing.mouth))
 
 
 def laid_back(crop: Array, face: Array, way: Array) -> Array:

@@ -258,15 +258,14 @@ class Warp:
         beyond = cv2.resize(cv2.dilate((drawing.part < 0).astype(np.uint8), np.ones((3, 3))), around.shape[:2])
         around = cv2.copyTo(scene.crop, beyond, around)
         # the actor's mouth in the photo's face too: its own teeth would show between lips that close
-        mouth = cv2.resize((drawing.part == 2).astype(np.uint8), around.shape[:2], interpolation=cv2.INTER_NEAREST)
-        own = cv2.copyTo(around, mouth, cv2.cvtColor(face, cv2.COLOR_RGBA2RGB))
+        own = cv2.blendLinear(around, cv2.cvtColor(face, cv2.COLOR_RGBA2RGB), drawing.mouth, 1 - drawing.mouth)
         if scene.eyes is not None:
             eyes = cv2.resize((drawing.part == 1).astype(np.uint8), own.shape[:2], interpolation=cv2.INTER_NEAREST)
             own = look(own, eyes, scene.eyes, scene.mesh, geometry.face_pose(scene.mesh, self.form.mean))
         drawn = Drawn(drawing, own, cv2.extractChannel(face, 3), around)
-        return drawn if scene.scenery is None else self._in_own_colours(scene, drawn, mouth)
+        return drawn if scene.scenery is None else self._in_own_colours(scene, drawn)
 
-    def _in_own_colours(self, scene: Scene, drawn: Drawn, mouth: Array) -> Drawn:
+    def _in_own_colours(self, scene: Scene, drawn: Drawn) -> Drawn:
         """What was drawn with the scene's light on the photo, and the actor's skin in the person's complexion."""
         told, points, drawing = scene.scenery, with_ring(scene.actor, scene.actor), drawn.drawing
         assert told is not None
@@ -278,7 +277,8 @@ class Warp:
         lit = np.rint(complexion.rolled_off(drawn.face * gain, drawn.face)).astype(np.uint8)
         own = cv2.resize(skin, (size, size), interpolation=cv2.INTER_LINEAR)
         around = complexion.changed(drawn.around, told.change, own)
-        return Drawn(drawing, cv2.copyTo(around, mouth, lit), drawn.skin, around, own)
+        lit = cv2.blendLinear(around, lit, drawing.mouth, 1 - drawing.mouth)
+        return Drawn(drawing, lit, drawn.skin, around, own)
 
     def tone(self, scenes: Sequence[tuple[Scene, Drawn]]) -> match.Tone:
         """The mean tone that sets the photo into these scenes."""
