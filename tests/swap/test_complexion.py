@@ -423,3 +423,29 @@ def test_a_neck_does_not_come_and_go_at_once(scene):
     assert doubts[-1] > 10, "hardly any is left"
     assert min(np.diff(doubts)) >= 0
     assert max(np.diff(doubts)) < 3
+
+
+@given(st.tuples(*[st.floats(0.35, 0.65)] * 3), st.floats(0.15, 0.3))
+def test_a_matte_ends_where_the_picture_does_also_between_colours_as_bright(colour, step):
+    """Half as large as its picture, and a pixel of its own short of the edge, which grey levels do not show."""
+    picture, found = np.empty((64, 64, 3), np.float32), np.zeros((32, 32), np.float32)
+    picture[:] = colour
+    picture[:, 34:] += np.array([-step, step * 0.299 / 0.587, 0], np.float32)
+    found[:, :16] = 1
+    edged = matte.edged(picture, found)
+    assert edged[:, 32].min() > 0.5
+    assert edged[:, 36].max() < 0.2
+
+
+def test_a_hand_beside_a_face_does_not_make_its_own_skin_another_things(scene):
+    """Skin farther off, an arm or a hand, is nothing that the skin of a face could be told from."""
+    crops = scene(FAIR)
+    (mesh,), size = crops.mesh, crops.rgb.shape[1]
+    lit, paler = (217, 171, 144), (224, 184, 152)
+    picture = face_on_neck(mesh, size, FAIR)
+    side, hand = complexion.MATTE * size // warp.OWN.size, picture.copy()
+    cv2.rectangle(hand, (0, size // 2), (size // 7, size), lit, -1)
+    without, beside = (matte.skin_looks(replace(crops, rgb=each[None]), side) for each in (picture, hand))
+    one = np.array([[matte.colours(np.full((9, 9, 3), paler, np.uint8))[4, 4]]])
+    likely = [matte.alike_of(each.far(one), each.rather(one, each.far(one))).item() for each in (without, beside)]
+    assert likely[1] == pytest.approx(likely[0], abs=0.05)

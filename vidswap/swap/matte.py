@@ -6,7 +6,7 @@ picture. All is (side, side) float32 in 0 to 1.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -27,7 +27,10 @@ BROAD, CLOSE, HAND = 40, 28, 20  # of a matte's side: what of things before a fa
 FEWEST = 32  # pixels that tell what skin looks like
 EARS = (np.array([127, 234, 93, 132]), np.array([356, 454, 323, 361]))
 SURELY = 8.0  # squared spreads by which a colour is nearer to skin than to all else, so that it is an ear's
+EDGES, LEVEL = 2, 1e-3  # pixels over which a matte follows the picture's edges; squared steps that are none
+NONE, ALL = 0.2, 0.6  # of a matte: less is no skin, more is all of it; what is left of the actor's shows most
 OTHERS, RATHER = 6, 3.0  # groups of what is around; how sharply what is nearer to one of them is told from skin
+ALIKE = 1.0  # squared spreads: what is around and as near to skin is the actor's arm or hand, or cannot be told from it
 
 
 def colours(picture: Array) -> Array:
@@ -84,6 +87,7 @@ def skin_looks(wide: Crops, side: int) -> Looks:
         return _looks([(np.zeros(3, np.float32), np.full(3, 1e3, np.float32), 0.0)], np.zeros((0, 3), np.float32))
     centre, spread = _look(known)
     face = _looks([(centre, spread, 0.0)], groups(other / spread, OTHERS) * spread)
+    face = replace(face, others=face.others[face.far(face.others[:, None])[:, 0] > ALIKE])
     if len(under) < FEWEST:
         return face
     found, its_spread = _look(under)
@@ -122,11 +126,9 @@ def skin_matte(crop: Array, mesh: Array, side: int, looks: Looks) -> Array:
     of the face itself but eyes and the mouth's inside. Edges are those of the picture."""
     half, placed = side // 2, geometry.apply(geometry.enlarge(side / len(crop)), mesh)
     likely = skin_likely(crop, geometry.apply(geometry.enlarge(half / len(crop)), mesh), half, looks)
-    face = face_of(placed, side)
-    found = np.maximum(cv2.resize(likely, (side, side), interpolation=cv2.INTER_LINEAR), face)
-    small = cv2.cvtColor(cv2.resize(crop, (side, side), interpolation=cv2.INTER_AREA), cv2.COLOR_RGB2GRAY)
-    soft = guided(small.astype(np.float32) / 255, found, 3, 1e-3)
-    return np.asarray(np.clip(np.maximum(soft, face) * features_free(placed, side), 0, 1), np.float32)
+    small = cv2.resize(crop, (side, side), interpolation=cv2.INTER_AREA).astype(np.float32) / 255
+    soft = (edged(small, likely) - NONE) / (ALL - NONE)
+    return np.asarray(np.clip(np.maximum(soft, face_of(placed, side)) * features_free(placed, side), 0, 1), np.float32)
 
 
 def skin_likely(crop: Array, mesh: Array, side: int, looks: Looks) -> Array:
@@ -203,6 +205,30 @@ def _joined(alike: Array, face: Array) -> Array:
     mine = np.unique(labels[inside > 0])
     near = cv2.dilate(np.isin(labels, mine[mine > 0]).astype(np.uint8), np.ones((3, 3), np.uint8))
     return np.asarray(near, np.float32)
+
+
+def edged(guide: Array, plane: Array) -> Array:
+    """A plane (h, w) smoothed along the edges of a guide (H, W, 3), by colours, and as large as it: the guided filter
+    for colours (He et al. 2010), at the plane's own size (He and Sun 2015, Fast guided filter). All float32."""
+
+    def mean(x: Array) -> Array:
+        return np.asarray(cv2.blur(x, (2 * EDGES + 1,) * 2))
+
+    size = guide.shape[1::-1]
+    small = cv2.resize(guide, plane.shape[::-1], interpolation=cv2.INTER_AREA)
+    low_guide, low = mean(small), mean(plane)
+    together = mean(small * plane[..., None]) - low_guide * low[..., None]
+    (a, b, c), (x, y, z) = (np.moveaxis(each, -1, 0) for each in (small, low_guide))
+    aa, bb, cc = (mean(one * one) - mid * mid + LEVEL for one, mid in ((a, x), (b, y), (c, z)))
+    ab, ac, bc = mean(a * b) - x * y, mean(a * c) - x * z, mean(b * c) - y * z
+    inverse = np.stack([bb * cc - bc * bc, ac * bc - ab * cc, ab * bc - ac * bb,
+                        aa * cc - ac * ac, ab * ac - aa * bc, aa * bb - ab * ab])  # fmt: skip
+    whole = aa * inverse[0] + ab * inverse[1] + ac * inverse[2]
+    rows = inverse[[[0, 1, 2], [1, 3, 4], [2, 4, 5]]]
+    slope = np.einsum("ijhw,hwj->hwi", rows, together) / whole[..., None]
+    rest = mean(low - (slope * low_guide).sum(-1))
+    slope, rest = (cv2.resize(each, size, interpolation=cv2.INTER_LINEAR) for each in (mean(slope), rest))
+    return np.asarray((slope * guide).sum(-1) + rest, np.float32)
 
 
 def guided(guide: Array, plane: Array, radius: int, eps: float) -> Array:
