@@ -16,6 +16,7 @@ from scipy import ndimage
 
 from vidswap.face import geometry, landmarks
 from vidswap.face.averages import averaged
+from vidswap.face.halves import over, unseen
 from vidswap.face.raster import Surface, draw_triangles, filled, sampling_map
 from vidswap.face.sampling import sample
 from vidswap.face.skin import PLAIN
@@ -210,6 +211,8 @@ def refilled(crop: Array, mesh: Array, gone: Array, form: Surface) -> Array:
     both = np.dstack([own, skin])
     mirrored = cv2.remap(both, places, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     known = cv2.erode((seen >= 0).astype(np.float32), np.ones((3, 3)), borderValue=0)  # beyond it places are no places
+    if (share := unseen(mesh, form)) is not None:
+        known *= 1 - over(share[other], triangles, seen)
     known = cv2.resize(known, (side, side), interpolation=cv2.INTER_LINEAR)
     share = (np.clip(mirrored[..., 3] * 2 - 1, 0, 1) * known)[..., None]
     detail = (mirrored[..., :3] - averaged(mirrored[..., :3], mirrored[..., 3], SMOOTH * side)) * share

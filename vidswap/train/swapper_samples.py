@@ -291,6 +291,8 @@ def train(data: Path, out: Path, *, schedule: Schedule = Schedule(), say: Say = 
     """Write `out`/swapper_samples.npz from `data`, faces with their labels.npz."""
     refuse_models(out, "swapper")
     numbered = Numbered(company(data, schedule.portraits), schedule.seed)
+    if schedule.workers:
+        cv2.setNumThreads(0)  # a pool of threads does not survive the fork
     pairs = torch.utils.data.DataLoader(numbered, batch_size=None, sampler=range(schedule.pairs),
                                         num_workers=schedule.workers)  # fmt: skip
     rows = list[Row]()

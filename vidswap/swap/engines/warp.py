@@ -16,7 +16,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from vidswap.face import geometry, landmarks
+from vidswap.face import geometry, halves, landmarks
 from vidswap.face import relight as match
 from vidswap.face.blendshapes import BlendShapes, blend_shapes
 from vidswap.face.creases import softened
@@ -67,7 +67,7 @@ class Scene:
     """One frame to be drawn: `photo` (see with_skin) with its mesh `selfie`, `crop` with its mesh `actor`, `mesh`
     (478, 3) where the photo's face goes in the crop, `zoom` crop pixels a frame pixel, `eyes` the photo's, `before`
     what lies before the actor's face, margin included; `scenery` where the person's own complexion is wanted: `photo`
-    is without its light then, but for its `level` (3,)."""
+    is without its light then, but for its `level` (3,); `unseen` (514,) is what of the photo's other half is shown."""
 
     photo: Array
     selfie: Array
@@ -79,18 +79,20 @@ class Scene:
     before: Before | None = None
     scenery: Scenery | None = None
     level: Array | None = None
+    unseen: Array | None = None
 
 
 class Sitter(NamedTuple):
     """What a photo tells, whatever it is drawn into: `photo` (h, w, 3) uint8 without what hides its face, its eyes, its
     mesh `face` (478, 3) in its own frame, and the expression that it has `taken` on (K,); `bare` where the person keeps
-    their own complexion: `photo` is without its light then."""
+    their own complexion: `photo` is without its light then; `unseen` (514,) of who looks aside in it, see halves."""
 
     photo: Array
     eyes: Eyeballs | None
     face: Array
     taken: Array
     bare: Bare | None
+    unseen: Array | None
 
 
 class Rest(NamedTuple):
@@ -206,7 +208,7 @@ class Warp:
         scenes = [
             Scene(photo, selfie, crops.rgb[row], crops.mesh[row], self.mesh(crops.mesh[row], rest),
                   zoom_of(crops, row), sitter.eyes, before[row], told[row],
-                  None if sitter.bare is None else sitter.bare.level)
+                  None if sitter.bare is None else sitter.bare.level, sitter.unseen)
             for row in range(len(crops))
         ]  # fmt: skip
         few = range(0, len(scenes), max(1, len(scenes) // 4))
@@ -233,7 +235,8 @@ class Warp:
         whole, face = restored(photo, selfie, self.form, self.parts), self._normalised(selfie)
         bare = None if self.model is None else complexion.bare(whole, selfie, self.model)
         shown = whole if bare is None else bare.photo
-        return Sitter(shown, eyeballs(shown, selfie, self.form.mean), face, self.shapes.lasting(face), bare)
+        eyes, lasting = eyeballs(shown, selfie, self.form.mean), self.shapes.lasting(face)
+        return Sitter(shown, eyes, face, lasting, bare, halves.unseen(selfie, self.form))
 
     def at_rest(self, crops: Crops, sitter: Sitter) -> Rest:
         """The photo's face and the actor's, without their expressions."""
@@ -253,7 +256,7 @@ class Warp:
     def draw(self, scene: Scene) -> Drawn:
         """A scene's geometry."""
         drawing = draw(self.form, with_ring(scene.mesh, scene.actor), len(scene.crop))
-        face = texture(self.form, drawing, scene.photo, with_ring(closable(scene.selfie), scene.selfie))
+        face = self._face(scene, drawing)
         around = texture(self.form, drawing, scene.crop, with_ring(scene.actor, scene.actor))
         beyond = cv2.resize(cv2.dilate((drawing.part < 0).astype(np.uint8), np.ones((3, 3))), around.shape[:2])
         around = cv2.copyTo(scene.crop, beyond, around)
@@ -264,6 +267,16 @@ class Warp:
             own = look(own, eyes, scene.eyes, scene.mesh, geometry.face_pose(scene.mesh, self.form.mean))
         drawn = Drawn(drawing, own, cv2.extractChannel(face, 3), around)
         return drawn if scene.scenery is None else self._in_own_colours(scene, drawn)
+
+    def _face(self, scene: Scene, drawing: Drawing) -> Array:
+        """(S, S, 4) the photo, and which of it is skin, as drawn."""
+        selfie = closable(scene.selfie)
+        face = texture(self.form, drawing, scene.photo, with_ring(selfie, scene.selfie))
+        if scene.unseen is None:
+            return face
+        other = texture(self.form, drawing, scene.photo, halves.opposite(selfie, self.form))
+        share = halves.laid(scene.unseen, self.form, drawing)
+        return np.asarray(cv2.blendLinear(face, other, 1 - share, share))
 
     def _in_own_colours(self, scene: Scene, drawn: Drawn) -> Drawn:
         """What was drawn with the scene's light on the photo, and the actor's skin in the person's complexion."""
