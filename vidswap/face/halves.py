@@ -11,7 +11,7 @@ from vidswap.face.raster import Drawing, Surface, with_ring
 from vidswap.types import Array
 
 LESS, SOFT = 0.35, 0.12  # how much less of a place a photo shows than of its opposite, from where on that is drawn
-FEWEST = 0.5  # share below which nothing is
+FEWEST = 0.05  # share of a face: less is its very edge, and stays
 SEAM = 0.012  # of a picture's side, width (sigma) of the seam between what was seen and what is mirrored
 
 
@@ -41,7 +41,7 @@ def unseen(mesh: Array, form: Surface) -> Array | None:
     seen = facing(mesh, form)
     share = np.clip((seen[landmarks.opposite(form.mean)] - seen - LESS) / SOFT, 0, 1)
     share[np.concatenate(landmarks.IRISES)] = 0  # these lie on no surface
-    return None if share.max() < FEWEST else np.concatenate([share, share[landmarks.OVAL]]).astype(np.float32)
+    return None if share.mean() < FEWEST else np.concatenate([share, share[landmarks.OVAL]]).astype(np.float32)
 
 
 def opposite(mesh: Array, form: Surface) -> Array:
