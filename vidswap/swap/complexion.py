@@ -13,8 +13,10 @@ from dataclasses import dataclass, replace
 import cv2
 import numpy as np
 
-from vidswap.face import geometry
+from vidswap.face import geometry, landmarks
 from vidswap.face.averages import averaged
+from vidswap.face.halves import unseen
+from vidswap.face.raster import draw_triangles, sampling_map, surface
 from vidswap.face.relight import LUMA
 from vidswap.face.sampling import corners, sample
 from vidswap.face.skin import between_features, face_of, features_free, plain_skin
@@ -27,6 +29,7 @@ from vidswap.types import Array, Crops
 AROUND = 2.0  # times the network's crop, in which a photo may have white
 BURNT = 0.9  # of white: above it colours begin to go
 MOST = 3.0  # most that a complexion differs from another, in logarithms of light: twenty times
+ASIDE = 0.025  # share of the side over which the halves of a face differ by light alone
 EVEN = 0.85  # of what of a skin is lighter and darker without its light, so much is light that the network missed
 SHADE = (-1.4, -0.9)  # logarithms: so much darker than a skin is what is none, and what may be
 BRIGHT = -0.9  # logarithm of the light in which a photo's plain skin is kept, at most
@@ -71,6 +74,7 @@ def bare(photo: Array, mesh: Array, model: LightModel) -> Bare:
     kept = tone.seen - tone.told + dimmed
     shape = cv2.resize(light + edges - dimmed, (2 * SIDE,) * 2, interpolation=cv2.INTER_LINEAR)
     shape += uneven(crop, moved, shape)[..., None]
+    shape += lopsided(crop, moved, shape, model.mean)
     shape -= burnt(crop, moved, shape, np.exp(kept / GAMMA))
     placed = cv2.warpAffine(shape, geometry.invert(to_crop), photo.shape[1::-1], borderMode=cv2.BORDER_REPLICATE)
     flat = photo * np.exp(placed * (-1 / GAMMA))
@@ -97,6 +101,25 @@ def uneven(crop: Array, mesh: Array, shape: Array) -> Array:
     counts = skin * np.clip((off - SHADE[0]) / (SHADE[1] - SHADE[0]), 0, 1)  # darker than that it is hair
     missed = averaged(off, counts, SLOW * size, least=0.01)
     return np.asarray(EVEN * missed * cv2.GaussianBlur(skin, (0, 0), size / 128), np.float32)
+
+
+def lopsided(crop: Array, mesh: Array, shape: Array, mean: Array) -> Array:
+    """(S, S, 3) what the logarithm of a crop's light needs besides: without the `shape` (S, S, 3) of its light, a half
+    of a face is still lighter, or of another hue, than the other; each takes half of that. `mean` is the mean face. Of
+    who looks aside nothing is told so."""
+    size, triangles, other = len(crop), landmarks.triangles(), landmarks.opposite(mean)
+    if unseen(mesh, surface(mean, triangles)) is not None:
+        return np.zeros_like(shape)
+    flat = GAMMA * np.log(crop.astype(np.float32) / 255 + 0.01) - shape
+    off = flat @ LUMA - np.median((flat @ LUMA)[plain_skin(mesh, size)])
+    skin = face_of(mesh, size) * between_features(mesh, size)
+    counts = skin * np.clip((off - SHADE[0]) / (SHADE[1] - SHADE[0]), 0, 1)
+    seen = draw_triangles(mesh[:, :2], mesh[:, 2], triangles, size)
+    places = sampling_map(seen, mesh[:, :2], mesh[other, :2], triangles)
+    mirrored = cv2.remap(np.dstack([flat, counts]), places, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    both = counts * mirrored[..., 3] * (seen >= 0)
+    missed = averaged(flat - mirrored[..., :3], both, ASIDE * size, least=0.01)
+    return np.asarray(missed / 2 * cv2.GaussianBlur(face_of(mesh, size), (0, 0), size / 128)[..., None], np.float32)
 
 
 def burnt(crop: Array, mesh: Array, shape: Array, skin: Array) -> Array:
