@@ -118,6 +118,17 @@ def test_lips_that_never_close_are_closed_the_way_they_move(mean):
     np.testing.assert_allclose(rest[[61, 159, 4]], mean[[61, 159, 4]], atol=0.01)
 
 
+def test_lips_that_close_leave_the_corners_even(mean):
+    """While the mouth opens the head turns, and the mesh pulls the corner on the far side along."""
+    meshes = np.repeat(posed(mean)[None], 40, 0)
+    for i, mesh in enumerate(meshes):
+        gap = 0.1 + 0.04 * np.sin(i)
+        mesh[[14, 17, 152], 1] += 90 * gap
+        mesh[61, 0] += 90 * 0.6 * (gap - 0.1)
+    rest = neutral_shape(meshes, np.ones(40, bool), mean)
+    assert abs(rest[61, 0] + rest[291, 0] - (mean[61, 0] + mean[291, 0])) < 0.03
+
+
 @pytest.mark.parametrize("count", [1, 2, 7])
 def test_a_short_track_has_a_neutral_shape(count, mean):
     meshes = np.repeat(posed(mean)[None], count, 0)

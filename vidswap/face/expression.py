@@ -21,7 +21,7 @@ CLOSED = 0.012  # gap between resting lips, in distances of the eye corners: the
 SHUT, NARROW, WIDEST = 0.25, 0.7, 1.6  # openings of shut, narrow and wide eyes, over that at rest, as meshes have them
 NARROWED = 0.5  # how far lids that would be wider apart than the actor's come near to these
 PARTED, DRAWN_IN = 0.012, 0.4  # gap of lips that are parted, and share of their breadth that is not shown then
-HARDLY = 0.015  # deviation of that gap that is noise as likely as speech
+HARDLY = 0.04  # deviation of that gap from which its movement tells as much of speech as of what goes along by chance
 
 
 @dataclass(frozen=True)
@@ -171,7 +171,7 @@ def neutral_shape(meshes: Array, seen: Array, mean: Array) -> Array:
     calm = np.argsort(unrest, kind="stable")[: max(5, int(CALMEST * len(faces)))]
     rest = np.median(faces[calm], 0)
     parted = float(np.linalg.norm(np.subtract(*rest[[*landmarks.LIP_MIDDLES]])))
-    return np.asarray(rest - _opening(faces) * max(parted - CLOSED, 0), np.float32)
+    return np.asarray(rest - _opening(faces, mean) * max(parted - CLOSED, 0), np.float32)
 
 
 def _unrest(faces: Array) -> Array:
@@ -191,9 +191,11 @@ def _apart(faces: Array, one: int, other: int) -> Array:
     return np.asarray(np.linalg.norm(faces[:, one] - faces[:, other], axis=1))
 
 
-def _opening(faces: Array) -> Array:
+def _opening(faces: Array, mean: Array) -> Array:
     """(478, 3): how far each point goes for a unit of the gap between the lips, by ridge regression over `faces`
-    (T, 478, 3): nothing for a mouth that hardly moves."""
+    (T, 478, 3): nothing for a mouth that hardly moves. The same on both sides: what differs is a head that turned
+    meanwhile, and whose far side is seen worse."""
     gap = _apart(faces, *landmarks.LIP_MIDDLES)
     change = gap - gap.mean()
-    return np.asarray(np.tensordot(change, faces - faces.mean(0), 1) / (change @ change + len(gap) * HARDLY**2))
+    opening = np.tensordot(change, faces - faces.mean(0), 1) / (change @ change + len(gap) * HARDLY**2)
+    return np.asarray((opening + opening[landmarks.opposite(mean)] * [-1, 1, 1]) / 2)

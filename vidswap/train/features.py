@@ -39,6 +39,8 @@ from vidswap.types import Array
 DETAIL = 110.0  # pixels between the eyes of the pictures kept: a patch is at most a little finer
 # Places in EYE_POINTS[0]: lids above one another, corners, brow over lid; in MOUTH_POINTS: lips, corners.
 EYE_GAPS = np.array([*((k, 16 - k) for k in range(1, 8)), (0, 8), (18, 4), (17, 2), (19, 6), (23, 4), (16, 0), (20, 8)])
+PARTED, TIMES = (0.015, 0.3), 4  # gap between the lips, in eye distances, of faces that come so many times a turn
+OPENING = np.r_[np.full(9, 2.5), np.ones(13)]  # how much each gap of a mouth counts: above all how far it is open
 MOUTH_GAPS = np.array([*((k, 20 - k) for k in range(1, 10)), *((20 + k, 40 - k) for k in range(1, 10)), (0, 10),
                        (20, 30), (5, 25), (15, 35)])  # fmt: skip
 
@@ -94,15 +96,18 @@ class Samples:
     def __init__(self, faces: Faces, augmentation: Augmentation, seed: int) -> None:
         self.faces, self.augmentation, self.seed = faces, augmentation, seed
         self.spread = pull(faces.mean)
+        gaps = np.array([lip_gap(mesh, faces.mean) for mesh in faces.meshes])
+        few, many = PARTED  # most faces have their lips closed
+        self.turn = np.repeat(np.arange(len(faces)), np.where((gaps > few) & (gaps < many), TIMES, 1))
 
     def __call__(self, number: int) -> loop.Batch:
-        index = loop.in_turns(number, len(self.faces), self.seed)
-        return self.one(index, loop.chance(self.seed, loop.SAMPLE, number))
+        index = self.turn[loop.in_turns(number, len(self.turn), self.seed)]
+        return self.one(int(index), loop.chance(self.seed, loop.SAMPLE, number))
 
     def one(self, index: int, rng: np.random.Generator) -> loop.Batch:
         """Patches of one face with one expression; each is framed, lit and spoilt on its own."""
         mesh, mean = self.faces.meshes[index], self.faces.mean
-        other = squinted(parted(mesh, mean, self.spread, rng), mean, rng)
+        other = squinted(smirked(parted(mesh, mean, self.spread, rng), mean, rng), mean, rng)
         target, _ = moved(other, mean, self.augmentation, rng)
         opened = lip_gap(target, mean) - lip_gap(mesh, mean) > 0.01
         views = []
@@ -130,19 +135,32 @@ def lip_gap(mesh: Array, mean: Array) -> float:
 
 
 def parted(mesh: Array, mean: Array, spread: Array, rng: np.random.Generator) -> Array:
-    """The mesh (478, 3) with the lips a little apart, flatly as in speech or in a smile, in some draws; in its
-    picture's pixels. `spread` is read.features.pull."""
+    """The mesh (478, 3) with the lips a little apart, flatly as in speech or in a smile, or more on one side, in some
+    draws; in its picture's pixels. `spread` is read.features.pull."""
     if rng.random() < 0.6:
         return mesh
     pose = geometry.face_pose(mesh, mean)
     face = geometry.normalised(mesh, pose)
-    goal, power = face.copy(), rng.uniform(2, 7)
+    goal, power, widest = face.copy(), rng.uniform(2, 7), rng.uniform(-0.6, 0.6) * (rng.random() < 0.5)
     for first, amount in ((0, -rng.uniform(0, 0.035)), (10, rng.uniform(0, 0.07))):
         for start in (0, 20):
             row = MOUTH_POINTS[start + np.arange(first, first + 11) % 20]
-            along = np.linspace(-1, 1, 11)
-            goal[row, 1] += amount * (1 - np.abs(along) ** power)
+            along = np.linspace(-1, 1, 11) * (1 if first == 0 else -1) - widest
+            goal[row, 1] += amount * (1 - (np.abs(along) / (1 + np.sign(along) * -widest)) ** power)
     return geometry.posed(drawn_along(face, goal, spread), pose)
+
+
+def smirked(mesh: Array, mean: Array, rng: np.random.Generator) -> Array:
+    """The mesh (478, 3) with one corner of the mouth drawn up or down and outwards, in some draws; in its picture's
+    pixels."""
+    if rng.random() < 0.7:
+        return mesh
+    pose = geometry.face_pose(mesh, mean)
+    side = int(rng.integers(2))
+    outwards, up = (-1, 1)[side] * rng.uniform(-0.02, 0.05), rng.uniform(-0.03, 0.09)
+    corner = near(mean, mean[landmarks.MOUTH_CORNERS[side]], rng.uniform(0.1, 0.18))
+    moved = geometry.normalised(mesh, pose) + corner * [outwards, -up, 0.3 * abs(outwards)]
+    return geometry.posed(moved.astype(np.float32), pose)
 
 
 def dim_mouth(rgb: Array, lips: Array, rng: np.random.Generator) -> Array:
@@ -268,10 +286,12 @@ def loss_of(nets: nn.Module, batch: loop.Batch, _share: float) -> Tensor:
     with torch.autocast(eyes.device.type, torch.bfloat16):
         found = nets(*pictures)
     loss = torch.zeros((), device=eyes.device)
-    for points, truth, pairs in zip(found, (spots.flatten(0, 1), lips), (EYE_GAPS, MOUTH_GAPS)):
+    kinds = (EYE_GAPS, np.ones(len(EYE_GAPS)), 1.0), (MOUTH_GAPS, OPENING, 0.6)
+    for points, truth, (pairs, counts, bend) in zip(found, (spots.flatten(0, 1), lips), kinds):
         off = points.float() - truth
-        gaps = off[:, pairs[:, 0]] - off[:, pairs[:, 1]]
-        loss = loss + wing(off, 5.0, 1.0).mean() + 1.5 * wing(gaps, 5.0, 1.0).mean()
+        gaps = wing(off[:, pairs[:, 0]] - off[:, pairs[:, 1]], 5.0, bend)
+        share = torch.from_numpy(counts).float().to(off.device)[:, None]
+        loss = loss + wing(off, 5.0, 1.0).mean() + 1.5 * (gaps * share).mean()
     return loss
 
 
