@@ -24,7 +24,7 @@ BRIGHTEST, TINTED, WHITES = 0.98, 0.95, 0.8  # quantiles: of a picture, what is 
 FEWEST, FEW_OF_SKIN = 4, 32  # pixels of an eye, of skin, that tell anything
 # CIE L*, a*, b* of skin in plain light, from very dark to very fair (about Xiao et al. 2017, Skin Res. Technol. 23)
 SKINS = np.array([[24, 8, 9], [32, 10.5, 13], [40, 12.5, 17], [50, 13, 20], [60, 12, 20], [67, 10, 17], [74, 8, 14]])
-LIGHTNESS = (22.0, 74.0)  # L* of skins
+LIGHTNESS = (22.0, 70.0)  # L* of skins: a face that is said to be fairer was lit more
 SAME = 0.7  # of the usual colour of skin: less is a grade, not a pale person
 RICH, STRANGE = 24.0, 6.0  # no skin is farther from the usual than that in its saturation, in its hue
 OWN_HUE = 0.5  # of how hues differ from the usual so much is the skins': pictures' vary that much more than skins do
