@@ -41,7 +41,7 @@ from vidswap.types import Array, Crops, Identity, Swapped
 LIGHT = match.LightSettings()
 # A face in its own complexion, which all around it follows, needs no wide seam, and a wide one is the actor's.
 OWN_LIGHT = match.LightSettings(feather=0.02, forehead=0.04)
-NEEDS = Needs(size=512, framing="aligned", window=16, overlap=4, least=256)
+NEEDS = Needs(size=512, framing="aligned", window=20, overlap=3, least=256)
 OWN = replace(NEEDS, margin=128)  # of a neck that takes the person's complexion, more must be seen
 SPEED = "quick"
 CRISP = 0.35  # of a sharpness that the footage lacks, what eyes keep
