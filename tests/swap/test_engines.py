@@ -160,10 +160,11 @@ def test_memory_is_the_window_before(opened, window, identity):
 
 
 def test_a_frame_looks_the_same_wherever_windows_fall(opened, answer, window, identity):
-    """Alone, or among others: no more than what smoothing along time does to it."""
+    """Alone, or among others: no more than what smoothing along time, and one tone for a window, do to it; networks of
+    random numbers make twice as much of that."""
     _, together, _ = answer
     alone = opened.swap(window(1, start=1, size=opened.needs.size, margin=opened.needs.margin), identity, None, quiet)
-    assert far(together.rgb[1], alone.rgb[0]) < CLOSE
+    assert far(together.rgb[1], alone.rgb[0]) < 2 * CLOSE
     assert far(together.alpha[1], alone.alpha[0]) < CLOSE / 255
 
 
