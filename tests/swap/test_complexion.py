@@ -466,3 +466,18 @@ def test_halves_of_a_face_that_differ_are_lit_differently(own, person):
     assert found[y[1], x[1]].mean() < 0.6 * found[y[1], x[1] + 8].mean()
     near = found[y[0] - 12 : y[0] + 13, x[0] - 12 : x[0] + 13].mean(-1)
     assert near.std() < 0.04 * near.mean()
+
+
+def test_dark_skin_of_an_actor_is_stretched_and_fair_skin_is_not():
+    """What is taken for light of a darker skin's darkness is given back, and no skin overtakes another by it."""
+    flat, film = np.zeros(3), replace(TOLD, deeper=0.9)
+    skins = np.linspace(-3.0, -0.8, 23)
+
+    def level(seen, weights):
+        return tone.tone_of(tone.Voices(np.full(3, seen), flat, flat, flat, 0.0, 0.0), weights).own.mean()
+
+    plain, deeper = (np.array([level(skin, weights) for skin in skins]) for weights in (TOLD, film))
+    fair = skins > tone.DEEP + 0.05
+    np.testing.assert_allclose(deeper[fair], plain[fair], atol=1e-5)
+    assert (deeper[skins < tone.DEEP - 0.1] < plain[skins < tone.DEEP - 0.1] - 0.05).all()
+    assert (np.diff(deeper) >= -1e-5).all()

@@ -36,7 +36,7 @@ class Weights:
     """How much each voice counts for the level of light: how bright are the `white` of the picture, that of the `eyes`,
     the light that the network has `told` of, and the skin as `seen`, and how unequal over the face are that light
     (`shaped`) and the picture (`varied`); `usual` comes on top. Of how a skin's hue differs from what is usual, `hue`
-    is its own."""
+    is its own; by how much it is darker than DEEP, it is by the share `deeper` more."""
 
     white: float
     eyes: float
@@ -46,11 +46,14 @@ class Weights:
     shaped: float
     usual: float
     hue: float
+    deeper: float = 0.0
 
 
 # for photos so that dark and fair people stay as far apart as they are, on average of faces in their own light
 PHOTO = Weights(white=0.40, eyes=0.08, told=0.50, seen=-0.45, varied=0.42, shaped=-0.40, usual=-0.66, hue=1.0)
-FILM = Weights(white=0.10, eyes=0.05, told=0.75, seen=0.0, varied=0.0, shaped=0.0, usual=-0.2, hue=0.3)  # graded
+# of films, which are graded; these voices hardly heed the skin, so dark skin comes out as half as dark as in a photo
+FILM = Weights(white=0.10, eyes=0.05, told=0.75, seen=0.0, varied=0.0, shaped=0.0, usual=-0.3, hue=0.3, deeper=0.9)
+DEEP = -1.4  # logarithm of the skin's level from which on down it is stretched
 TINTS = (0.15, 0.07, 0.2)  # how much the hues of the picture's white, the eyes' and the network's count
 WARM = np.array([[0.23, -0.02, -0.21], [0.30, -0.05, -0.25], [0.03, -0.03, 0.0]])  # what these usually are
 
@@ -96,7 +99,8 @@ def tone_of(voices: Voices, weights: Weights) -> Tone:
     """The tone of a face of which these speak."""
     said = level_of(np.stack([voices.white, voices.eyes, voices.told]), weights)
     level = said + weights.seen * voices.seen.mean() + weights.varied * voices.varied + weights.shaped * voices.shaped
-    return Tone(voices.seen, voices.told, likely(voices.seen - level, weights.hue))
+    own = voices.seen - level
+    return Tone(voices.seen, voices.told, likely(own + weights.deeper * min(own.mean() - DEEP, 0.0), weights.hue))
 
 
 def seen_of(crop: Array, mesh: Array) -> Array:
