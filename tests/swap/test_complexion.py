@@ -481,3 +481,18 @@ def test_dark_skin_of_an_actor_is_stretched_and_fair_skin_is_not():
     np.testing.assert_allclose(deeper[fair], plain[fair], atol=1e-5)
     assert (deeper[skins < tone.DEEP - 0.1] < plain[skins < tone.DEEP - 0.1] - 0.05).all()
     assert (np.diff(deeper) >= -1e-5).all()
+
+
+@pytest.mark.parametrize(("brow", "bare"), [((230, 168, 125), True), ((70, 50, 40), False), (GROUND, False)])
+def test_a_forehead_in_warmer_light_is_skin_up_to_the_hair(scene, brow, bare):
+    crops = scene(FAIR)
+    (mesh,), size = crops.mesh, crops.rgb.shape[1]
+    top, long = mesh[10, :2], np.ptp(mesh[landmarks.OVAL, 1])
+    picture = crops.rgb[0].copy()
+    cv2.rectangle(picture, (0, 0), (size, size // 8), (70, 50, 40), -1)  # hair
+    corner, other = np.round(top + np.array([(-0.1, -0.08), (0.1, 0.02)]) * long).astype(int).tolist()
+    cv2.rectangle(picture, corner, other, brow, -1)
+    crops, side = replace(crops, rgb=picture[None]), complexion.MATTE * size // warp.OWN.size
+    found = matte.skin_matte(picture, mesh, side, matte.skin_looks(crops, side))
+    x, y = (top - (0, 0.04 * long)) * side / size
+    assert found[int(y), int(x)] > 0.8 if bare else found[int(y), int(x)] < 0.1

@@ -26,7 +26,9 @@ BROAD, CLOSE, HAND = 40, 28, 20  # of a matte's side: what of things before a fa
 # and over what hands are alike
 FEWEST = 32  # pixels that tell what skin looks like
 EARS = (np.array([127, 234, 93, 132]), np.array([356, 454, 323, 361]))
-SURELY = 8.0  # squared spreads by which a colour is nearer to skin than to all else, so that it is an ear's
+TEMPLES = np.array([127, 162, 21, 54, 103, 67, 109, 10, 338, 297, 332, 284, 251, 389, 356])  # and over
+HIGH = 1.18  # how much farther from a face's middle than its outline a forehead may reach
+SURELY = 8.0  # squared spreads by which a colour is nearer to skin than to all else, so that it is skin there
 EDGES, LEVEL = 2, 1e-3  # pixels over which a matte follows the picture's edges; squared steps that are none
 NONE, ALL = 0.2, 0.6  # of a matte: less is no skin, more is all of it; what is left of the actor's shows most
 OTHERS, RATHER = 6, 3.0  # groups of what is around; how sharply what is nearer to one of them is told from skin
@@ -138,7 +140,7 @@ def skin_likely(crop: Array, mesh: Array, side: int, looks: Looks) -> Array:
     far = looks.far(colours)
     rather = looks.rather(colours, far)
     alike = alike_of(far, rather) * _reach(mesh, side)
-    alike = np.maximum(alike, np.exp(-0.07 * far) * np.clip(rather / SURELY, 0, 1) * _ears(mesh, side))
+    alike = np.maximum(alike, np.exp(-0.07 * far) * np.clip(rather / SURELY, 0, 1) * _beside(mesh, side))
     alike = np.maximum(alike, np.exp(-0.1 * far) * _throat(mesh, side))  # in the shade of the chin, stubble on it
     alike = np.maximum(np.clip((alike - 0.25) / 0.35, 0, 1), face)
     whole = cv2.morphologyEx(alike * _joined(alike, face), cv2.MORPH_CLOSE, np.ones((side // 20 | 1,) * 2, np.uint8))
@@ -186,15 +188,21 @@ def _throat(mesh: Array, side: int) -> Array:
     return np.asarray(cv2.GaussianBlur(throat, (0, 0), side / 100))
 
 
-def _ears(mesh: Array, side: int) -> Array:
-    """1 beside a face, where ears are, which are redder than cheeks and may be in light of their own; soft where that
-    ends."""
-    ears, out = np.zeros((side, side), np.float32), 0.16 * np.ptp(mesh[landmarks.OVAL, 1])
+def _beside(mesh: Array, side: int) -> Array:
+    """1 beside a face, where ears are, which are redder than cheeks and may be in light of their own, and above it up
+    to the hair, where light falls from above; soft where that ends."""
+    head, out = np.zeros((side, side), np.float32), 0.16 * np.ptp(mesh[landmarks.OVAL, 1])
+    middle = mesh[landmarks.OVAL, :2].mean(0)
     for rim, other in (EARS, EARS[::-1]):
         away = (mesh[rim, :2] - mesh[other, :2]).mean(0)
-        beside = mesh[rim, :2] + away / max(float(np.linalg.norm(away)), 1e-6) * out
-        cv2.fillPoly(ears, [np.round(np.concatenate([mesh[rim, :2], beside[::-1]])).astype(np.int32)], 1.0)
-    return np.asarray(cv2.GaussianBlur(ears, (0, 0), side / 100))
+        _strip(head, mesh[rim, :2], mesh[rim, :2] + away / max(float(np.linalg.norm(away)), 1e-6) * out)
+    _strip(head, mesh[TEMPLES, :2], middle + (mesh[TEMPLES, :2] - middle) * HIGH)
+    return np.asarray(cv2.GaussianBlur(head, (0, 0), side / 100))
+
+
+def _strip(plane: Array, line: Array, beyond: Array) -> None:
+    """Fill a plane with 1 between two lines of as many points."""
+    cv2.fillPoly(plane, [np.round(np.concatenate([line, beyond[::-1]])).astype(np.int32)], 1.0)
 
 
 def _joined(alike: Array, face: Array) -> Array:
