@@ -22,7 +22,6 @@ from vidswap.face.blendshapes import BlendShapes, blend_shapes
 from vidswap.face.creases import softened
 from vidswap.face.expression import Blend, Likeness, closable, likeness, perform
 from vidswap.face.eyes import Eyeballs, eyeballs, look
-from vidswap.face.mouth import in_own_lips
 from vidswap.face.raster import Drawing, Surface, draw, fields, filled, surface, texture, with_ring
 from vidswap.face.steady import steadied
 from vidswap.keys import key_of, packages
@@ -291,7 +290,6 @@ class Warp:
         lit = np.rint(complexion.rolled_off(drawn.face * gain, drawn.face)).astype(np.uint8)
         own = cv2.resize(skin, (size, size), interpolation=cv2.INTER_LINEAR)
         around = complexion.changed(drawn.around, told.change, own)
-        around = in_own_lips(around, lit, drawing)
         lit = cv2.blendLinear(around, lit, drawing.mouth, 1 - drawing.mouth)
         return Drawn(drawing, lit, drawn.skin, around, own)
 
