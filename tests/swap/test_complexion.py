@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vidswap.face import geometry, landmarks
+from vidswap.face.skin import PLAIN
 from vidswap.progress import quiet
 from vidswap.swap import complexion, matte, tone
 from vidswap.swap.engines import warp
@@ -496,3 +497,12 @@ def test_a_forehead_in_warmer_light_is_skin_up_to_the_hair(scene, brow, bare):
     found = matte.skin_matte(picture, mesh, side, matte.skin_looks(crops, side))
     x, y = (top - (0, 0.04 * long)) * side / size
     assert found[int(y), int(x)] > 0.8 if bare else found[int(y), int(x)] < 0.1
+
+
+def test_a_forehead_that_shines_makes_nobody_fairer(own, person):
+    one = person(DARK)
+    photo, mesh = one.photos[0].copy(), one.meshes[0]
+    forehead = cv2.convexHull(np.round(mesh[list(PLAIN[0]), :2]).astype(np.int32))
+    cv2.fillConvexPoly(photo, forehead, (190, 150, 130))
+    dull, shining = (complexion.bare(each, mesh, own().model).tone for each in (one.photos[0], photo))
+    assert np.abs(shining - dull).max() < 0.1

@@ -186,7 +186,8 @@ def _between(asked: dict[int, tuple[Array, Tone]], crops: Crops, row: int) -> tu
     share = (row - first) / (second - first)
     (light, one), (other_light, other) = asked[first], asked[second]
     told, own = (a + (b - a) * share for a, b in ((one.told, other.told), (one.own, other.own)))
-    return light + (other_light - light) * share, Tone(seen_of(crops.rgb[row], crops.mesh[row]), told, own)
+    light = light + (other_light - light) * share
+    return light, Tone(seen_of(crops.rgb[row], crops.mesh[row], light, told), told, own)
 
 
 def handed(crop: Array, told: Scenery, kept: Array, picture: Array, alpha: Array) -> tuple[Array, Array]:

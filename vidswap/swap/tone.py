@@ -22,6 +22,7 @@ from vidswap.types import Array
 CLIPPED = 0.985  # of white: light that a camera no longer tells
 BRIGHTEST, TINTED, WHITES = 0.98, 0.95, 0.8  # quantiles: of a picture, what is white in it; of eyes
 FEWEST, FEW_OF_SKIN = 4, 32  # pixels of an eye, of skin, that tell anything
+DULL = 0.6  # share of plain skin that hardly ever shines: a forehead is half of it
 # CIE L*, a*, b* of skin in plain light, from very dark to very fair (about Xiao et al. 2017, Skin Res. Technol. 23)
 SKINS = np.array([[24, 8, 9], [32, 10.5, 13], [40, 12.5, 17], [50, 13, 20], [60, 12, 20], [67, 10, 17], [74, 8, 14]])
 LIGHTNESS = (22.0, 70.0)  # L* of skins: a face that is said to be fairer was lit more
@@ -60,9 +61,9 @@ WARM = np.array([[0.23, -0.02, -0.21], [0.30, -0.05, -0.25], [0.03, -0.03, 0.0]]
 
 @dataclass(frozen=True, eq=False)
 class Voices:
-    """What speaks of the light on a face, logarithms (3,): medians of its plain skin as it is `seen`, and of the light
-    that the network has `told` of there; the brightest of the picture, `white`, and of the `eyes`; and how unequal
-    over the face are the picture (`varied`) and that light (`shaped`)."""
+    """What speaks of the light on a face, logarithms (3,): medians of its skin as it is `seen`, and of the light that
+    the network has `told` of on what of it is plain; the brightest of the picture, `white`, and of the `eyes`; and how
+    unequal over the face are the picture (`varied`) and that light (`shaped`)."""
 
     seen: Array
     told: Array
@@ -86,9 +87,10 @@ def voices_of(crop: Array, mesh: Array, light: Array, around: Array | None = Non
     """Of a face in its crop (S, S, 3) uint8 with its mesh (478, 3), where the network says `light` (SIDE, SIDE, 3);
     `around` (h, w, 3) uint8 is what else of the picture may have white in it, if not the crop."""
     placed = geometry.apply(geometry.enlarge(SIDE / len(crop)), mesh)
-    values, known = _plainly(shrunk(crop), placed)
-    logs = _logs(values)
-    seen, told = np.median(logs[known], 0), np.median(light[known], 0)
+    small = shrunk(crop)
+    logs = _logs(small)
+    told = np.median(light[_known(small, plain_skin(placed, SIDE))], 0)
+    seen = seen_of(crop, mesh, light, told)
     face = face_of(placed, SIDE) > 0.5
     varied, shaped = (float(each[face].mean(-1).std()) if face.any() else 0.0 for each in (logs, light))
     white = white_of(logs if around is None else _logs(around))
@@ -103,23 +105,26 @@ def tone_of(voices: Voices, weights: Weights) -> Tone:
     return Tone(voices.seen, voices.told, likely(own + weights.deeper * min(own.mean() - DEEP, 0.0), weights.hue))
 
 
-def seen_of(crop: Array, mesh: Array) -> Array:
-    """(3,) `Tone.seen` alone."""
-    values, known = _plainly(shrunk(crop), geometry.apply(geometry.enlarge(SIDE / len(crop)), mesh))
-    return np.asarray(np.median(_logs(values[known]), 0))
+def seen_of(crop: Array, mesh: Array, light: Array, told: Array) -> Array:
+    """(3,) Tone.seen alone, see `voices_of`: the middle of plain skin, but for the lightest of it, which shines, as if
+    it were lit alike: by the shape of its `light` (SIDE, SIDE, 3), which is `told` (3,)."""
+    small, placed = shrunk(crop), geometry.apply(geometry.enlarge(SIDE / len(crop)), mesh)
+    even = (_logs(small) - light + told)[_known(small, plain_skin(placed, SIDE))]
+    dull = np.argsort(even.mean(-1), kind="stable")[: max(1, round(DULL * len(even)))]
+    return np.asarray(np.median(even[dull], 0))
 
 
 def _logs(values: Array) -> Array:
     return np.asarray(np.log((values.astype(np.float32) / 255) ** GAMMA + DARKEST))
 
 
-def _plainly(small: Array, placed: Array) -> tuple[Array, Array]:
-    """A picture (SIDE, SIDE, 3) uint8, and where in it plain skin is that a camera told the colour of, bool."""
-    skin = plain_skin(placed, SIDE)
+def _known(small: Array, skin: Array) -> Array:
+    """(SIDE, SIDE) bool: where in a picture (SIDE, SIDE, 3) uint8 `skin` (SIDE, SIDE) is that a camera told the colour
+    of."""
     known = skin & (cv2.max(cv2.max(small[..., 0], small[..., 1]), small[..., 2]) < 255 * CLIPPED)
     if known.sum() < FEW_OF_SKIN:
         known = skin if skin.any() else np.ones_like(skin)
-    return small, known
+    return np.asarray(known)
 
 
 def level_of(voices: Array, weights: Weights) -> Array:
