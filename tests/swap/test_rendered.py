@@ -41,7 +41,7 @@ def test_the_command_renders_the_sample(choice, tmp_path):
 
 @pytest.mark.parametrize(("name", "told"), [("inswapper", "non-commercial research only"), ("flux", "")])
 def test_stopped_between_windows_it_goes_on_to_the_same_bytes(name, told, tmp_path, monkeypatch):
-    read = ReadSettings(end=time_point("22f"), cache=tmp_path / "cache")
+    read = ReadSettings(end=time_point("26f"), cache=tmp_path / "cache")
     choice = SwapSettings(name, standins.settings(name, tmp_path) | (SMALL | {"size": 64} if name == "flux" else {}))
     settings, plain = Settings(read, choice, WriteSettings(segment=4)), engines.Fenced.swap
     person = Role(load_identity(SELFIE, Consent("self"), open_faces("embedded")))
