@@ -22,7 +22,7 @@ from vidswap.types import Array
 CLIPPED = 0.985  # of white: light that a camera no longer tells
 BRIGHTEST, TINTED, WHITES = 0.98, 0.95, 0.8  # quantiles: of a picture, what is white in it; of eyes
 FEWEST, FEW_OF_SKIN = 4, 32  # pixels of an eye, of skin, that tell anything
-DULL = 0.6  # share of plain skin that hardly ever shines: a forehead is half of it
+DULL = 0.75  # share of plain skin that hardly ever shines: a forehead is half of it
 # CIE L*, a*, b* of skin in plain light, from very dark to very fair (about Xiao et al. 2017, Skin Res. Technol. 23)
 SKINS = np.array([[24, 8, 9], [32, 10.5, 13], [40, 12.5, 17], [50, 13, 20], [60, 12, 20], [67, 10, 17], [74, 8, 14]])
 LIGHTNESS = (22.0, 70.0)  # L* of skins: a face that is said to be fairer was lit more
