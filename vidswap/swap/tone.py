@@ -29,7 +29,7 @@ LIGHTNESS = (22.0, 70.0)  # L* of skins: a face that is said to be fairer was li
 SAME = 0.7  # of the usual colour of skin: less is a grade, not a pale person
 RICH, STRANGE = 24.0, 6.0  # no skin is farther from the usual than that in its saturation, in its hue
 OWN_HUE = 0.5  # of how hues differ from the usual so much is the skins': pictures' vary that much more than skins do
-TURNED = 0.07  # radians that the hue of a skin in a scene is off what the actor's is there, at most
+TURNED = 0.07  # radians that the hue of a skin in a scene is bluer than the actor's there makes likely, at most
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class Weights:
 # for photos so that dark and fair people stay as far apart as they are, on average of faces in their own light
 PHOTO = Weights(white=0.40, eyes=0.08, told=0.50, seen=-0.45, varied=0.42, shaped=-0.40, usual=-0.66, hue=1.0)
 # of films, which are graded; these voices hardly heed the skin, so dark skin comes out as half as dark as in a photo
-FILM = Weights(white=0.10, eyes=0.05, told=0.75, seen=0.0, varied=0.0, shaped=0.0, usual=-0.3, hue=0.5, deeper=0.9)
+FILM = Weights(white=0.10, eyes=0.05, told=0.75, seen=0.0, varied=0.0, shaped=0.0, usual=-0.3, hue=0.4, deeper=0.9)
 DEEP = -1.4  # logarithm of the skin's level from which on down it is stretched
 TINTS = (0.15, 0.07, 0.2)  # how much the hues of the picture's white, the eyes' and the network's count
 WARM = np.array([[0.23, -0.02, -0.21], [0.30, -0.05, -0.25], [0.03, -0.03, 0.0]])  # what these usually are
@@ -173,13 +173,12 @@ def lab_of(tone: Array) -> Array:
 
 
 def of_a_kind(shown: Array, seen: Array, own: Array, actor: Array) -> Array:
-    """The colour (3,) in which a skin that is `own` is `shown` in a scene, where the `actor`'s is `seen`: their hues
-    are as far apart as in plain light, give or take TURNED. A grade or a blush that is taken for coloured light would
-    turn pale skin lilac."""
+    """The colour (3,) in which a skin that is `own` is `shown` in a scene, where the `actor`'s is `seen`: its hue is as
+    far from theirs as in plain light, or nearer to yellow, or nearer to blue by TURNED at most. A grade or a blush that
+    is taken for coloured light would turn pale skin lilac."""
     of = [lab_of(each) for each in (shown, seen, own, actor)]
     shown_at, seen_at, own_at, actor_at = (float(np.arctan2(lab[2], lab[1])) for lab in of)
-    usual = seen_at + own_at - actor_at
-    hue, rich = usual + float(np.clip(shown_at - usual, -TURNED, TURNED)), float(np.linalg.norm(of[0][1:]))
+    hue, rich = max(shown_at, seen_at + own_at - actor_at - TURNED), float(np.linalg.norm(of[0][1:]))
     return _linear(np.array([of[0][0], rich * np.cos(hue), rich * np.sin(hue)]))
 
 
