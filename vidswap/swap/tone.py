@@ -53,7 +53,7 @@ class Weights:
 # for photos so that dark and fair people stay as far apart as they are, on average of faces in their own light
 PHOTO = Weights(white=0.40, eyes=0.08, told=0.50, seen=-0.45, varied=0.42, shaped=-0.40, usual=-0.66, hue=1.0)
 # of films, which are graded; these voices hardly heed the skin, so dark skin comes out as half as dark as in a photo
-FILM = Weights(white=0.10, eyes=0.05, told=0.75, seen=0.0, varied=0.0, shaped=0.0, usual=-0.3, hue=0.4, deeper=0.9)
+FILM = Weights(white=0.10, eyes=0.05, told=0.75, seen=0.0, varied=0.0, shaped=0.0, usual=-0.25, hue=0.3, deeper=0.4)
 DEEP = -1.4  # logarithm of the skin's level from which on down it is stretched
 TINTS = (0.15, 0.07, 0.2)  # how much the hues of the picture's white, the eyes' and the network's count
 WARM = np.array([[0.23, -0.02, -0.21], [0.30, -0.05, -0.25], [0.03, -0.03, 0.0]])  # what these usually are
