@@ -133,12 +133,12 @@ def stopping(stage: str, at: int) -> Report:
 
 def test_the_diffusion_goes_on_to_the_same_bytes_after_a_stop(tmp_path: Path) -> None:
     """Its windows overlap and remember: what it answered before the stop has to be there again."""
-    read = ReadSettings(end=time_point("24f"), cache=tmp_path / "cache")
+    read = ReadSettings(end=time_point("30f"), cache=tmp_path / "cache")
     whole, out = tmp_path / "whole.mp4", tmp_path / "out.mp4"
     choice = Settings(read, SwapSettings("embedded", {"complexion": "actor"}), WriteSettings(segment=6))
     swap_clip(CLIP, Role(SELFIE, "self"), whole, settings=choice)
     with pytest.raises(KeyboardInterrupt):
-        swap_clip(CLIP, Role(SELFIE, "self"), out, settings=choice, report=stopping("rendering", 22))
+        swap_clip(CLIP, Role(SELFIE, "self"), out, settings=choice, report=stopping("rendering", 28))
     assert not out.exists()
     again = swap_clip(CLIP, Role(SELFIE, "self"), out, settings=choice)
     assert again.resumed >= 6

@@ -12,7 +12,7 @@ from vidswap.settings import ReadSettings, SwapSettings, WriteSettings
 from vidswap.swap.latent import Painter
 
 SAMPLES = Path(__file__).parents[2] / "samples"
-FRAMES, SEGMENT = 36, 8  # three windows, of which the third begins amid a segment
+FRAMES, SEGMENT = 42, 10  # three windows, of which the third begins amid a segment
 
 
 @pytest.fixture(scope="module")
