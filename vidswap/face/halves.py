@@ -39,14 +39,14 @@ def unseen(mesh: Array, form: Surface) -> Array | None:
     """(514,) float32, 0 to 1: how much of each place of a photo's face (478, 3) and of the ring around it is to come
     from the other half; None of a face that looks into the camera."""
     seen = facing(mesh, form)
-    share = np.clip((seen[landmarks.opposite(form.mean)] - seen - LESS) / SOFT, 0, 1)
+    share = np.clip((seen[form.opposite] - seen - LESS) / SOFT, 0, 1)
     share[np.concatenate(landmarks.IRISES)] = 0  # these lie on no surface
     return None if share.mean() < FEWEST else np.concatenate([share, share[landmarks.OVAL]]).astype(np.float32)
 
 
 def opposite(mesh: Array, form: Surface) -> Array:
     """(514, 3) where the other half of a photo's face (478, 3) shows what each point, and of the ring, looks like."""
-    mirrored = mesh[landmarks.opposite(form.mean)]
+    mirrored = mesh[form.opposite]
     return with_ring(mirrored, mirrored)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import cv2
 import numpy as np
@@ -24,6 +25,11 @@ class Surface:
     mean: Array
     triangles: Array
     part: Array
+
+    @cached_property
+    def opposite(self) -> Array:
+        """(478,) int64: the point on the other side of the face, for each."""
+        return landmarks.opposite(self.mean)
 
 
 def surface(mean: Array, skin: Array) -> Surface:

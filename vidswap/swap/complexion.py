@@ -94,12 +94,9 @@ def surroundings(photo: Array, to_crop: Array) -> Array:
 def uneven(crop: Array, mesh: Array, shape: Array) -> Array:
     """(S, S) what the logarithm of a crop's light needs besides: without the `shape` (S, S, 3) of its light, plain skin
     is still lighter here than there, which a skin hardly is."""
-    size = len(crop)
-    luma = (GAMMA * np.log(crop.astype(np.float32) / 255 + 0.01) - shape) @ LUMA
-    off = luma - np.median(luma[plain_skin(mesh, size)])
+    size, off = len(crop), off_skin(_flat(crop, shape), mesh)
     skin = face_of(mesh, size) * between_features(mesh, size)
-    counts = skin * np.clip((off - SHADE[0]) / (SHADE[1] - SHADE[0]), 0, 1)  # darker than that it is hair
-    missed = averaged(off, counts, SLOW * size, least=0.01)
+    missed = averaged(off, skin * light_as_skin(off), SLOW * size, least=0.01)
     return np.asarray(EVEN * missed * cv2.GaussianBlur(skin, (0, 0), size / 128), np.float32)
 
 
@@ -107,19 +104,34 @@ def lopsided(crop: Array, mesh: Array, shape: Array, mean: Array) -> Array:
     """(S, S, 3) what the logarithm of a crop's light needs besides: without the `shape` (S, S, 3) of its light, a half
     of a face is still lighter, or of another hue, than the other; each takes half of that. `mean` is the mean face. Of
     who looks aside nothing is told so."""
-    size, triangles, other = len(crop), landmarks.triangles(), landmarks.opposite(mean)
-    if unseen(mesh, surface(mean, triangles)) is not None:
+    size, triangles = len(crop), landmarks.triangles()
+    form = surface(mean, triangles)
+    if unseen(mesh, form) is not None:
         return np.zeros_like(shape)
-    flat = GAMMA * np.log(crop.astype(np.float32) / 255 + 0.01) - shape
-    off = flat @ LUMA - np.median((flat @ LUMA)[plain_skin(mesh, size)])
-    skin = face_of(mesh, size) * between_features(mesh, size)
-    counts = skin * np.clip((off - SHADE[0]) / (SHADE[1] - SHADE[0]), 0, 1)
+    face, flat = face_of(mesh, size), _flat(crop, shape)
+    counts = face * between_features(mesh, size) * light_as_skin(off_skin(flat, mesh))
     seen = draw_triangles(mesh[:, :2], mesh[:, 2], triangles, size)
-    places = sampling_map(seen, mesh[:, :2], mesh[other, :2], triangles)
+    places = sampling_map(seen, mesh[:, :2], mesh[form.opposite, :2], triangles)
     mirrored = cv2.remap(np.dstack([flat, counts]), places, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     both = counts * mirrored[..., 3] * (seen >= 0)
     missed = averaged(flat - mirrored[..., :3], both, ASIDE * size, least=0.01)
-    return np.asarray(missed / 2 * cv2.GaussianBlur(face_of(mesh, size), (0, 0), size / 128)[..., None], np.float32)
+    return np.asarray(missed / 2 * cv2.GaussianBlur(face, (0, 0), size / 128)[..., None], np.float32)
+
+
+def _flat(crop: Array, shape: Array) -> Array:
+    """(S, S, 3) the logarithm of a crop's light without the `shape` of that."""
+    return np.asarray(GAMMA * np.log(crop.astype(np.float32) / 255 + 0.01) - shape)
+
+
+def off_skin(flat: Array, mesh: Array) -> Array:
+    """(S, S) how much lighter than plain skin each pixel of a `flat` crop (S, S, 3) is."""
+    luma = flat @ LUMA
+    return np.asarray(luma - np.median(luma[plain_skin(mesh, len(flat))]))
+
+
+def light_as_skin(off: Array) -> Array:
+    """(S, S) 0 to 1: what is `off` skin by less than hair is."""
+    return np.asarray(np.clip((off - SHADE[0]) / (SHADE[1] - SHADE[0]), 0, 1))
 
 
 def burnt(crop: Array, mesh: Array, shape: Array, skin: Array) -> Array:

@@ -200,7 +200,7 @@ def _from_outside(found: Array, face: Array) -> Array:
 def refilled(crop: Array, mesh: Array, gone: Array, form: Surface) -> Array:
     """An aligned picture (S, S, 3) uint8 with skin where it is `gone` (S, S): the tone of what is around, and the
     detail of the other half where that is bare."""
-    side, other = len(crop), landmarks.opposite(form.mean)
+    side, other = len(crop), form.opposite
     own = np.log(crop.astype(np.float32) + 8)
     skin = _bare(mesh, side) * (1 - np.clip(2 * gone, 0, 1))
     small = [cv2.resize(each, (SMALL, SMALL), interpolation=cv2.INTER_AREA) for each in (own, skin)]

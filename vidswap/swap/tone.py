@@ -87,10 +87,9 @@ def voices_of(crop: Array, mesh: Array, light: Array, around: Array | None = Non
     """Of a face in its crop (S, S, 3) uint8 with its mesh (478, 3), where the network says `light` (SIDE, SIDE, 3);
     `around` (h, w, 3) uint8 is what else of the picture may have white in it, if not the crop."""
     placed = geometry.apply(geometry.enlarge(SIDE / len(crop)), mesh)
-    small = shrunk(crop)
-    logs = _logs(small)
-    told = np.median(light[_known(small, plain_skin(placed, SIDE))], 0)
-    seen = seen_of(crop, mesh, light, told)
+    logs, known = _plainly(shrunk(crop), placed)
+    told = np.median(light[known], 0)
+    seen = _dull(logs - light + told, known)
     face = face_of(placed, SIDE) > 0.5
     varied, shaped = (float(each[face].mean(-1).std()) if face.any() else 0.0 for each in (logs, light))
     white = white_of(logs if around is None else _logs(around))
@@ -108,8 +107,13 @@ def tone_of(voices: Voices, weights: Weights) -> Tone:
 def seen_of(crop: Array, mesh: Array, light: Array, told: Array) -> Array:
     """(3,) Tone.seen alone, see `voices_of`: the middle of plain skin, but for the lightest of it, which shines, as if
     it were lit alike: by the shape of its `light` (SIDE, SIDE, 3), which is `told` (3,)."""
-    small, placed = shrunk(crop), geometry.apply(geometry.enlarge(SIDE / len(crop)), mesh)
-    even = (_logs(small) - light + told)[_known(small, plain_skin(placed, SIDE))]
+    logs, known = _plainly(shrunk(crop), geometry.apply(geometry.enlarge(SIDE / len(crop)), mesh))
+    return _dull(logs - light + told, known)
+
+
+def _dull(even: Array, known: Array) -> Array:
+    """(3,) the middle of what is `known` of an evenly lit picture (SIDE, SIDE, 3), but for what shines."""
+    even = even[known]
     dull = np.argsort(even.mean(-1), kind="stable")[: max(1, round(DULL * len(even)))]
     return np.asarray(np.median(even[dull], 0))
 
@@ -118,13 +122,14 @@ def _logs(values: Array) -> Array:
     return np.asarray(np.log((values.astype(np.float32) / 255) ** GAMMA + DARKEST))
 
 
-def _known(small: Array, skin: Array) -> Array:
-    """(SIDE, SIDE) bool: where in a picture (SIDE, SIDE, 3) uint8 `skin` (SIDE, SIDE) is that a camera told the colour
-    of."""
+def _plainly(small: Array, placed: Array) -> tuple[Array, Array]:
+    """Logarithms of a picture (SIDE, SIDE, 3) uint8, and where in it plain skin is that a camera told the colour of,
+    bool."""
+    skin = plain_skin(placed, SIDE)
     known = skin & (cv2.max(cv2.max(small[..., 0], small[..., 1]), small[..., 2]) < 255 * CLIPPED)
     if known.sum() < FEW_OF_SKIN:
         known = skin if skin.any() else np.ones_like(skin)
-    return np.asarray(known)
+    return _logs(small), known
 
 
 def level_of(voices: Array, weights: Weights) -> Array:

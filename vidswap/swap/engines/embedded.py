@@ -36,7 +36,6 @@ PATCH = 4  # the network sees squares of this side as channels: attention-free a
 SPREAD = 0.1  # standard deviation of the residual, in pictures of [-1, 1]
 BLUR = 8  # side of the low band, which is smoothed over time
 SEEN = 16  # side of the blur in which the network sees the actor
-SHARE = 1.0  # of the change that is used
 LIGHT = 0.03  # width (sigma, share of the side) below which a change is no light but features: beards and creases
 BATCH = 4
 LIBRARIES = ("torch", "diffusers")
@@ -176,7 +175,7 @@ def finished(frame: warp.Warped, change: Tensor) -> Array:
     found = cv2.GaussianBlur(found, (0, 0), LIGHT * SIDE)
     found -= np.average(found, axis=(0, 1), weights=np.broadcast_to(face[..., None] + 1e-6, found.shape))
     full = cv2.resize(found * near(face)[..., None], (size, size), interpolation=cv2.INTER_CUBIC)
-    return np.asarray(np.clip(np.rint(frame.picture + full * (127.5 * SHARE)), 0, 255).astype(np.uint8))
+    return np.asarray(np.clip(np.rint(frame.picture + full * 127.5), 0, 255).astype(np.uint8))
 
 
 @contextmanager
